@@ -1,0 +1,149 @@
+"""The contract of a store: append-only logs, one a study, and the few small tables that several drivers need."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from luthier.base.records import Event
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """A study as the store knows it.
+
+    Args:
+        id: Number in this store.
+        name: Name, unique in this store.
+        seed: Its seed.
+        problem: Its problem and settings, as JSON-able values.
+        created: Seconds since the epoch.
+        schema: Number of the schema it was written with.
+    """
+
+    id: int
+    name: str
+    seed: int
+    problem: dict[str, Any]
+    created: float
+    schema: int
+
+
+class Draft(NamedTuple):
+    """An event that has no place in the order yet."""
+
+    time: float
+    kind: str
+    trial: int | None = None
+    seen: int | None = None
+    data: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Driver:
+    """A process that works on a study.
+
+    Args:
+        id: Unique text.
+        host: Machine, boot and process namespace: equal texts can check each other's processes.
+        pid: Process number there.
+        born: Start time of that process, in the system's ticks: guards against a reused number.
+        beat: Last heartbeat, seconds by the store's clock.
+        lease: Seconds after the last heartbeat at which the driver counts as dead.
+    """
+
+    id: str
+    host: str
+    pid: int
+    born: int
+    beat: float
+    lease: float
+
+
+class Storage(ABC):
+    """Keeps studies. Every method is one transaction, durable when it returns.
+
+    Raises (all methods):
+        StorageError: the store cannot be read or written (with the file or address and the reason);
+            the caller may try again, nothing was half done.
+    """
+
+    url: str
+
+    @abstractmethod
+    def create(self, name: str, *, seed: int, problem: dict[str, Any]) -> StudyRow:
+        """Make a study. Raises StudyExists."""
+
+    @abstractmethod
+    def open(self, name: str | None = None) -> StudyRow:
+        """Find a study by name; without one, the only study of the store. Raises StudyNotFound."""
+
+    @abstractmethod
+    def studies(self) -> list[StudyRow]:
+        """All studies, oldest first."""
+
+    @abstractmethod
+    def append(self, study: int, drafts: Sequence[Draft], *, release: Iterable[int] = ()) -> int:
+        """Append events in order, all or none.
+
+        Args:
+            study: The study's number.
+            drafts: What happened.
+            release: Reserved trial numbers that these events use up.
+
+        Returns:
+            `seq` of the first one; the others follow without a gap. (If it is not the caller's last known
+            `seq` + 1, other drivers appended in between: read them first.)
+        """
+
+    @abstractmethod
+    def read(self, study: int, *, after: int = 0, until: int | None = None) -> list[Event]:
+        """Events with `after < seq <= until`, in order."""
+
+    @abstractmethod
+    def head(self, study: int) -> int:
+        """`seq` of the last event, 0 for none."""
+
+    @abstractmethod
+    def reserve(self, study: int, driver: str, *, limit: int | None = None) -> int | None:
+        """Take the next free trial number for a driver.
+
+        Numbers that a dead driver (one no longer registered) reserved and never used are given out again first.
+
+        Args:
+            study: The study's number.
+            driver: Who takes it.
+            limit: Trial numbers stay below this.
+
+        Returns:
+            The number, or None when the limit is reached.
+        """
+
+    @abstractmethod
+    def claim(self, study: int, trial: int, what: str, driver: str) -> bool:
+        """Take something that only one driver may do (a promotion to a rung): True for the first to ask.
+
+        Asking again as the same driver gives True again.
+        """
+
+    @abstractmethod
+    def register(self, study: int, driver: Driver) -> None:
+        """Say that a driver works on the study (`beat` is set by the store's clock)."""
+
+    @abstractmethod
+    def beat(self, study: int, driver: str) -> None:
+        """Renew a driver's lease."""
+
+    @abstractmethod
+    def drivers(self, study: int) -> list[tuple[Driver, float]]:
+        """Registered drivers, each with the seconds since its last heartbeat by the store's clock."""
+
+    @abstractmethod
+    def leave(self, study: int, driver: str) -> None:
+        """Take a driver off the list; what it reserved and did not use becomes free."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release connections."""

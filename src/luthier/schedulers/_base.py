@@ -1,0 +1,73 @@
+"""The contract of a scheduler: who spends the resource."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from luthier.base.records import Configuration, Decision, Job, Observation, Report, Status
+from luthier.base.seeds import check_seed
+from luthier.searchers._base import Searcher
+from luthier.space.problem import Problem
+
+
+class Scheduler(ABC):
+    """Decides what runs next and for how long; owns the searcher.
+
+    State changes by the `on_...` calls alone, which the study makes for every event of its log, in order;
+    `next_job` is a function of that state and of `k`. A scheduler reads no clock.
+
+    Args:
+        problem: What is to be solved.
+        searcher: Who proposes.
+        seed: Decides every random draw, >= 0.
+    """
+
+    name: ClassVar[str] = ""
+    #: Whether it needs `problem.fidelity`.
+    needs_fidelity: ClassVar[bool] = False
+    #: Whether it can judge by several objectives.
+    multi_objective: ClassVar[bool] = False
+
+    def __init__(self, problem: Problem, searcher: Searcher, *, seed: int) -> None:
+        self.problem, self.searcher, self.seed = problem, searcher, check_seed(seed)
+        self._open: dict[int, Configuration] = {}  # asked and not yet ended: what is pending
+
+    @abstractmethod
+    def next_job(self, k: int | None = None) -> Job | None:
+        """What to run next.
+
+        Args:
+            k: Number reserved for a new configuration; None asks only for work on trials that exist
+                (a promotion, a clone).
+
+        Returns:
+            The job, or None when there is nothing to do at present.
+        """
+
+    def on_start(self, job: Job) -> None:
+        """A job was started: a new trial, or one that goes on. Also called for a user's own configurations."""
+        self._open[job.trial] = job.config
+
+    @abstractmethod
+    def on_report(self, report: Report) -> Decision:
+        """A trial reported; say whether it goes on. (The searcher hears of it separately, by `tell`.)"""
+
+    def on_end(self, trial: int, status: Status) -> None:
+        """A run ended: PAUSED (may go on), WAITING (lost, to be run again), or for good."""
+        if status.ended:
+            self._open.pop(trial, None)
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        """Pass observations to the searcher. A scheduler that filters them overrides this."""
+        self.searcher.tell(observations)
+
+    def new_configuration(self, k: int) -> Configuration | None:
+        """Proposal number `k` of the searcher, None when the space is exhausted."""
+        proposed = self.searcher.ask(1, k=k, pending=tuple(self._open.values()))
+        return proposed[0] if proposed else None
+
+    def rungs(self) -> list[dict[str, object]]:
+        """What stands at each rung, as rows `{"bracket", "resource", "trial", "value", "promoted"}` for the report."""
+        return []

@@ -1,0 +1,122 @@
+"""What is to be solved: a space with objectives, constraints, a fidelity and what is known from before."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from luthier.base.errors import MetricError, did_you_mean
+from luthier.base.records import Card, Configuration, Constraint, Evaluation, Fidelity, Objective, Observation, Status
+from luthier.space.space import Space
+
+
+@dataclass(frozen=True)
+class PastTask:
+    """An earlier study, as a searcher may learn from it.
+
+    Args:
+        name: Its name.
+        order: Where it stands in time (or in data size); later tasks have larger numbers.
+        space: The space it was searched in.
+        objectives: What it improved.
+        observations: What was seen, to be minimised.
+    """
+
+    name: str
+    order: float
+    space: Space
+    objectives: tuple[Objective, ...]
+    observations: tuple[Observation, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything a searcher, scheduler or stopping rule may know before the first trial.
+
+    Args:
+        space: Where to search.
+        objectives: What to improve, at least one.
+        constraints: Metrics with upper bounds.
+        fidelity: Axis of the resource, None when trials run to their end.
+        past: Earlier tasks in order, oldest first.
+    """
+
+    space: Space
+    objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...] = ()
+    fidelity: Fidelity | None = None
+    past: tuple[PastTask, ...] = ()
+
+    def check_metrics(self, metrics: Mapping[str, Any], *, where: str) -> dict[str, float]:
+        """Numbers of a report, complete for this problem.
+
+        Args:
+            metrics: What the program reported.
+            where: Who reported, for the message ("trial 3").
+
+        Returns:
+            The metrics as floats, in the order given. NaN and infinity pass: they mean "diverged".
+
+        Raises:
+            MetricError: an objective or constraint is missing, or a value is no number.
+        """
+        numbers: dict[str, float] = {}
+        for name, value in metrics.items():
+            try:
+                numbers[name] = float(value)
+            except (TypeError, ValueError):
+                raise MetricError(
+                    f"{where} reported {name}={value!r}. Allowed: a number. Report texts with a tag or in the log."
+                ) from None
+        for metric in (*self.objectives, *self.constraints):
+            if metric.name not in numbers:
+                kind = "minimises" if isinstance(metric, Objective) and metric.goal == "min" else "maximises"
+                does = kind if isinstance(metric, Objective) else "constrains"
+                given = "{" + ", ".join(repr(name) for name in numbers) + "}"
+                hint = ""
+                if numbers:
+                    hint = " " + did_you_mean(metric.name, numbers).replace("Allowed", "Reported")
+                raise MetricError(f"{where} reported {given}; this study {does} {metric.name!r}.{hint}")
+        return numbers
+
+    def usable(self, metrics: Mapping[str, float]) -> bool:
+        """Whether every objective and constraint is a finite number."""
+        return all(math.isfinite(metrics[metric.name]) for metric in (*self.objectives, *self.constraints))
+
+    def observe(
+        self,
+        trial: int,
+        config: Configuration,
+        metrics: Mapping[str, float] | None,
+        *,
+        resource: float | None = None,
+        status: Status = Status.COMPLETED,
+    ) -> Observation:
+        """Turn metrics into what searchers are told: to be minimised, constraints as violations."""
+        if not metrics:
+            return Observation(trial, config, resource, (), (), status)
+        values = tuple(metrics[o.name] * o.sign for o in self.objectives)
+        violations = tuple(metrics[c.name] - c.upper for c in self.constraints)
+        return Observation(trial, config, resource, values, violations, status)
+
+
+@runtime_checkable
+class Benchmark(Protocol):
+    """A problem with answers: it trains (raw), looks up (tabular) or predicts (surrogate)."""
+
+    space: Space
+    fidelity: Fidelity | None
+    objectives: tuple[Objective, ...]
+    card: Card
+
+    def evaluate(self, config: Mapping[str, Any], *, resource: float | None = None, seed: int = 0) -> Evaluation:
+        """Metrics and cost of one configuration; pure: equal arguments give equal answers."""
+        ...
+
+    def evaluate_batch(
+        self, configs: Sequence[Mapping[str, Any]], *, resource: float | None = None, seed: int = 0
+    ) -> list[Evaluation]:
+        """Many at once."""
+        ...
