@@ -1,0 +1,1 @@
+"""runtime: where studies are kept (`storage`) and where trials run (`executors`)."""

@@ -35,12 +35,13 @@ class Scheduler(ABC):
         self._open: dict[int, Configuration] = {}  # asked and not yet ended: what is pending
 
     @abstractmethod
-    def next_job(self, k: int | None = None) -> Job | None:
+    def next_job(self, k: int | None = None, *, given: tuple[str, Configuration] | None = None) -> Job | None:
         """What to run next.
 
         Args:
             k: Number reserved for a new configuration; None asks only for work on trials that exist
                 (a promotion, a clone).
+            given: Origin and configuration to be evaluated as trial `k` in place of the searcher's proposal.
 
         Returns:
             The job, or None when there is nothing to do at present.
@@ -63,10 +64,14 @@ class Scheduler(ABC):
         """Pass observations to the searcher. A scheduler that filters them overrides this."""
         self.searcher.tell(observations)
 
-    def new_configuration(self, k: int) -> Configuration | None:
-        """Proposal number `k` of the searcher, None when the space is exhausted."""
+    def new_configuration(
+        self, k: int, given: tuple[str, Configuration] | None = None
+    ) -> tuple[str, Configuration] | None:
+        """Origin and configuration of trial `k`: what is given, else the searcher's; None when exhausted."""
+        if given is not None:
+            return given
         proposed = self.searcher.ask(1, k=k, pending=tuple(self._open.values()))
-        return proposed[0] if proposed else None
+        return (self.searcher.name, proposed[0]) if proposed else None
 
     def rungs(self) -> list[dict[str, object]]:
         """What stands at each rung, as rows `{"bracket", "resource", "trial", "value", "promoted"}` for the report."""

@@ -1,0 +1,11 @@
+"""study: the loop. It joins space, searcher, scheduler, executor and store; ask and tell, run, resume, replay, results.
+
+No algorithm lives here, and nothing here draws a picture or prints.
+"""
+
+from __future__ import annotations
+
+from luthier.study.result import Result
+from luthier.study.study import Study
+
+__all__ = ["Result", "Study"]

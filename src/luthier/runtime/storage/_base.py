@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 from luthier.base.records import Event
 
@@ -70,7 +70,19 @@ class Storage(ABC):
             the caller may try again, nothing was half done.
     """
 
+    name: ClassVar[str] = ""
+    #: Opens this store again: what `open_storage` takes.
     url: str
+
+    @classmethod
+    @abstractmethod
+    def from_url(cls, url: str, *, create: bool = False) -> Self:
+        """Open the store behind a URL whose scheme is this store's name.
+
+        Args:
+            url: The whole URL.
+            create: Make the store if it is not there.
+        """
 
     @abstractmethod
     def create(self, name: str, *, seed: int, problem: dict[str, Any]) -> StudyRow:
@@ -96,6 +108,11 @@ class Storage(ABC):
         Returns:
             `seq` of the first one; the others follow without a gap. (If it is not the caller's last known
             `seq` + 1, other drivers appended in between: read them first.)
+
+        Raises:
+            StudyNotFound: the store has no study of that number.
+            StorageError: a trial would be asked a second time (`kind` "asked").
+            ArgumentError: `data` has no JSON form.
         """
 
     @abstractmethod
@@ -111,6 +128,7 @@ class Storage(ABC):
         """Take the next free trial number for a driver.
 
         Numbers that a dead driver (one no longer registered) reserved and never used are given out again first.
+        A number that was asked already is never given.
 
         Args:
             study: The study's number.
@@ -119,6 +137,9 @@ class Storage(ABC):
 
         Returns:
             The number, or None when the limit is reached.
+
+        Raises:
+            StorageError: the driver is not registered (it never was, or others took it for dead).
         """
 
     @abstractmethod
@@ -134,7 +155,7 @@ class Storage(ABC):
 
     @abstractmethod
     def beat(self, study: int, driver: str) -> None:
-        """Renew a driver's lease."""
+        """Renew a driver's lease. Raises StorageError when the driver is not registered, as `reserve` does."""
 
     @abstractmethod
     def drivers(self, study: int) -> list[tuple[Driver, float]]:
@@ -146,4 +167,10 @@ class Storage(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Release connections."""
+        """Release connections. A second call does nothing; any other call raises StorageError."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

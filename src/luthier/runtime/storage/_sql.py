@@ -1,0 +1,370 @@
+"""What every SQL store shares: the contract's methods over the statements of `_schema`.
+
+A database adds how to connect, how to begin, what its errors mean and whose clock counts (`sqlite.py`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from luthier.base.errors import ArgumentError, LuthierError, StorageError, StudyExists, StudyNotFound, did_you_mean
+from luthier.base.records import Event
+from luthier.runtime.storage import _fork
+from luthier.runtime.storage._base import Draft, Driver, Storage, StudyRow
+from luthier.runtime.storage._json import decode, encode
+from luthier.runtime.storage._schema import SCHEMA, Statements, definitions, statements
+from luthier.runtime.storage._words import asked_twice, not_registered
+
+T = TypeVar("T")
+
+_LAST = 2**62  # above every `seq`
+_CHUNK = 4096  # events decoded at once: large enough to be quick, small enough to spare memory
+
+
+class SQLStorage(Storage):
+    """A store in an SQL database: one connection, used by one thread at a time.
+
+    Every public method is a function of a cursor that runs inside one transaction and can be run again: when the
+    database is busy it is rolled back and tried anew, with growing pauses, until `patience` is spent.
+
+    Args:
+        url: What opens it again.
+        where: What messages call it ("store /data/study.db").
+        engine: How to reach it; its dialect uses positional parameters.
+        patience: Seconds to wait for other processes in one call.
+    """
+
+    def __init__(self, url: str, *, where: str, engine: sa.Engine, patience: float) -> None:
+        self.url, self.where = url, where
+        self._engine, self._patience = engine, patience
+        self._sql: Statements = statements(engine.dialect)
+        self._lock = threading.RLock()
+        self._link: Any = None  # SQLAlchemy's hold on the connection
+        self._cursor: Any = None
+        self._closed = False
+        _fork.watch(self)
+
+    # what a database adds
+
+    @abstractmethod
+    def _prepare(self, cursor: Any) -> None:
+        """Set up a fresh connection."""
+
+    @abstractmethod
+    def _begin(self, cursor: Any, *, write: bool) -> None:
+        """Begin a transaction; a writing one keeps other writers out until it ends."""
+
+    @abstractmethod
+    def _clock(self, cursor: Any) -> float:
+        """Seconds since the epoch, by the clock that heartbeats of this store go by."""
+
+    @abstractmethod
+    def _busy(self, error: Exception) -> bool:
+        """Whether the database refused only because others are at work."""
+
+    @abstractmethod
+    def _explained(self, error: Exception) -> StorageError:
+        """The error in luthier's words."""
+
+    # transactions
+
+    def _transact(self, work: Callable[[Any], T], *, write: bool = True) -> T:
+        with self._lock:
+            started, pause = time.monotonic(), 0.0005
+            while True:
+                try:
+                    return self._once(work, write)
+                except LuthierError:
+                    raise
+                except self._errors as error:
+                    if not self._busy(error) or time.monotonic() - started > self._patience:
+                        raise self._explained(error) from error
+                # waiting processes differ in pid, so their pauses drift apart without a random draw
+                time.sleep(pause * (1 + (id(work) >> 4) % 7 / 7))
+                pause = min(pause * 1.5, 0.02)
+
+    def _once(self, work: Callable[[Any], T], write: bool) -> T:
+        cursor = self._cursor or self._connect()
+        try:
+            self._begin(cursor, write=write)
+            result = work(cursor)
+            cursor.execute("COMMIT")
+            return result
+        except BaseException:
+            self._undo(cursor)
+            raise
+
+    def _undo(self, cursor: Any) -> None:
+        try:
+            cursor.connection.rollback()
+        except self._errors:
+            self._disconnect()  # beyond repair: the next call begins with a fresh connection
+
+    @property
+    def _errors(self) -> tuple[type[Exception], ...]:
+        dbapi: Any = self._engine.dialect.dbapi
+        return (dbapi.Error,)
+
+    def _connect(self) -> Any:
+        if self._closed:
+            raise StorageError(f"{self.where} was closed. Open it again with open_storage({self.url!r}).")
+        self._link = self._engine.raw_connection()
+        cursor = self._link.cursor()
+        try:
+            self._prepare(cursor)
+        except BaseException:
+            self._disconnect()
+            raise
+        self._cursor = cursor
+        return cursor
+
+    def _disconnect(self) -> None:
+        link, self._link, self._cursor = self._link, None, None
+        if link is not None:
+            link.invalidate()  # closes for good; the pool keeps nothing
+
+    def close(self) -> None:
+        """Release the connection."""
+        with self._lock:
+            self._closed = True
+            self._disconnect()
+
+    def pause(self) -> None:
+        """Before a fork: wait for other threads, hold no connection."""
+        self._lock.acquire()
+        self._disconnect()
+
+    def unpause(self) -> None:
+        """After a fork."""
+        self._lock.release()
+
+    def _make(self, cursor: Any) -> None:
+        """Create all tables, inside the transaction of the caller."""
+        for statement in definitions(self._engine.dialect):
+            cursor.execute(statement)
+        self._sign(cursor)
+
+    def _sign(self, cursor: Any) -> None:
+        """Note the schema and who wrote it last."""
+        cursor.execute("DELETE FROM meta")
+        cursor.execute(f"INSERT INTO meta (schema, luthier) VALUES ({SCHEMA:d}, '{version('luthier')}')")
+
+    # studies
+
+    def create(self, name: str, *, seed: int, problem: dict[str, Any]) -> StudyRow:
+        """Make a study. Raises StudyExists."""
+        if not isinstance(name, str) or not name:
+            raise ArgumentError(f"study name {name!r}. Allowed: a text that is not empty.")
+        if not 0 <= seed < 2**63:
+            raise ArgumentError(f"seed={seed!r}. Allowed: a whole number from 0 to 2**63 - 1, so that a database keeps it.")
+        text = encode(problem, f"the problem of study {name!r}")
+
+        def work(cursor: Any) -> StudyRow:
+            taken = cursor.execute(self._sql.study_all).fetchall()
+            if any(row[1] == name for row in taken):
+                raise StudyExists(
+                    f"{self.where} has a study {name!r} already. Take another name, or go on with it: "
+                    f"Study.open({self.url!r}, {name!r})."
+                )
+            number = 1 + max((row[0] for row in taken), default=0)
+            row = (number, name, int(seed), text, self._clock(cursor), SCHEMA)
+            cursor.execute(self._sql.study_new, row)
+            cursor.execute(self._sql.counter_new, (number, 0))
+            return _study_row(row)
+
+        return self._transact(work)
+
+    def open(self, name: str | None = None) -> StudyRow:
+        """Find a study by name; without one, the only study of the store. Raises StudyNotFound."""
+        rows = self.studies()
+        found = [row for row in rows if name is None or row.name == name]
+        if len(found) == 1:
+            return found[0]
+        if not rows:
+            raise StudyNotFound(f"{self.where} holds no study. Make one: Study(..., storage={self.url!r}).")
+        if name is None:
+            listed = ", ".join(repr(row.name) for row in rows)
+            raise StudyNotFound(f"{self.where} holds {len(rows)} studies: {listed}. Say which: {self.url}#NAME.")
+        raise StudyNotFound(f"{self.where} holds no study {name!r}. {did_you_mean(name, [row.name for row in rows])}")
+
+    def studies(self) -> list[StudyRow]:
+        """All studies, oldest first."""
+        rows = self._transact(lambda cursor: cursor.execute(self._sql.study_all).fetchall(), write=False)
+        return [_study_row(row) for row in rows]
+
+    # the log
+
+    def append(self, study: int, drafts: Sequence[Draft], *, release: Iterable[int] = ()) -> int:
+        """Append events in order, all or none; returns `seq` of the first."""
+        rows = [
+            (
+                study,
+                float(draft.time),
+                draft.kind,
+                None if draft.trial is None else int(draft.trial),
+                None if draft.seen is None else int(draft.seen),
+                encode(draft.data, f"event {draft.kind!r} of trial {draft.trial}"),
+            )
+            for draft in drafts
+        ]
+        used = [(study, int(trial)) for trial in release]
+
+        def work(cursor: Any) -> int:
+            first = self._head(cursor, study) + 1
+            numbered = [(row[0], seq, *row[1:]) for seq, row in enumerate(rows, first)]
+            try:
+                cursor.executemany(self._sql.event_new, numbered)
+            except self._engine.dialect.dbapi.IntegrityError as error:  # type: ignore[union-attr]
+                raise self._refused(cursor, numbered, error) from error
+            if used:
+                cursor.executemany(self._sql.release, used)
+            return first
+
+        return self._transact(work)
+
+    def _head(self, cursor: Any, study: int) -> int:
+        row = cursor.execute(self._sql.head, (study,)).fetchone()
+        if row is None:
+            raise StudyNotFound(f"{self.where} has no study number {study}. Open it by its name first.")
+        return row[0] or 0
+
+    def _refused(self, cursor: Any, rows: Sequence[tuple[Any, ...]], error: Exception) -> StorageError:
+        """Which of the events broke a rule of the tables. The transaction is still open, and rolled back next."""
+        seen: set[int] = set()
+        for study, seq, _, kind, trial, _, _ in rows:
+            if kind == "asked" and trial is not None:
+                found = cursor.execute(self._sql.asked, (study, trial)).fetchone()
+                if trial in seen or (found is not None and found[0] != seq):
+                    return asked_twice(self.where, trial)
+                seen.add(trial)
+        return StorageError(f"{self.where} refused events: {error}. Allowed: times that are numbers, kinds that are texts.")
+
+    def read(self, study: int, *, after: int = 0, until: int | None = None) -> list[Event]:
+        """Events with `after < seq <= until`, in order."""
+        span = (study, after, _LAST if until is None else until)
+
+        def work(cursor: Any) -> list[tuple[Any, ...]]:
+            rows: list[tuple[Any, ...]] = cursor.execute(self._sql.event_range, span).fetchall()
+            return rows
+
+        rows = self._transact(work, write=False)
+        found: list[Event] = []
+        for start in range(0, len(rows), _CHUNK):
+            found += self._events(rows[start : start + _CHUNK])
+        return found
+
+    def _events(self, rows: list[tuple[Any, ...]]) -> list[Event]:
+        # one call of the parser for many rows takes half the time of one call a row
+        try:
+            values = decode("[" + ",".join([row[5] for row in rows]) + "]")
+            if len(values) != len(rows):
+                raise ValueError("the data of an event is not one value")
+        except ValueError as error:
+            raise self._damaged(rows, error) from error
+        return [Event(seq, when, kind, trial, seen, data) for (seq, when, kind, trial, seen, _), data in zip(rows, values, strict=True)]
+
+    def _damaged(self, rows: Sequence[tuple[Any, ...]], error: ValueError) -> StorageError:
+        bad = next((row[0] for row in rows if not _is_json(row[5])), rows[0][0])
+        return StorageError(
+            f"{self.where}: the data of event {bad} is not JSON ({error}). The log is changed by luthier alone; "
+            "take a copy of the store from before the change."
+        )
+
+    def head(self, study: int) -> int:
+        """`seq` of the last event, 0 for none."""
+        return self._transact(lambda cursor: self._head(cursor, study), write=False)
+
+    # drivers
+
+    def reserve(self, study: int, driver: str, *, limit: int | None = None) -> int | None:
+        """Take the next free trial number for a driver; None when the limit is reached."""
+
+        def work(cursor: Any) -> int | None:
+            row = cursor.execute(self._sql.vacancy, (driver, study)).fetchone()
+            if row is None or not row[3]:
+                raise not_registered(self.where, study, driver)
+            following, asked, free, _ = row
+            if free is not None and (limit is None or free < limit):
+                cursor.execute(self._sql.reserve_again, (driver, study, free))
+                return int(free)
+            number = following if asked is None else max(following, asked + 1)
+            if limit is not None and number >= limit:
+                return None
+            cursor.execute(self._sql.number_take, (number + 1, study))
+            cursor.execute(self._sql.reserve_new, (study, number, driver))
+            return int(number)
+
+        return self._transact(work)
+
+    def claim(self, study: int, trial: int, what: str, driver: str) -> bool:
+        """Take something that only one driver may do: True for the first to ask, and for it again."""
+
+        def work(cursor: Any) -> bool:
+            owner = cursor.execute(self._sql.claim_owner, (study, trial, what)).fetchone()
+            if owner is None:
+                self._head(cursor, study)
+                cursor.execute(self._sql.claim_new, (study, trial, what, driver))
+                return True
+            return bool(owner[0] == driver)
+
+        return self._transact(work)
+
+    def register(self, study: int, driver: Driver) -> None:
+        """Say that a driver works on the study (`beat` is set by the store's clock)."""
+
+        def work(cursor: Any) -> None:
+            self._head(cursor, study)
+            cursor.execute(self._sql.driver_gone, (study, driver.id))
+            now = self._clock(cursor)
+            row = (study, driver.id, driver.host, driver.pid, driver.born, now, driver.lease)
+            cursor.execute(self._sql.driver_new, row)
+
+        self._transact(work)
+
+    def beat(self, study: int, driver: str) -> None:
+        """Renew a driver's lease."""
+
+        def work(cursor: Any) -> None:
+            cursor.execute(self._sql.driver_beat, (self._clock(cursor), study, driver))
+            if not cursor.rowcount:
+                raise not_registered(self.where, study, driver)
+
+        self._transact(work)
+
+    def drivers(self, study: int) -> list[tuple[Driver, float]]:
+        """Registered drivers, each with the seconds since its last heartbeat by the store's clock."""
+
+        def work(cursor: Any) -> list[tuple[Driver, float]]:
+            now = self._clock(cursor)
+            rows = cursor.execute(self._sql.driver_all, (study,)).fetchall()
+            return [(Driver(*row), max(0.0, now - row[4])) for row in rows]
+
+        return self._transact(work, write=False)
+
+    def leave(self, study: int, driver: str) -> None:
+        """Take a driver off the list; what it reserved and did not use becomes free."""
+
+        def work(cursor: Any) -> None:
+            cursor.execute(self._sql.driver_gone, (study, driver))
+
+        self._transact(work)
+
+
+def _study_row(row: Sequence[Any]) -> StudyRow:
+    number, name, seed, problem, created, schema = row
+    return StudyRow(number, name, seed, decode(problem), created, schema)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        decode(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,286 @@
+"""What a study is, before anything has happened: its arguments checked, and as JSON for the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from luthier.base.checks import check
+from luthier.base.errors import ArgumentError
+from luthier.base.records import Configuration, Constraint, Fidelity, Objective, Observation, Status
+from luthier.base.registry import check_own, load
+from luthier.base.seeds import check_seed
+from luthier.schedulers._base import Scheduler
+from luthier.searchers._base import Searcher
+from luthier.space.problem import PastTask, Problem
+from luthier.space.space import Space
+
+#: A part by name, or by name with its own arguments: "asha", {"name": "asha", "eta": 4}.
+Part = str | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Definition:
+    """The whole of a study but its log.
+
+    Args:
+        problem: What is to be solved.
+        seed: Decides every random draw.
+        searcher: Name and own arguments of the searcher.
+        scheduler: Name and own arguments of the scheduler.
+        initial: Configurations tried before the searcher is asked, each with its origin.
+        repeats: Times each configuration is evaluated, with different seeds.
+        retries: Times a lost run is started again.
+        open_space: Whether trials may name new hyperparameters while they run (define-by-run).
+    """
+
+    problem: Problem
+    seed: int
+    searcher: tuple[str, Mapping[str, Any]]
+    scheduler: tuple[str, Mapping[str, Any]]
+    initial: tuple[tuple[str, Configuration], ...] = ()
+    repeats: int = 1
+    retries: int = 2
+    open_space: bool = False
+
+    def build(self) -> Scheduler:
+        """A scheduler with its searcher, fresh: they know nothing of the log yet."""
+        name, own = self.searcher
+        searcher: Searcher = load("searcher", name)(self.problem, seed=self.seed, **own)
+        name, own = self.scheduler
+        scheduler: Scheduler = load("scheduler", name)(self.problem, searcher, seed=self.seed, **own)
+        return scheduler
+
+    def with_space(self, space: Space) -> Definition:
+        """The same study in another (wider) space."""
+        return replace(self, problem=replace(self.problem, space=space))
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON-able values."""
+        problem = self.problem
+        return {
+            "space": problem.space.to_dict(),
+            "objectives": [{"name": o.name, "goal": o.goal} for o in problem.objectives],
+            "constraints": [{"name": c.name, "upper": c.upper} for c in problem.constraints],
+            "fidelity": None if problem.fidelity is None else _fidelity_json(problem.fidelity),
+            "past": [_past_json(task) for task in problem.past],
+            "searcher": {"name": self.searcher[0], **self.searcher[1]},
+            "scheduler": {"name": self.scheduler[0], **self.scheduler[1]},
+            "initial": [[origin, dict(config)] for origin, config in self.initial],
+            "repeats": self.repeats,
+            "retries": self.retries,
+            "open_space": self.open_space,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], *, seed: int) -> Definition:
+        """Read what `to_json` wrote."""
+        problem = Problem(
+            Space.from_dict(data["space"]),
+            tuple(Objective(**o) for o in data["objectives"]),
+            tuple(Constraint(**c) for c in data["constraints"]),
+            None if data["fidelity"] is None else Fidelity(**data["fidelity"]),
+            tuple(_past_from_json(task) for task in data["past"]),
+        )
+        return cls(
+            problem,
+            seed,
+            part(data["searcher"]),
+            part(data["scheduler"]),
+            tuple((origin, Configuration(config)) for origin, config in data["initial"]),
+            data["repeats"],
+            data["retries"],
+            data["open_space"],
+        )
+
+    def differences(self, other: Definition) -> list[str]:
+        """Lines that say what differs in what may not change between two openings of a study."""
+        mine, theirs = self.problem, other.problem
+        lines = list(mine.space.difference(theirs.space)) if not self.open_space else []
+        for word, a, b in (
+            ("objectives", mine.objectives, theirs.objectives),
+            ("constraints", mine.constraints, theirs.constraints),
+            ("fidelity", mine.fidelity, theirs.fidelity),
+            ("seed", self.seed, other.seed),
+            ("searcher", self.searcher, other.searcher),
+            ("scheduler", self.scheduler, other.scheduler),
+            ("repeats", self.repeats, other.repeats),
+            ("first configurations", self.initial, other.initial),
+        ):
+            if a != b:
+                lines.append(f"{word}: {a} in the store, {b} here")
+        return lines
+
+
+def define(
+    space: Space | Mapping[str, Any] | None,
+    objectives: str | Objective | Sequence[str | Objective],
+    *,
+    searcher: Part,
+    scheduler: Part,
+    fidelity: Fidelity | tuple[str, float, float] | None,
+    constraints: Iterable[Constraint | tuple[str, float]],
+    past: Iterable[PastTask],
+    first: Iterable[Mapping[str, Any]],
+    defaults_first: bool,
+    repeats: int,
+    retries: int,
+    seed: int,
+) -> Definition:
+    """Check a user's arguments, and make a definition of them.
+
+    Raises:
+        ArgumentError, SpaceError, UnsupportedError: something does not fit; nothing was written yet.
+    """
+    check("repeats", repeats, at_least=1, whole=True)
+    check("retries", retries, at_least=0, whole=True)
+    open_space = space is None
+    the_space = space if isinstance(space, Space) else Space(dict(space or {}))
+    if not open_space and not len(the_space):
+        raise ArgumentError(
+            "space is empty. Allowed: at least one hyperparameter, such as Space(lr=Float(1e-5, 1e-1, log=True)), "
+            "or None to name them while running with run.float(...)."
+        )
+    axis = fidelity if fidelity is None or isinstance(fidelity, Fidelity) else _fidelity(fidelity)
+    limits = tuple(c if isinstance(c, Constraint) else Constraint(*c) for c in constraints)
+    problem = Problem(the_space, _objectives(objectives), limits, axis, tuple(past))
+    _check_names(problem)
+    definition = Definition(
+        problem,
+        check_seed(seed),
+        _resolve("searcher", searcher),
+        _resolve("scheduler", scheduler),
+        _initial(problem, first, defaults_first=defaults_first, open_space=open_space),
+        int(repeats),
+        int(retries),
+        open_space,
+    )
+    kind = load("scheduler", definition.scheduler[0])
+    if repeats > 1 and definition.scheduler[0] != "straight":
+        raise ArgumentError(
+            f"repeats={repeats} with scheduler {definition.scheduler[0]!r}. Repeated evaluations need "
+            "scheduler='straight': a scheduler that stops early judges single runs."
+        )
+    if kind.needs_fidelity and axis is None:  # type: ignore[attr-defined]
+        raise ArgumentError(
+            f"scheduler {definition.scheduler[0]!r} needs a fidelity. Give fidelity=('epoch', 1, 81) "
+            "(command line: --max epoch=81), or use scheduler='straight'."
+        )
+    if len(problem.objectives) > 1 and not kind.multi_objective:  # type: ignore[attr-defined]
+        raise ArgumentError(f"scheduler {definition.scheduler[0]!r} judges by one objective; {_count(problem)} given.")
+    definition.build()
+    return definition
+
+
+def _count(problem: Problem) -> str:
+    return " and ".join(repr(o.name) for o in problem.objectives)
+
+
+def _objectives(given: str | Objective | Sequence[str | Objective]) -> tuple[Objective, ...]:
+    items = [given] if isinstance(given, (str, Objective)) else list(given)
+    if not items:
+        raise ArgumentError("objectives is empty. Give the name of a metric to minimise, such as 'loss'.")
+    return tuple(item if isinstance(item, Objective) else Objective(item) for item in items)
+
+
+def _fidelity(given: Any) -> Fidelity:
+    try:
+        name, low, high = given
+    except (TypeError, ValueError):
+        raise ArgumentError(f"fidelity={given!r}. Allowed: (name, low, high), such as ('epoch', 1, 81).") from None
+    return Fidelity(str(name), low, high)
+
+
+def _check_names(problem: Problem) -> None:
+    names = [o.name for o in problem.objectives]
+    doubled = {name for name in names if names.count(name) > 1}
+    if doubled:
+        raise ArgumentError(f"objectives name {sorted(doubled)} twice. Allowed: each metric once.")
+    if problem.fidelity is not None and problem.fidelity.name in (*names, *(c.name for c in problem.constraints)):
+        raise ArgumentError(
+            f"{problem.fidelity.name!r} is both the fidelity and a metric. Allowed: different names; a report says "
+            "how much was spent and what was measured."
+        )
+
+
+def part(spec: Part) -> tuple[str, dict[str, Any]]:
+    """Name and own arguments of a part."""
+    if isinstance(spec, str):
+        return spec, {}
+    own = dict(spec)
+    try:
+        return str(own.pop("name")), own
+    except KeyError:
+        raise ArgumentError(f"{spec!r} has no name. Write it as {{'name': 'asha', 'eta': 3}}.") from None
+
+
+def _resolve(kind: str, spec: Part) -> tuple[str, dict[str, Any]]:
+    name, own = part(spec)
+    if name == "auto":
+        # cqr until every family is there and a measurement decides
+        name = "cqr" if kind == "searcher" else "straight"
+    check_own(kind, name, load(kind, name), own)
+    return name, own
+
+
+def _initial(
+    problem: Problem, first: Iterable[Mapping[str, Any]], *, defaults_first: bool, open_space: bool
+) -> tuple[tuple[str, Configuration], ...]:
+    found: list[tuple[str, Configuration]] = []
+    if defaults_first:
+        found.append(("default", problem.space.default()))
+    for i, config in enumerate(first):
+        checked = Configuration(config) if open_space else problem.space.check(config, where=f"first[{i}]")
+        found.append(("first", checked))
+    for task in reversed(problem.past[-3:]):  # the most recent first: each task is most like the one before it
+        best = _best_of(task, problem)
+        if best is not None:
+            found.append(("past", best))
+    once: dict[Configuration, str] = {}
+    for origin, config in found:
+        once.setdefault(config, origin)
+    return tuple((origin, config) for config, origin in once.items())
+
+
+def _best_of(task: PastTask, problem: Problem) -> Configuration | None:
+    """Best configuration of an earlier task as far as it fits this space: known names, the rest at the default."""
+    usable = [o for o in task.observations if o.values and o.status is Status.COMPLETED]
+    if not usable or task.objectives != problem.objectives:
+        return None
+    best = min(usable, key=lambda o: (sum(max(v, 0.0) for v in o.violations), o.values))
+    return problem.space.adapt(best.config)
+
+
+def _fidelity_json(fidelity: Fidelity) -> dict[str, Any]:
+    return {"name": fidelity.name, "low": fidelity.low, "high": fidelity.high}
+
+
+def _past_json(task: PastTask) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "order": task.order,
+        "space": task.space.to_dict(),
+        "objectives": [{"name": o.name, "goal": o.goal} for o in task.objectives],
+        "observations": [
+            [o.trial, dict(o.config), o.resource, list(o.values), list(o.violations), o.status.value]
+            for o in task.observations
+        ],
+    }
+
+
+def _past_from_json(data: Mapping[str, Any]) -> PastTask:
+    return PastTask(
+        data["name"],
+        data["order"],
+        Space.from_dict(data["space"]),
+        tuple(Objective(**o) for o in data["objectives"]),
+        tuple(
+            Observation(n, Configuration(c), r, tuple(v), tuple(x), Status(s), data["name"])
+            for n, c, r, v, x, s in data["observations"]
+        ),
+    )
+
+
+#: A callback hears of every event of this driver, after it is on disk.
+Callback = Callable[[Any, Any], None]

@@ -1,0 +1,401 @@
+"""The loop that runs a program until the budget is used: it fills free workers and logs what they say."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from luthier.base.checks import check
+from luthier.base.errors import ArgumentError, MetricError, TrialError
+from luthier.base.records import Decision, Status, Trial, pairs
+from luthier.base.registry import load
+from luthier.base.seeds import generator, trial_seed
+from luthier.runtime.executors._base import End, Executor, Launch, Limits, Message, Setting, Target
+from luthier.runtime.storage import Draft
+from luthier.space.domains import domain_to_dict
+
+if TYPE_CHECKING:
+    from luthier.study.study import Study
+
+#: Seconds between two looks at the budget and the lease when nothing happens.
+TICK = 0.25
+
+
+class Loop:
+    """One call of `Study.run`; it is the executor's host.
+
+    Args:
+        study: The study.
+        target: What to run.
+        executor: Name, instance or None.
+        limits: What one trial may use.
+        workers: Trials at once.
+        trials: Trials of the study in all.
+        seconds: Time for this call.
+        give_up: Failures without a success after which the run ends with an error.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        target: Target,
+        executor: str | Executor | None,
+        limits: Limits,
+        *,
+        workers: int,
+        trials: int | None,
+        seconds: float | None,
+        give_up: int,
+    ) -> None:
+        check("workers", workers, at_least=1, whole=True)
+        check("give_up", give_up, at_least=1, whole=True)
+        if trials is not None:
+            check("trials", trials, at_least=1, whole=True)
+        if seconds is not None:
+            check("seconds", seconds, above=0)
+        space = study.space
+        if trials is None and seconds is None and space.size is None:
+            raise ArgumentError(
+                "run() without a budget, and this space never ends. Give trials=100 (in all) or seconds=3600."
+            )
+        if not callable(target):
+            raise ArgumentError(
+                f"run({target!r}). Allowed: a function that takes a Run, or Command('python train.py --lr {{lr}}')."
+            )
+        self.study, self.target, self.limits, self.workers = study, target, limits, workers
+        self.trials, self.seconds, self.give_up = trials, seconds, give_up
+        self.executor = self._executor(executor)
+        self.mine: dict[int, Launch] = {}
+        self.used: dict[int, list[str]] = {}
+        self.over: set[int] = set()  # launches whose end is in the log, but whose worker is not free yet
+        self.begin = 0.0
+
+    def _executor(self, given: str | Executor | None) -> Executor:
+        if isinstance(given, Executor):
+            return given
+        alone = self.workers == 1 and self.limits == Limits()
+        name = given or ("inline" if alone else "processes")
+        found: Executor = load("executor", name)()
+        return found
+
+    # the loop --------------------------------------------------------------------------------------------
+
+    def run(self, info: Mapping[str, Any]) -> None:
+        """Run to the end of the budget; leaves the log complete whatever happens."""
+        study = self.study
+        folder = study.folder
+        if folder is not None:
+            (folder / "trials").mkdir(parents=True, exist_ok=True)
+        check_space = getattr(self.target, "check", None)
+        if check_space is not None and not study._definition.open_space:
+            check_space(list(study.space.names))
+        self.executor.open(
+            Setting(self.target, folder, self.limits, self.workers, {"LUTHIER_STUDY": study.name}), self
+        )
+        study._stop = None
+        self.begin = self.executor.now()
+        kill = True
+        try:
+            study._join()
+            study._append([Draft(self.begin, "begun", None, None, {**self._begun(), **info})])
+            reason = self._work()
+            kill = bool(self.mine)
+            self._finish(reason)
+        except KeyboardInterrupt:
+            self.executor.close(kill=True)
+            self._interrupt()
+            raise KeyboardInterrupt(
+                f"study {study.name!r} is saved up to its last report. Continue with: luthier resume {study.where}"
+            ) from None
+        finally:
+            self.executor.close(kill=kill)
+
+    def _begun(self) -> dict[str, Any]:
+        return {
+            "trials": self.trials,
+            "seconds": self.seconds,
+            "workers": self.workers,
+            "executor": self.executor.name,
+            "folder": None if self.study.folder is None else str(self.study.folder.resolve()),
+            "limits": {
+                "time_limit": self.limits.seconds,
+                "memory_mb": self.limits.memory_mb,
+                "gpus": self.limits.gpus,
+                "cpus": self.limits.cpus,
+            },
+        }
+
+    def _work(self) -> str:
+        study = self.study
+        while True:
+            if study._stop is None and self._late():
+                study._stop = "time is up"
+            if study._stop is not None:
+                self._stop_all(study._stop)
+                return study._stop
+            self._give_up()
+            idle = self._fill()
+            if not self.mine:
+                study._sync()
+                state = study._engine.state
+                if idle and not state.running and not state.waiting:
+                    return self._reason()
+                study._join()
+                time.sleep(TICK / 10)  # other drivers have the rest; theirs may yet be lost
+                continue
+            self.executor.step(TICK)
+            study._join()
+
+    def _reason(self) -> str:
+        done = len(self.study._engine.state.trials)
+        if self.trials is not None and done >= self._limit():
+            return f"all {self.trials} trials are done"
+        return "the space is exhausted"
+
+    def _limit(self) -> int:
+        assert self.trials is not None
+        added = sum(1 for t in self.study._engine.state.trials.values() if t.origin == "added")
+        return self.trials + added
+
+    def _late(self) -> bool:
+        return self.seconds is not None and self.executor.now() - self.begin >= self.seconds
+
+    def _fill(self) -> bool:
+        """Give every free worker something to do; whether there was nothing left to give."""
+        limit = None if self.trials is None else self._limit()
+        for worker in list(self.executor.free()):
+            if self.study._stop is not None or self._late():
+                return False
+            trial = self.study._next(worker, self.executor.now(), limit)
+            if trial is None:
+                return True
+            launch = self._launch(trial)
+            self.mine[trial.number] = launch
+            self.used[trial.number] = []
+            self.executor.submit(launch, worker)
+        return False
+
+    def _launch(self, trial: Trial) -> Launch:
+        study = self.study
+        problem = study._definition.problem
+        home = None if study.folder is None else study.folder / "trials" / f"{trial.number:05d}"
+        repeat = len(trial.repeats)
+        start, after = self._checkpoint(trial, home)
+        return Launch(
+            trial.number,
+            trial.runs,
+            trial.config,
+            trial_seed(study.seed, trial.number, repeat),
+            repeat,
+            problem.fidelity,
+            after,
+            trial.until,
+            home,
+            start,
+            study._definition.open_space,
+        )
+
+    @staticmethod
+    def _checkpoint(trial: Trial, home: Path | None) -> tuple[Path | None, float]:
+        """Folder of the checkpoint to start from, and the resource spent in it."""
+        if home is None or trial.checkpoint is None:
+            return None, 0
+        folder = home / "checkpoints" / trial.checkpoint
+        if not folder.is_dir():
+            return None, 0  # cleaned away: the trial starts afresh, what it reports again is known
+        spent = [r.resource for r in trial.reports if r.resource is not None]
+        return folder, resource_of(trial.checkpoint, default=max(spent, default=0))
+
+    # what the executor tells -----------------------------------------------------------------------------
+
+    def reported(self, launch: Launch, message: Message, now: float) -> Decision:
+        """Log a measurement and answer it."""
+        study, n = self.study, launch.trial
+        if launch.trial in self.over:
+            return Decision.STOP
+        numbers = study._definition.problem.check_metrics(message.metrics, where=f"trial {n}")
+        study._append([Draft(now, "reported", n, None, self._reported(launch, message, numbers))])
+        if not study._definition.problem.usable(numbers):
+            self._end(launch, Draft(now, "finished", n, None, self._data(launch, message.seconds, status="diverged")))
+            return Decision.STOP
+        decided = study._engine.pending.get(n)
+        if decided is not None:
+            self._end(launch, study._decided(n, now, *decided, seconds=message.seconds))
+            return decided[1]
+        if study._stop is not None or self._late():
+            reason = study._stop or "time is up"
+            data = self._data(launch, message.seconds, reason=reason)
+            self._end(launch, Draft(now, "stopped", n, None, data))
+            return Decision.STOP
+        study._join()
+        return Decision.CONTINUE
+
+    @staticmethod
+    def _reported(launch: Launch, message: Message, numbers: dict[str, float]) -> dict[str, Any]:
+        data: dict[str, Any] = {"metrics": numbers, "seconds": message.seconds}
+        if message.resource is not None:
+            data["resource"] = message.resource
+        if message.folds:
+            data["folds"] = list(message.folds)
+        if message.checkpoint:
+            data["checkpoint"] = message.checkpoint
+        if launch.repeat:
+            data["repeat"] = launch.repeat
+        return data
+
+    def _data(self, launch: Launch, seconds: float, **more: Any) -> dict[str, Any]:
+        data: dict[str, Any] = {"attempt": launch.attempt, "seconds": seconds, **more}
+        if launch.open_space and self.used.get(launch.trial):
+            data["used"] = self.used[launch.trial]
+        return data
+
+    def _end(self, launch: Launch, *drafts: Draft) -> None:
+        self.study._append(drafts)
+        self.over.add(launch.trial)
+
+    def suggested(self, launch: Launch, name: str, domain: Any) -> Any:
+        """A define-by-run program names a hyperparameter; a new one joins the space."""
+        study, n = self.study, launch.trial
+        state = study._engine.state
+        known = state.space.domains.get(name)
+        if known is None:
+            spec = domain_to_dict(domain.check(name))
+            study._append([Draft(self.executor.now(), "widened", None, None, {"add": {name: spec}})])
+        elif known != domain:
+            raise ArgumentError(
+                f"trial {n}: hyperparameter {name!r} is {domain} here and was {known} in an earlier trial. Allowed: "
+                "the same domain in every trial. Give it another name, or declare the space."
+            )
+        trial = state.trials[n]
+        used = self.used.setdefault(n, [])
+        if name not in used:
+            used.append(name)
+        if name not in trial.config:
+            value = self._value(n, domain, len(trial.config))
+            study._append([Draft(self.executor.now(), "extended", n, None, {"config": {name: value}})])
+        return study._engine.state.trials[n].config[name]
+
+    def _value(self, number: int, domain: Any, position: int) -> Any:
+        if number == 0:
+            return domain.default_value()
+        return domain.sample(1, generator(self.study.seed, "study", number, position))[0]
+
+    def ended(self, launch: Launch, end: End, now: float) -> None:
+        """A run is over: log how, unless the log has it already."""
+        n = launch.trial
+        self.mine.pop(n, None)
+        if n in self.over:
+            self.over.discard(n)
+        elif end.status is Status.COMPLETED:
+            self._completed(launch, end, now)
+        elif end.status is Status.FAILED:
+            self._failed(launch, end, now, end.error or "failed without a word")
+        elif end.status is Status.LOST:
+            data = self._data(launch, end.seconds, error=end.error or "its worker died")
+            self.study._append([Draft(now, "lost", n, None, data)])
+        else:
+            data = self._data(launch, end.seconds, reason="cancelled")
+            self.study._append([Draft(now, "stopped", n, None, data)])
+        self.used.pop(n, None)
+
+    def _failed(self, launch: Launch, end: End, now: float, error: str) -> None:
+        data = self._data(launch, end.seconds, error=error)
+        if end.log is not None:
+            data["log"] = end.log
+        self.study._append([Draft(now, "failed", launch.trial, None, data)])
+
+    def _completed(self, launch: Launch, end: End, now: float) -> None:
+        study, n = self.study, launch.trial
+        trial = study._engine.state.trials[n]
+        problem = study._definition.problem
+        drafts = []
+        heard = [r for r in trial.reports if r.repeat == launch.repeat]
+        result = self._result(end.result)
+        status = "completed"
+        try:
+            if isinstance(result, str):
+                raise MetricError(result.format(n=n))
+            if result is not None and not (heard and trial.resource == self._full(launch)):
+                numbers = problem.check_metrics(result, where=f"trial {n}")
+                full = self._full(launch)
+                message = Message(numbers, full, end.seconds)
+                drafts.append(Draft(now, "reported", n, None, self._reported(launch, message, numbers)))
+                status = "completed" if problem.usable(numbers) else "diverged"
+            elif result is None and not heard:
+                raise MetricError(
+                    f"trial {n} ended without a result. Report {problem.objectives[0].name!r} with "
+                    f"run.report({problem.objectives[0].name}=...), or return it."
+                )
+        except MetricError as error:
+            self._failed(launch, end, now, str(error))
+            return
+        drafts.append(Draft(now, "finished", n, None, self._data(launch, end.seconds, status=status)))
+        study._append(drafts)
+
+    def _full(self, launch: Launch) -> float | None:
+        if launch.fidelity is None:
+            return None
+        return launch.until if launch.until is not None else launch.fidelity.high
+
+    def _result(self, result: Any) -> Mapping[str, Any] | str | None:
+        """What a program returned, as metrics; a text says what is wrong with it."""
+        if result is None or isinstance(result, Mapping):
+            return result
+        objectives = self.study._definition.problem.objectives
+        if len(objectives) > 1:
+            return "trial {n} returned one number; this study has several objectives. Return a mapping."
+        return {objectives[0].name: result}
+
+    # how it ends -----------------------------------------------------------------------------------------
+
+    def _give_up(self) -> None:
+        trials = self.study._engine.state.trials.values()
+        if len(trials) > 20 * self.give_up:
+            return  # long past the beginning: failures are the searcher's to learn from
+        failed = [t for t in trials if t.status is Status.FAILED]
+        if len(failed) < self.give_up or any(t.metrics for t in trials):
+            return
+        last = failed[-1]
+        logs = [e.data.get("log") for e in self.study.events() if e.kind == "failed" and e.trial == last.number]
+        log = logs[-1] if logs else None
+        self._stop_all("all trials failed")
+        raise TrialError(
+            f"the first {len(failed)} trials all failed. Trial {last.number} ({', '.join(pairs(last.config))}): "
+            f"{last.error}" + (f" Its output is in {log}." if log else "") + " Nothing is lost; mend the program and "
+            f"continue with: luthier resume {self.study.where}",
+            trial=last.number,
+            config=last.config,
+            log=log,
+        )
+
+    def _stop_all(self, reason: str) -> None:
+        now = self.executor.now()
+        for n, launch in list(self.mine.items()):
+            if n not in self.over:
+                self._end(launch, Draft(now, "stopped", n, None, self._data(launch, 0.0, reason=reason)))
+            self.executor.cancel(n)
+        deadline = time.monotonic() + 10
+        while self.mine and time.monotonic() < deadline:
+            self.executor.step(TICK)
+
+    def _finish(self, reason: str) -> None:
+        now = self.executor.now()
+        paused = [t.number for t in self.study._engine.state.trials.values() if t.status is Status.PAUSED]
+        drafts = [Draft(now, "stopped", n, None, {"reason": "end of the study"}) for n in paused]
+        self.study._append([*drafts, Draft(now, "ended", None, None, {"reason": reason})])
+
+    def _interrupt(self) -> None:
+        drafts = [self.study._lose(n, "interrupted", interrupted=True) for n in self.mine if n not in self.over]
+        now = self.executor.now()
+        self.study._append([*drafts, Draft(now, "ended", None, None, {"reason": "interrupted"})])
+
+
+def resource_of(checkpoint: str, *, default: float) -> float:
+    """The resource in a checkpoint's name (`r9-a1`, `r0.5-a2`)."""
+    head = checkpoint.partition("-")[0].removeprefix("r")
+    try:
+        return float(head)
+    except ValueError:
+        return default

@@ -1,0 +1,211 @@
+"""What the log says: trials with their histories, and the queues that follow from them. No algorithm lives here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from luthier.base.records import Configuration, Event, Report, Status, Trial
+from luthier.space.domains import domain_from_dict
+from luthier.space.space import Space
+from luthier.study._definition import Definition
+
+# what may still happen to a trial that is not running: the end of the study stops what is paused, and a result
+# that arrives after its driver was given up counts all the same
+_LATE = {
+    (Status.PAUSED, Status.STOPPED),
+    (Status.WAITING, Status.STOPPED),
+    (Status.WAITING, Status.COMPLETED),
+    (Status.WAITING, Status.DIVERGED),
+    (Status.WAITING, Status.FAILED),
+    (Status.LOST, Status.COMPLETED),
+    (Status.LOST, Status.DIVERGED),
+}
+
+
+class State:
+    """A study's trials, folded from its events one by one.
+
+    Args:
+        definition: The study as it was made.
+    """
+
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+        self.space: Space = definition.problem.space
+        self.trials: dict[int, Trial] = {}
+        self.head = 0
+        self.time = 0.0
+        self.fresh = True  # whether the last report said something new
+        self.waiting: dict[int, None] = {}  # trials to be started again: lost ones, and those with repeats left
+        self.running: dict[int, str] = {}  # trial -> driver
+        self.queue: dict[int, Configuration] = {}  # enqueued, by the seq of their event
+        self.initial = 0  # how many of the definition's first configurations were asked
+        self.interrupted = 0
+        self.begun: dict[str, Any] = {}  # how the study was last run: what `luthier resume` needs
+        self.ended: str | None = None  # why the last run ended
+        self._losses: dict[int, int] = {}
+        self._apply: Mapping[str, Callable[[Event], None]] = {
+            "asked": self._asked,
+            "started": self._started,
+            "reported": self._reported,
+            "paused": self._set_aside,
+            "stopped": self._set_aside,
+            "finished": self._finished,
+            "failed": self._failed,
+            "lost": self._lost,
+            "enqueued": self._enqueued,
+            "extended": self._extended,
+            "widened": self._widened,
+            "annotated": self._annotated,
+            "begun": self._begun,
+            "ended": self._end,
+            "verdict": self._nothing,
+        }
+
+    def apply(self, event: Event) -> None:
+        """Fold one event in; they come in order of `seq`."""
+        self._apply.get(event.kind, self._nothing)(event)
+        self.head = event.seq
+        self.time = max(self.time, event.time)
+
+    def _nothing(self, event: Event) -> None:
+        """A kind that changes no trial (or that a newer minor version added)."""
+
+    def _asked(self, event: Event) -> None:
+        assert event.trial is not None
+        data = event.data
+        self.trials[event.trial] = Trial(
+            event.trial, Configuration(data["config"]), origin=data["origin"], parent=data.get("parent")
+        )
+        if "initial" in data:
+            self.initial = max(self.initial, data["initial"] + 1)
+        if "queued" in data:
+            self.queue.pop(data["queued"], None)
+
+    def _trial(self, event: Event) -> Trial:
+        assert event.trial is not None
+        return self.trials[event.trial]
+
+    def _started(self, event: Event) -> None:
+        trial, data = self._trial(event), event.data
+        trial.status = Status.RUNNING
+        trial.runs += 1
+        trial.worker = data.get("worker")
+        trial.until = data.get("until")
+        if trial.started is None:
+            trial.started = event.time
+        trial.ended = None
+        trial.error = None
+        self.waiting.pop(trial.number, None)
+        self.running[trial.number] = data.get("driver", "")
+
+    def _reported(self, event: Event) -> None:
+        trial, data = self._trial(event), event.data
+        report = Report(
+            trial.number,
+            data.get("resource"),
+            data["metrics"],
+            data.get("seconds", 0.0),
+            tuple(data.get("folds", ())),
+            data.get("repeat", 0),
+        )
+        if data.get("checkpoint"):
+            trial.checkpoint = data["checkpoint"]
+        self.fresh = is_new(trial, report)
+        trial.reports.append(report)
+        if self.fresh:
+            trial.metrics = dict(report.metrics)
+            trial.resource = report.resource
+
+    def _over(self, event: Event, status: Status) -> Trial | None:
+        """End a run; None when it is over already (two drivers may both report a dead one's trial)."""
+        trial = self._trial(event)
+        if trial.status is not Status.RUNNING and not (trial.status, status) in _LATE:
+            return None
+        trial.status = status
+        trial.ended = event.time
+        trial.seconds += event.data.get("seconds", 0.0)
+        self.running.pop(trial.number, None)
+        self.waiting.pop(trial.number, None)
+        return trial
+
+    def _set_aside(self, event: Event) -> None:
+        self._over(event, Status.PAUSED if event.kind == "paused" else Status.STOPPED)
+
+    def _finished(self, event: Event) -> None:
+        trial = self._over(event, Status(event.data.get("status", "completed")))
+        if trial is None:
+            return
+        if self.definition.repeats > 1 and trial.status is Status.COMPLETED:
+            trial.repeats.append(dict(trial.metrics))
+            if len(trial.repeats) < self.definition.repeats:
+                trial.status = Status.WAITING
+                self.waiting[trial.number] = None
+            else:
+                _average(trial)
+        if event.data.get("used") is not None:
+            trial.config = Configuration({n: v for n, v in trial.config.items() if n in set(event.data["used"])})
+
+    def _failed(self, event: Event) -> None:
+        trial = self._over(event, Status.FAILED)
+        if trial is not None:
+            trial.error = event.data.get("error")
+
+    def _lost(self, event: Event) -> None:
+        trial = self._over(event, Status.LOST)
+        if trial is None:
+            return
+        trial.error = event.data.get("error")
+        if not event.data.get("interrupted"):
+            self._losses[trial.number] = self._losses.get(trial.number, 0) + 1
+        if self._losses.get(trial.number, 0) <= self.definition.retries:
+            trial.status = Status.WAITING
+            trial.ended = None
+            self.waiting[trial.number] = None
+
+    def _enqueued(self, event: Event) -> None:
+        self.queue[event.seq] = Configuration(event.data["config"])
+
+    def _extended(self, event: Event) -> None:
+        trial = self._trial(event)
+        trial.config = Configuration({**trial.config, **event.data["config"]})
+
+    def _widened(self, event: Event) -> None:
+        if "space" in event.data:
+            self.space = Space.from_dict(event.data["space"])
+        else:
+            new = {name: domain_from_dict(spec) for name, spec in event.data["add"].items()}
+            self.space = Space({**self.space.domains, **new})
+
+    def _annotated(self, event: Event) -> None:
+        trial = self._trial(event)
+        trial.tags.update(event.data.get("tags", {}))
+        trial.note = event.data.get("note", trial.note)
+
+    def _begun(self, event: Event) -> None:
+        self.begun, self.ended = event.data, None
+
+    def _end(self, event: Event) -> None:
+        self.ended = event.data["reason"]
+
+
+def is_new(trial: Trial, report: Report) -> bool:
+    """Whether a report says something that was not known: a resumed trial may report a resource once more."""
+    if report.resource is None or trial.resource is None:
+        return True
+    if trial.reports[-1].repeat != report.repeat:
+        return True
+    return report.resource > trial.resource
+
+
+def _average(trial: Trial) -> None:
+    """Mean and standard error of each metric over the repetitions."""
+    k = len(trial.repeats)
+    names = [name for name in trial.repeats[0] if all(name in one for one in trial.repeats)]
+    for name in names:
+        values = [one[name] for one in trial.repeats]
+        mean = sum(values) / k
+        trial.metrics[name] = mean
+        trial.stderr[name] = math.sqrt(sum((v - mean) ** 2 for v in values) / (k - 1) / k)

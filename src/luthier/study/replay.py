@@ -1,0 +1,107 @@
+"""Replay: compute every decision of a log anew, and compare it with what was decided then."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from luthier.base.records import Configuration, Decision, Event, pairs
+from luthier.study._definition import Definition
+from luthier.study._engine import Engine
+
+
+@dataclass
+class Replay:
+    """What a replay found.
+
+    Args:
+        proposals: Configurations computed anew.
+        decisions: Reports whose answer was computed anew.
+        differences: One line for each that came out otherwise.
+    """
+
+    proposals: int = 0
+    decisions: int = 0
+    differences: list[str] = field(default_factory=list)
+
+
+def replay(definition: Definition, events: Sequence[Event]) -> Replay:
+    """Fold the log step by step and recompute each decision from what had been seen when it was made.
+
+    Decisions are visited in the order of what they had seen: with several drivers that need not be the order in
+    which they were written.
+
+    Args:
+        definition: The study as it was made.
+        events: Its whole log.
+
+    Returns:
+        Counts and differences; none are expected with the versions that wrote the log and one thread.
+    """
+    found = Replay()
+    order = [event.seq for event in events]
+    answers = {e.seen: e for e in events if e.kind in ("paused", "stopped") and e.seen is not None}
+    made = sorted((e for e in events if e.kind in ("asked", "started") and e.seen is not None), key=lambda e: (e.seen, e.seq))
+    engine = Engine(definition, lambda head: list(events[: bisect.bisect_right(order, head)]))
+    at = 0
+    for event in made:
+        while at < len(events) and events[at].seq <= (event.seen or 0):
+            _fold(engine, events[at], answers, found)
+            at += 1
+        if event.kind == "asked":
+            _asked(engine, event, found)
+        else:  # a start that is a decision of its own: a trial that goes on
+            _promoted(engine, event, found)
+    for event in events[at:]:
+        _fold(engine, event, answers, found)
+    return found
+
+
+def _fold(engine: Engine, event: Event, answers: dict[int | None, Event], found: Replay) -> None:
+    engine.fold(event)
+    if event.kind != "reported" or event.trial is None:
+        return
+    found.decisions += 1
+    decided = engine.pending.get(event.trial)
+    now = decided[1] if decided is not None and decided[0] == event.seq else Decision.CONTINUE
+    then = answers.get(event.seq)
+    was = Decision.CONTINUE if then is None else {"paused": Decision.PAUSE, "stopped": Decision.STOP}[then.kind]
+    if now is not was:
+        found.differences.append(
+            f"event {event.seq}: trial {event.trial} was answered {was.value!r}, replay says {now.value!r}"
+        )
+
+
+def _asked(engine: Engine, event: Event, found: Replay) -> None:
+    data: dict[str, Any] = event.data
+    if data["origin"] == "added" or event.trial is None:
+        return
+    found.proposals += 1
+    was = Configuration(data["config"])
+    if "initial" in data:
+        now = engine.definition.initial[data["initial"]][1]
+    elif "queued" in data:
+        now = engine.state.queue.get(data["queued"], was)
+    else:
+        proposal = engine.new_job(event.trial)
+        if proposal is None:
+            found.differences.append(f"trial {event.trial}: was {_text(was)}, replay proposes nothing")
+            return
+        now = proposal.job.config
+    if now != was:
+        found.differences.append(f"trial {event.trial}: was {_text(was)}, replay proposes {_text(now)}")
+
+
+def _promoted(engine: Engine, event: Event, found: Replay) -> None:
+    found.proposals += 1
+    job = engine.continue_job()
+    now = None if job is None else (job.trial, job.until)
+    was = (event.trial, event.data.get("until"))
+    if now != was:
+        found.differences.append(f"event {event.seq}: trial and resource were {was}, replay says {now}")
+
+
+def _text(config: Configuration) -> str:
+    return "{" + ", ".join(pairs(config)) + "}"

@@ -1,0 +1,140 @@
+"""What a study found: the incumbent with the rule that chose it, and the Pareto set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from luthier.base.pareto import nondominated
+from luthier.base.records import Status, Trial, pairs
+from luthier.space.problem import Problem
+
+_COUNTED = frozenset({Status.COMPLETED, Status.STOPPED, Status.PAUSED, Status.RUNNING, Status.WAITING})
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a study has found.
+
+    Args:
+        name: The study's name.
+        where: Where to find it again.
+        best: The incumbent; None while no trial has a usable result, and with several objectives.
+        rule: How the incumbent was chosen.
+        default: The trial of the default configuration, if it was evaluated.
+        pareto: Feasible trials that no other dominates.
+        trials: All trials.
+        reason: Why the last run ended, None if it has not.
+    """
+
+    name: str
+    where: str
+    best: Trial | None
+    rule: str
+    default: Trial | None
+    pareto: list[Trial] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
+    reason: str | None = None
+
+    @classmethod
+    def of(
+        cls, name: str, where: str, trials: list[Trial], problem: Problem, repeats: int, reason: str | None
+    ) -> Result:
+        """The result of a list of trials."""
+        best, rule = choose(trials, problem, repeats)
+        default = next((t for t in trials if t.origin == "default"), None)
+        return cls(name, where, best, rule, default, pareto_set(trials, problem, repeats), trials, reason)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of trials by status; statuses that do not occur are left out."""
+        return {s.value: n for s in Status if (n := sum(t.status is s for t in self.trials))}
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{n} {word}" for word, n in self.counts.items())
+        if self.best is None:
+            return f"Result({self.name!r}: {counts or 'no trials'}; {self.rule})"
+        numbers = ", ".join(pairs(self.best.metrics))
+        return f"Result({self.name!r}: {counts}; trial {self.best.number}: {numbers} at {', '.join(pairs(self.best.config))})"
+
+
+def candidates(trials: Sequence[Trial], problem: Problem, repeats: int) -> list[Trial]:
+    """Trials whose result may be compared: finished ones, or any that reported when there is a fidelity."""
+    found = []
+    for trial in trials:
+        if trial.status not in _COUNTED or not trial.metrics:
+            continue
+        if repeats > 1 and len(trial.repeats) < repeats:
+            continue
+        if problem.fidelity is None and trial.status is not Status.COMPLETED:
+            continue
+        if all(m.name in trial.metrics for m in (*problem.objectives, *problem.constraints)) and problem.usable(
+            trial.metrics
+        ):
+            found.append(trial)
+    return found
+
+
+def violation(trial: Trial, problem: Problem) -> float:
+    """Sum of what exceeds the constraints' bounds; 0 for a feasible trial."""
+    return sum(max(0.0, trial.metrics[c.name] - c.upper) for c in problem.constraints)
+
+
+def choose(trials: Sequence[Trial], problem: Problem, repeats: int) -> tuple[Trial | None, str]:
+    """The incumbent and the rule that chose it.
+
+    Feasible before infeasible; then the higher resource, so that a lucky short run does not win; then the value.
+    With repeats only trials with all of them count, by their mean: never the luckiest draw.
+
+    Args:
+        trials: All trials.
+        problem: The problem.
+        repeats: Evaluations per configuration.
+
+    Returns:
+        The trial (None if there is none, or with several objectives) and the rule in words.
+    """
+    if len(problem.objectives) > 1:
+        return None, "Pareto set"
+    rule = f"best mean of {repeats} repeats" if repeats > 1 else "best single value"
+    if problem.fidelity is not None:
+        rule += f" at the highest {problem.fidelity.name} reached"
+    if problem.constraints:
+        rule += " among feasible trials"
+    objective = problem.objectives[0]
+    found = candidates(trials, problem, repeats)
+    if not found:
+        return None, rule + " (no trial has a result yet)"
+    best = min(
+        found,
+        key=lambda t: (
+            violation(t, problem),
+            -(t.resource or 0.0),
+            objective.sign * t.metrics[objective.name],
+            t.number,
+        ),
+    )
+    if violation(best, problem) > 0:
+        rule = "smallest violation of the constraints (no trial is feasible yet)"
+    return best, rule
+
+
+def pareto_set(trials: Sequence[Trial], problem: Problem, repeats: int) -> list[Trial]:
+    """Feasible trials that no other dominates, in order of the first objective; the incumbent alone for one objective.
+
+    With a fidelity only trials at the highest resource reached count.
+    """
+    if len(problem.objectives) == 1:
+        best = choose(trials, problem, repeats)[0]
+        return [] if best is None else [best]
+    found = [t for t in candidates(trials, problem, repeats) if violation(t, problem) <= 0]
+    if problem.fidelity is not None and found:
+        top = max(t.resource or 0.0 for t in found)
+        found = [t for t in found if (t.resource or 0.0) == top]
+    if not found:
+        return []
+    values = np.array([[o.sign * t.metrics[o.name] for o in problem.objectives] for t in found])
+    keep = nondominated(values)
+    return sorted((t for t, k in zip(found, keep, strict=True) if k), key=lambda t: t.metrics[problem.objectives[0].name])

@@ -1,0 +1,733 @@
+"""The study: the one object that users hold. It joins the log, the engine and the executor."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from luthier.base.errors import ArgumentError, SpaceError, StorageError
+from luthier.base.records import (
+    Configuration,
+    Constraint,
+    Decision,
+    Event,
+    Fidelity,
+    Job,
+    Objective,
+    Status,
+    Trial,
+)
+from luthier.base.registry import load
+from luthier.runtime.executors._base import Executor, Limits, Target
+from luthier.runtime.storage import Draft, Storage, dead, open_storage, split_name, this_driver
+from luthier.space.problem import PastTask, Problem
+from luthier.space.space import Space
+from luthier.study._definition import Definition, Part, define
+from luthier.study._engine import Engine
+from luthier.study.result import Result, choose, pareto_set
+
+if TYPE_CHECKING:
+    from luthier.study.replay import Replay
+
+Callback = Callable[["Study", Event], None]
+
+
+class Study:
+    """A tuning problem with its log: ask and tell, or run a program.
+
+    A study is made or continued by the same call: if the store holds a study of this name, it goes on, provided
+    that its definition is the same.
+
+    Args:
+        space: Where to search; None when trials name their hyperparameters while running (define-by-run).
+        objectives: What to improve: a metric's name (minimised), an Objective, or several.
+        searcher: Who proposes: a name, or a mapping with "name" and the searcher's own arguments.
+        scheduler: Who spends the resource: a name or a mapping. "straight" runs every trial to its end.
+        fidelity: Axis of the resource, such as ("epoch", 1, 81).
+        constraints: Metrics with upper bounds.
+        stopping: Rules that end the whole study.
+        past: Earlier studies in time order. The best configuration of the last three is tried early, and
+            searchers that learn from earlier tasks see all of them.
+        first: Configurations to try before the searcher is asked.
+        defaults_first: Try the space's default configuration first, so that a result is never compared with nothing.
+        repeats: Times each configuration is evaluated, with different seeds; the result is the mean.
+        retries: Times a run that was lost (killed worker, dead driver) is started again.
+        storage: URL of the store, such as "sqlite:///study.db"; None: `folder/study.db`, or memory without a folder.
+        folder: Where logs and checkpoints of trials go.
+        name: Name in the store; default: the folder's name, or "study".
+        seed: Decides every random draw.
+        callbacks: Called as `callback(study, event)` for every event that this process wrote, once it is on disk.
+        lease: Seconds without a sign of life after which a driver on another machine counts as dead.
+
+    Raises:
+        ArgumentError, SpaceError, UnsupportedError: arguments that do not fit, before anything is written.
+        StorageError: the store cannot be used.
+    """
+
+    def __init__(
+        self,
+        space: Space | Mapping[str, Any] | None = None,
+        objectives: str | Objective | Sequence[str | Objective] = "loss",
+        *,
+        searcher: Part = "auto",
+        scheduler: Part = "straight",
+        fidelity: Fidelity | tuple[str, float, float] | None = None,
+        constraints: Iterable[Constraint | tuple[str, float]] = (),
+        stopping: Sequence[Part] = (),
+        past: Iterable[Study | PastTask] = (),
+        first: Iterable[Mapping[str, Any]] = (),
+        defaults_first: bool = True,
+        repeats: int = 1,
+        retries: int = 2,
+        storage: str | None = None,
+        folder: str | Path | None = None,
+        name: str | None = None,
+        seed: int = 0,
+        callbacks: Iterable[Callback] = (),
+        lease: float = 60.0,
+    ) -> None:
+        for rule in stopping:
+            load("stopping", rule if isinstance(rule, str) else str(rule.get("name")))
+        definition = define(
+            space,
+            objectives,
+            searcher=searcher,
+            scheduler=scheduler,
+            fidelity=fidelity,
+            constraints=constraints,
+            past=[_as_past(task, order) for order, task in enumerate(past)],
+            first=first,
+            defaults_first=defaults_first,
+            repeats=repeats,
+            retries=retries,
+            seed=seed,
+        )
+        where = None if folder is None else Path(folder)
+        url = storage if storage is not None else ("memory://" if where is None else str(where / "study.db"))
+        title = name or (where.resolve().name if where is not None else "study")
+        store = open_storage(url, create=True)
+        try:
+            self._attach(store, definition, title, where, callbacks, lease)
+        except BaseException:
+            store.close()
+            raise
+
+    def _attach(
+        self,
+        store: Storage,
+        definition: Definition,
+        name: str,
+        folder: Path | None,
+        callbacks: Iterable[Callback],
+        lease: float,
+    ) -> None:
+        known = {row.name: row for row in store.studies()}
+        if name in known:
+            row = known[name]
+            kept = Definition.from_json(row.problem, seed=row.seed)
+            differences = kept.differences(definition)
+            if differences:
+                raise SpaceError(
+                    f"study {name!r} in {store.url} was made with another definition: {'; '.join(differences)}. "
+                    "Allowed: the same one. Give another name, open it as it is with Study.open, or widen its space "
+                    "with study.widen(space)."
+                )
+            definition = kept
+        else:
+            row = store.create(name, seed=definition.seed, problem=definition.to_json())
+        self._begin(store, row.id, row.name, definition, folder, callbacks, lease)
+
+    def _begin(
+        self,
+        store: Storage,
+        row: int,
+        name: str,
+        definition: Definition,
+        folder: Path | None,
+        callbacks: Iterable[Callback],
+        lease: float,
+    ) -> None:
+        self._storage, self._id, self.name, self._definition = store, row, name, definition
+        self.folder = folder
+        self.callbacks: list[Callback] = list(callbacks)
+        self._engine = Engine(definition, lambda head: store.read(row, until=head))
+        self._me = this_driver(lease)
+        self._joined = False
+        self._beaten = 0.0
+        self._stop: str | None = None
+        self._lock = threading.RLock()
+        self._sync()
+
+    @classmethod
+    def open(cls, where: str | Path, name: str | None = None, *, callbacks: Iterable[Callback] = ()) -> Study:
+        """Open a study that exists.
+
+        Args:
+            where: Its folder, or the URL of its store, or `URL#NAME`.
+            name: Its name, if the store holds several.
+            callbacks: As in the constructor.
+
+        Raises:
+            StudyNotFound, StorageError: there is none, or it cannot be read.
+        """
+        url, inner = split_name(str(where))
+        path = Path(url)
+        store = open_storage(url, create=False)
+        try:
+            row = store.open(name or inner)
+            definition = Definition.from_json(row.problem, seed=row.seed)
+            study = cls.__new__(cls)
+            folder = path if "://" not in url and path.is_dir() else None
+            study._begin(store, row.id, row.name, definition, folder, callbacks, 60.0)
+            kept = study._engine.state.begun.get("folder")
+            if study.folder is None and kept and Path(kept).is_dir():
+                study.folder = Path(kept)
+        except BaseException:
+            store.close()
+            raise
+        return study
+
+    def __enter__(self) -> Study:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Say goodbye to the store. What is running elsewhere goes on; the log stays."""
+        if self._joined:
+            self._joined = False
+            self._storage.leave(self._id, self._me.id)
+        self._storage.close()
+
+    def __repr__(self) -> str:
+        return f"Study({self.name!r}, {len(self._engine.state.trials)} trials, {self._storage.url})"
+
+    # what it is ------------------------------------------------------------------------------------------
+
+    @property
+    def problem(self) -> Problem:
+        """The problem, with the space as it is now."""
+        return self._definition.with_space(self._engine.state.space).problem
+
+    @property
+    def space(self) -> Space:
+        """The space as it is now."""
+        return self._engine.state.space
+
+    @property
+    def seed(self) -> int:
+        """Decides every random draw."""
+        return self._definition.seed
+
+    @property
+    def repeats(self) -> int:
+        """Times each configuration is evaluated."""
+        return self._definition.repeats
+
+    @property
+    def searcher_name(self) -> str:
+        """Who proposes."""
+        return self._definition.searcher[0]
+
+    @property
+    def scheduler_name(self) -> str:
+        """Who spends the resource."""
+        return self._definition.scheduler[0]
+
+    @property
+    def url(self) -> str:
+        """Where the log is."""
+        return self._storage.url
+
+    @property
+    def where(self) -> str:
+        """What to give to `Study.open` and to the commands to find this study again."""
+        if self.folder is not None and (self.folder / "study.db").exists():
+            return str(self.folder)
+        return f"{self.url}#{self.name}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How it was last run: program, budget, executor, workers, limits; empty before the first run."""
+        return dict(self._engine.state.begun)
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Every trial in order of its number; copies, as far as this process knows the log."""
+        return [copy(trial) for _, trial in sorted(self._engine.state.trials.items())]
+
+    def events(self) -> list[Event]:
+        """The whole log."""
+        return self._storage.read(self._id)
+
+    @property
+    def best(self) -> Trial | None:
+        """The incumbent by `rule`; None while there is none, and with several objectives (see `pareto`)."""
+        return choose(self.trials, self.problem, self.repeats)[0]
+
+    @property
+    def rule(self) -> str:
+        """How the incumbent is chosen."""
+        return choose(self.trials, self.problem, self.repeats)[1]
+
+    @property
+    def pareto(self) -> list[Trial]:
+        """Feasible trials that no other dominates."""
+        return pareto_set(self.trials, self.problem, self.repeats)
+
+    def result(self) -> Result:
+        """What has been found until now."""
+        return Result.of(self.name, self.where, self.trials, self.problem, self.repeats, self._engine.state.ended)
+
+    def diagnostics(self) -> dict[str, float | str]:
+        """What the searcher says of itself."""
+        self._engine.refresh()
+        return self._engine.scheduler.searcher.diagnostics()
+
+    def rungs(self) -> list[dict[str, object]]:
+        """What stands at each rung."""
+        self._engine.refresh()
+        return self._engine.scheduler.rungs()
+
+    def as_past(self, order: float = 0.0) -> PastTask:
+        """This study as an earlier task of another one: its finished trials, to be minimised."""
+        problem = self.problem
+        told = tuple(
+            problem.observe(t.number, t.config, t.metrics, resource=t.resource, status=t.status)
+            for t in self.trials
+            if t.status in (Status.COMPLETED, Status.STOPPED) and t.metrics and problem.usable(t.metrics)
+        )
+        return PastTask(self.name, order, problem.space, problem.objectives, told)
+
+    def frame(self) -> dict[str, list[Any]]:
+        """All trials as columns, ready for `pandas.DataFrame(study.frame())` or another table library."""
+        from luthier.study.exchange import columns
+
+        return columns(self.trials, self.problem)
+
+    def export(self, path: str | Path) -> Path:
+        """Write all trials to a file: .csv, .json or .parquet by its ending."""
+        from luthier.study.exchange import write
+
+        return write(self.trials, self.problem, Path(path))
+
+    def replay(self) -> Replay:
+        """Compute every decision anew from the log, and compare."""
+        from luthier.study.replay import replay
+
+        return replay(self._definition, self.events())
+
+    # the log ---------------------------------------------------------------------------------------------
+
+    def _sync(self) -> None:
+        """Fold in what other drivers appended."""
+        head = self._engine.state.head
+        if self._storage.head(self._id) != head:
+            for event in self._storage.read(self._id, after=head):
+                self._engine.fold(event)
+
+    def _append(self, drafts: Sequence[Draft], *, release: Iterable[int] = ()) -> int:
+        """Append, fold, call back; the `seq` of the last event."""
+        first = self._storage.append(self._id, drafts, release=release)
+        head = self._engine.state.head
+        if first != head + 1:
+            for event in self._storage.read(self._id, after=head, until=first - 1):
+                self._engine.fold(event)
+        for i, draft in enumerate(drafts):
+            event = Event(first + i, *draft)
+            self._engine.fold(event)
+            for callback in self.callbacks:
+                callback(self, event)
+        return first + len(drafts) - 1
+
+    def _join(self) -> None:
+        """Register as a driver, once; afterwards keep the lease alive."""
+        now = time.monotonic()
+        if not self._joined:
+            self._storage.register(self._id, self._me)
+            self._joined, self._beaten = True, now
+            self._recover()
+        elif now - self._beaten > self._me.lease / 6:
+            self._storage.beat(self._id, self._me.id)
+            self._beaten = now
+            self._recover()
+
+    def _recover(self) -> None:
+        """Take over from drivers that died: their running trials are lost, unless they were decided already."""
+        self._sync()
+        alive = {self._me.id}
+        gone = []
+        for driver, age in self._storage.drivers(self._id):
+            if driver.id == self._me.id:
+                continue
+            if dead(driver, age, self._me):
+                gone.append(driver.id)
+            else:
+                alive.add(driver.id)
+        state = self._engine.state
+        orphans = [number for number, driver in state.running.items() if driver not in alive]
+        if orphans:
+            self._append([self._lose(number, "its driver died") for number in orphans])
+        for driver_id in gone:
+            self._storage.leave(self._id, driver_id)
+
+    def _lose(self, number: int, why: str, *, interrupted: bool = False) -> Draft:
+        """The event that ends a run whose driver is gone."""
+        now = time.time()
+        decided = self._engine.pending.get(number)
+        if decided is not None:
+            return self._decided(number, now, *decided)
+        attempt = self._engine.state.trials[number].runs
+        data: dict[str, Any] = {"error": why, "attempt": attempt}
+        if interrupted:
+            data["interrupted"] = True
+        return Draft(now, "lost", number, None, data)
+
+    @staticmethod
+    def _decided(number: int, now: float, seq: int, decision: Decision, seconds: float = 0.0) -> Draft:
+        kind = "paused" if decision is Decision.PAUSE else "stopped"
+        return Draft(now, kind, number, seq, {"reason": "scheduler", "seconds": seconds})
+
+    # proposals -------------------------------------------------------------------------------------------
+
+    def _next(self, worker: str, now: float, limit: int | None) -> Trial | None:
+        """Start whatever comes next, in the log: a trial that goes on, or a new one. None: nothing to do."""
+        self._join()
+        self._sync()
+        state = self._engine.state
+        for number in list(state.waiting):
+            trial = state.trials[number]
+            if self._storage.claim(self._id, number, f"run {trial.runs + 1}", self._me.id):
+                self._append([self._start(number, worker, now, trial.until, None)])
+                return state.trials[number]
+        job = self._engine.continue_job()
+        if job is not None and self._storage.claim(self._id, job.trial, f"until {job.until}", self._me.id):
+            self._append([self._start(job.trial, worker, now, job.until, state.head)])
+            return self._engine.state.trials[job.trial]
+        return self._new(worker, now, limit)
+
+    def _new(self, worker: str, now: float, limit: int | None) -> Trial | None:
+        state = self._engine.state
+        if limit is not None and len(state.trials) >= limit:
+            return None
+        k = self._storage.reserve(self._id, self._me.id, limit=limit)
+        if k is None:
+            return None
+        proposal = self._propose(k)
+        if proposal is None:
+            self._storage.append(self._id, (), release=[k])
+            return None
+        job, extra = proposal
+        asked = {"config": dict(job.config), "origin": job.origin, **extra}
+        if job.parent is not None:
+            asked["parent"] = job.parent
+        seen = self._engine.state.head
+        start = self._start(k, worker, now, job.until, None, checkpoint=job.checkpoint)
+        self._append([Draft(now, "asked", k, seen, asked), start], release=[k])
+        return self._engine.state.trials[k]
+
+    def _propose(self, k: int) -> tuple[Job, dict[str, int]] | None:
+        skip: frozenset[int] = frozenset()
+        while True:
+            proposal = self._engine.new_job(k, skip=skip)
+            if proposal is None:
+                return None
+            if proposal.initial is not None:
+                if self._storage.claim(self._id, proposal.initial, "initial", self._me.id):
+                    return proposal.job, {"initial": proposal.initial}
+                # another driver has just taken it: its event is on the way
+                time.sleep(0.002)
+                self._sync()
+            elif proposal.queued is not None:
+                if self._storage.claim(self._id, proposal.queued, "queued", self._me.id):
+                    return proposal.job, {"queued": proposal.queued}
+                skip |= {proposal.queued}
+            else:
+                return proposal.job, {}
+
+    def _start(
+        self,
+        number: int,
+        worker: str,
+        now: float,
+        until: float | None,
+        seen: int | None,
+        *,
+        checkpoint: str | None = None,
+    ) -> Draft:
+        known = self._engine.state.trials.get(number)
+        data: dict[str, Any] = {
+            "attempt": 1 if known is None else known.runs + 1,
+            "worker": worker,
+            "driver": self._me.id,
+        }
+        if until is not None:
+            data["until"] = until
+        if known is not None and known.checkpoint is not None:
+            data["checkpoint"] = known.checkpoint
+        elif checkpoint is not None:
+            data["checkpoint"] = checkpoint
+        return Draft(now, "started", number, seen, data)
+
+    # ask and tell ----------------------------------------------------------------------------------------
+
+    def ask(self, n: int = 1) -> list[Trial]:
+        """Trials to evaluate next.
+
+        Args:
+            n: How many.
+
+        Returns:
+            Up to `n` trials with `number`, `config`, and under a scheduler `until`, the resource up to which to
+            run (a paused trial may come back with a higher one). Fewer, or none, when the space is exhausted.
+        """
+        with self._lock:
+            trials = []
+            for _ in range(n):
+                trial = self._next("ask", time.time(), None)
+                if trial is None:
+                    break
+                trials.append(copy(trial))
+            return trials
+
+    def tell(
+        self,
+        trial: int,
+        metrics: Mapping[str, float] | None = None,
+        *,
+        resource: float | None = None,
+        status: Status | str | None = None,
+        folds: Sequence[float] = (),
+    ) -> Decision:
+        """Say what came out of a trial.
+
+        Args:
+            trial: The trial's number.
+            metrics: Name to value.
+            resource: Resource spent when this was measured; the trial goes on. None: the trial is done.
+            status: How it ended, if not well: "failed", "stopped", "lost".
+            folds: Scores of the single folds behind the first objective.
+
+        Returns:
+            What the scheduler wants: CONTINUE, PAUSE or STOP. STOP after the last report.
+
+        Raises:
+            ArgumentError: no such trial, or one that has ended.
+            MetricError: a metric is missing or no number.
+        """
+        with self._lock:
+            self._join()
+            self._sync()
+            known = self._known(trial)
+            if known.status in (Status.COMPLETED, Status.DIVERGED, Status.FAILED, Status.STOPPED):
+                raise ArgumentError(
+                    f"trial {trial} has ended ({known.status.value}). Allowed: tell a trial that is running; for a "
+                    "further evaluation use study.add(config, metrics)."
+                )
+            now = time.time()
+            outcome = Status.COMPLETED if status is None else Status(status)
+            if metrics is None:
+                if outcome is Status.COMPLETED:
+                    raise ArgumentError(f"tell({trial}) without metrics. Give metrics={{...}} or status='failed'.")
+                self._append([self._ending(trial, now, outcome)])
+                return Decision.STOP
+            return self._record(trial, metrics, resource, now, outcome, folds=tuple(folds))
+
+    def _known(self, number: int) -> Trial:
+        try:
+            return self._engine.state.trials[number]
+        except KeyError:
+            raise ArgumentError(
+                f"trial {number!r} is not in study {self.name!r}. Allowed: a number that ask() gave."
+            ) from None
+
+    @staticmethod
+    def _ending(number: int, now: float, status: Status, **data: Any) -> Draft:
+        kinds = {Status.FAILED: "failed", Status.STOPPED: "stopped", Status.LOST: "lost", Status.PAUSED: "paused"}
+        if status in kinds:
+            return Draft(now, kinds[status], number, None, data)
+        return Draft(now, "finished", number, None, {"status": status.value, **data})
+
+    def _record(
+        self,
+        number: int,
+        metrics: Mapping[str, float],
+        resource: float | None,
+        now: float,
+        outcome: Status = Status.COMPLETED,
+        *,
+        folds: tuple[float, ...] = (),
+    ) -> Decision:
+        """Log a told result; decide, and end the trial if that was its last."""
+        problem = self._definition.problem
+        numbers = problem.check_metrics(metrics, where=f"trial {number}")
+        axis = problem.fidelity
+        final = resource is None or (axis is not None and resource >= axis.high)
+        data: dict[str, Any] = {"metrics": numbers}
+        if resource is not None or (axis is not None and final):
+            data["resource"] = resource if resource is not None else axis.high  # type: ignore[union-attr]
+        if folds:
+            data["folds"] = list(folds)
+        if self.repeats > 1:
+            data["repeat"] = len(self._known(number).repeats)
+        report = Draft(now, "reported", number, None, data)
+        if not problem.usable(numbers):
+            self._append([report, self._ending(number, now, Status.DIVERGED)])
+            return Decision.STOP
+        if final:
+            self._append([report, self._ending(number, now, outcome)])
+            return Decision.STOP
+        self._append([report])
+        decided = self._engine.pending.get(number)
+        if decided is None:
+            return Decision.CONTINUE
+        self._append([self._decided(number, now, *decided)])
+        return decided[1]
+
+    # more that users do ----------------------------------------------------------------------------------
+
+    def add(
+        self,
+        config: Mapping[str, Any],
+        metrics: Mapping[str, float] | None = None,
+        *,
+        resource: float | None = None,
+        status: Status | str = Status.COMPLETED,
+    ) -> int:
+        """Add an evaluation that was made elsewhere; the searcher learns from it.
+
+        Returns:
+            The number it got.
+        """
+        with self._lock:
+            checked = self._check(config, "study.add")
+            outcome = Status(status)
+            self._join()
+            now = time.time()
+            drafts = []
+            if metrics is not None:
+                numbers = self._definition.problem.check_metrics(metrics, where="study.add")
+                if not self._definition.problem.usable(numbers):
+                    outcome = Status.DIVERGED
+                axis = self._definition.problem.fidelity
+                reached = resource if resource is not None or axis is None else axis.high
+                data = {"metrics": numbers, **({} if reached is None else {"resource": reached})}
+                drafts.append((outcome, data))
+            elif outcome is Status.COMPLETED:
+                raise ArgumentError("study.add without metrics. Give metrics={...} or status='failed'.")
+            k = self._storage.reserve(self._id, self._me.id)
+            assert k is not None  # no limit was given
+            head = self._engine.state.head
+            rows = [
+                Draft(now, "asked", k, head, {"config": dict(checked), "origin": "added"}),
+                Draft(now, "started", k, None, {"attempt": 1, "worker": "elsewhere", "driver": self._me.id}),
+                *(Draft(now, "reported", k, None, data) for _, data in drafts),
+                *[self._ending(k, now, outcome)] * (1 if self.repeats == 1 else self.repeats),
+            ]
+            self._append(rows, release=[k])
+            return k
+
+    def _check(self, config: Mapping[str, Any], where: str) -> Configuration:
+        if self._definition.open_space:
+            return Configuration(config)
+        return self.space.check(config, where=where)
+
+    def enqueue(self, config: Mapping[str, Any]) -> None:
+        """Have a configuration tried before the searcher is asked again."""
+        with self._lock:
+            self._append([Draft(time.time(), "enqueued", None, None, {"config": dict(self._check(config, "enqueue"))})])
+
+    def stop(self, reason: str = "stopped by the user") -> None:
+        """End a run that is going on (from a callback or another thread): running trials are stopped."""
+        self._stop = reason
+
+    def tag(self, trial: int, **tags: str) -> None:
+        """Mark a trial with `name="text"`."""
+        self._annotate(trial, {"tags": {name: str(text) for name, text in tags.items()}})
+
+    def note(self, trial: int, text: str) -> None:
+        """Write a note on a trial; it replaces the last one."""
+        self._annotate(trial, {"note": text})
+
+    def _annotate(self, trial: int, data: dict[str, Any]) -> None:
+        with self._lock:
+            self._known(trial)
+            self._append([Draft(time.time(), "annotated", trial, None, data)])
+
+    def widen(self, space: Space) -> None:
+        """Go on in a larger space: wider ranges, more choices, new hyperparameters with a default.
+
+        Earlier trials stay and are understood in the new space.
+
+        Raises:
+            SpaceError: it is not a superset; says where.
+        """
+        with self._lock:
+            wider = self.space.widen(space)
+            self._append([Draft(time.time(), "widened", None, None, {"space": wider.to_dict()})])
+
+    def run(
+        self,
+        target: Target,
+        *,
+        trials: int | None = None,
+        seconds: float | None = None,
+        workers: int = 1,
+        executor: str | Executor | None = None,
+        time_limit: float | None = None,
+        memory_mb: float | None = None,
+        gpus: float = 0,
+        cpus: int | None = None,
+        give_up: int = 5,
+        info: Mapping[str, Any] | None = None,
+    ) -> Result:
+        """Run a program until the budget is used.
+
+        Args:
+            target: A function of a `Run`, or a `Command`.
+            trials: Trials of the study in all, those of earlier runs counted in.
+            seconds: Time for this call; what still runs then is stopped.
+            workers: Trials at once.
+            executor: "inline" (this process, the default for one worker), "processes" (the default for more), the
+                name of another, or an instance.
+            time_limit: Seconds that one run of a trial may take.
+            memory_mb: Memory that a trial with all its processes may use, in megabytes.
+            gpus: GPUs of one trial; a fraction shares one.
+            cpus: Threads of one trial.
+            give_up: End with an error when this many trials have failed and none has succeeded.
+            info: What `luthier resume` needs to find the program again; the command line sets it.
+
+        Returns:
+            The result, of the whole study.
+
+        Raises:
+            ArgumentError: no budget for an infinite space, or a limit that the executor cannot keep.
+            TrialError: the first `give_up` trials all failed.
+            KeyboardInterrupt: Ctrl-C; the log is kept, and the message says how to go on.
+        """
+        from luthier.study._loop import Loop
+
+        limits = Limits(time_limit, memory_mb, gpus, cpus)
+        loop = Loop(self, target, executor, limits, workers=workers, trials=trials, seconds=seconds, give_up=give_up)
+        with self._lock:
+            loop.run(info or {})
+        return self.result()
+
+
+def _as_past(task: Study | PastTask, order: int) -> PastTask:
+    if isinstance(task, PastTask):
+        return task
+    if isinstance(task, Study):
+        return task.as_past(float(order))
+    raise ArgumentError(f"past[{order}]={task!r}. Allowed: a Study or a PastTask, oldest first.")
+
+
+__all__ = ["Callback", "StorageError", "Study"]
