@@ -29,6 +29,8 @@ class Scheduler(ABC):
     needs_fidelity: ClassVar[bool] = False
     #: Whether it can judge by several objectives.
     multi_objective: ClassVar[bool] = False
+    #: Whether it may leave a worker idle until other trials have reported (synchronous halving).
+    waits: ClassVar[bool] = False
 
     def __init__(self, problem: Problem, searcher: Searcher, *, seed: int) -> None:
         self.problem, self.searcher, self.seed = problem, searcher, check_seed(seed)

@@ -38,7 +38,7 @@ class Draft(NamedTuple):
     kind: str
     trial: int | None = None
     seen: int | None = None
-    data: dict[str, Any] = {}
+    data: dict[str, Any] = {}  # noqa: RUF012 (stores copy it, nobody changes it)
 
 
 @dataclass(frozen=True)

@@ -34,3 +34,6 @@ def _one_to_two(cursor: Any) -> None:
 
 #: Number of the old schema -> the step to the next one. Schemas before 2 existed in SQLite alone.
 MIGRATIONS: Mapping[int, Callable[[Any], None]] = {1: _one_to_two}
+
+#: Number of the layout that `_schema` draws.
+SCHEMA = 1 + max(MIGRATIONS)

@@ -12,9 +12,6 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-#: Number of the layout below; `_migrations.py` holds one step from each earlier number.
-SCHEMA = 2
-
 metadata = sa.MetaData()
 
 meta = sa.Table(
@@ -63,9 +60,7 @@ events = sa.Table(
 )
 
 _is_asked = events.c.kind == sa.literal_column("'asked'")
-sa.Index(
-    "one_asked", events.c.study, events.c.trial, unique=True, sqlite_where=_is_asked, postgresql_where=_is_asked
-)
+sa.Index("one_asked", events.c.study, events.c.trial, unique=True, sqlite_where=_is_asked, postgresql_where=_is_asked)
 
 reservations = sa.Table(
     "reservations",
@@ -147,7 +142,7 @@ def statements(dialect: sa.Dialect) -> Statements:
         return str(compiled)
 
     # a parameter of an UPDATE may not bear the name of a column: hence the prefix
-    study, trial, driver = (sa.bindparam(f"p_{name}") for name in ("study", "trial", "driver"))
+    study, trial, driver = _bound("study"), _bound("trial"), _bound("driver")
     rows = sa.select(studies).order_by(studies.c.id)
     log = sa.select(*(events.c[name] for name in ("seq", "time", "kind", "trial", "seen", "data")))
     mine = drivers.c.study == study, drivers.c.id == driver
@@ -203,6 +198,10 @@ def statements(dialect: sa.Dialect) -> Statements:
             "p_study",
         ),
     )
+
+
+def _bound(name: str) -> sa.BindParameter[Any]:
+    return sa.bindparam(f"p_{name}")
 
 
 def _vacancy(study: sa.BindParameter[Any], driver: sa.BindParameter[Any]) -> sa.Select[Any]:

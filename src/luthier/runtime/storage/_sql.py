@@ -14,13 +14,22 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from luthier.base.errors import ArgumentError, LuthierError, StorageError, StudyExists, StudyNotFound, did_you_mean
+from luthier.base.errors import LuthierError, StorageError
 from luthier.base.records import Event
 from luthier.runtime.storage import _fork
 from luthier.runtime.storage._base import Draft, Driver, Storage, StudyRow
 from luthier.runtime.storage._json import decode, encode
-from luthier.runtime.storage._schema import SCHEMA, Statements, definitions, statements
-from luthier.runtime.storage._words import asked_twice, not_registered
+from luthier.runtime.storage._migrations import SCHEMA
+from luthier.runtime.storage._schema import Statements, definitions, statements
+from luthier.runtime.storage._words import (
+    asked_twice,
+    check_study,
+    no_such_number,
+    not_registered,
+    pick,
+    study_exists,
+    was_closed,
+)
 
 T = TypeVar("T")
 
@@ -114,7 +123,7 @@ class SQLStorage(Storage):
 
     def _connect(self) -> Any:
         if self._closed:
-            raise StorageError(f"{self.where} was closed. Open it again with open_storage({self.url!r}).")
+            raise was_closed(self.where, self.url)
         self._link = self._engine.raw_connection()
         cursor = self._link.cursor()
         try:
@@ -160,19 +169,13 @@ class SQLStorage(Storage):
 
     def create(self, name: str, *, seed: int, problem: dict[str, Any]) -> StudyRow:
         """Make a study. Raises StudyExists."""
-        if not isinstance(name, str) or not name:
-            raise ArgumentError(f"study name {name!r}. Allowed: a text that is not empty.")
-        if not 0 <= seed < 2**63:
-            raise ArgumentError(f"seed={seed!r}. Allowed: a whole number from 0 to 2**63 - 1, so that a database keeps it.")
+        check_study(name, seed)
         text = encode(problem, f"the problem of study {name!r}")
 
         def work(cursor: Any) -> StudyRow:
             taken = cursor.execute(self._sql.study_all).fetchall()
             if any(row[1] == name for row in taken):
-                raise StudyExists(
-                    f"{self.where} has a study {name!r} already. Take another name, or go on with it: "
-                    f"Study.open({self.url!r}, {name!r})."
-                )
+                raise study_exists(self.where, self.url, name)
             number = 1 + max((row[0] for row in taken), default=0)
             row = (number, name, int(seed), text, self._clock(cursor), SCHEMA)
             cursor.execute(self._sql.study_new, row)
@@ -183,16 +186,7 @@ class SQLStorage(Storage):
 
     def open(self, name: str | None = None) -> StudyRow:
         """Find a study by name; without one, the only study of the store. Raises StudyNotFound."""
-        rows = self.studies()
-        found = [row for row in rows if name is None or row.name == name]
-        if len(found) == 1:
-            return found[0]
-        if not rows:
-            raise StudyNotFound(f"{self.where} holds no study. Make one: Study(..., storage={self.url!r}).")
-        if name is None:
-            listed = ", ".join(repr(row.name) for row in rows)
-            raise StudyNotFound(f"{self.where} holds {len(rows)} studies: {listed}. Say which: {self.url}#NAME.")
-        raise StudyNotFound(f"{self.where} holds no study {name!r}. {did_you_mean(name, [row.name for row in rows])}")
+        return pick(self.studies(), name, self.where, self.url)
 
     def studies(self) -> list[StudyRow]:
         """All studies, oldest first."""
@@ -232,7 +226,7 @@ class SQLStorage(Storage):
     def _head(self, cursor: Any, study: int) -> int:
         row = cursor.execute(self._sql.head, (study,)).fetchone()
         if row is None:
-            raise StudyNotFound(f"{self.where} has no study number {study}. Open it by its name first.")
+            raise no_such_number(self.where, study)
         return row[0] or 0
 
     def _refused(self, cursor: Any, rows: Sequence[tuple[Any, ...]], error: Exception) -> StorageError:
@@ -244,7 +238,9 @@ class SQLStorage(Storage):
                 if trial in seen or (found is not None and found[0] != seq):
                     return asked_twice(self.where, trial)
                 seen.add(trial)
-        return StorageError(f"{self.where} refused events: {error}. Allowed: times that are numbers, kinds that are texts.")
+        return StorageError(
+            f"{self.where} refused events: {error}. Allowed: times that are numbers, kinds that are texts."
+        )
 
     def read(self, study: int, *, after: int = 0, until: int | None = None) -> list[Event]:
         """Events with `after < seq <= until`, in order."""
@@ -268,7 +264,10 @@ class SQLStorage(Storage):
                 raise ValueError("the data of an event is not one value")
         except ValueError as error:
             raise self._damaged(rows, error) from error
-        return [Event(seq, when, kind, trial, seen, data) for (seq, when, kind, trial, seen, _), data in zip(rows, values, strict=True)]
+        return [
+            Event(seq, when, kind, trial, seen, data)
+            for (seq, when, kind, trial, seen, _), data in zip(rows, values, strict=True)
+        ]
 
     def _damaged(self, rows: Sequence[tuple[Any, ...]], error: ValueError) -> StorageError:
         bad = next((row[0] for row in rows if not _is_json(row[5])), rows[0][0])

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import threading
 import time
-from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
-from luthier.base.errors import ArgumentError, StorageError, StudyExists, StudyNotFound, did_you_mean
 from luthier.base.records import Event
 from luthier.base.registry import register
 from luthier.runtime.storage import _fork
 from luthier.runtime.storage._base import Draft, Driver, Storage, StudyRow
 from luthier.runtime.storage._json import plain
-from luthier.runtime.storage._schema_number import SCHEMA
-from luthier.runtime.storage._words import asked_twice, not_registered
+from luthier.runtime.storage._migrations import SCHEMA
+from luthier.runtime.storage._words import (
+    asked_twice,
+    check_study,
+    no_such_number,
+    not_registered,
+    pick,
+    study_exists,
+    was_closed,
+)
 
 
 @dataclass
@@ -67,3 +74,128 @@ class Memory(Storage):
             self._place = (_places.get(place) if place else None) or _Place()
             if place:
                 _places[place] = self._place
+
+    @classmethod
+    def from_url(cls, url: str, *, create: bool = False) -> Self:
+        """Open `memory://` (a store of its own) or `memory://PLACE` (shared within this process)."""
+        return cls(url.partition("://")[2])
+
+    def create(self, name: str, *, seed: int, problem: dict[str, Any]) -> StudyRow:
+        """Make a study. Raises StudyExists."""
+        check_study(name, seed)
+        own = plain(problem, f"the problem of study {name!r}")
+        with self._locked() as logs:
+            if any(log.row.name == name for log in logs):
+                raise study_exists(self.where, self.url, name)
+            row = StudyRow(len(logs) + 1, name, int(seed), own, time.time(), SCHEMA)
+            logs.append(_Log(row))
+            return _copy(row)
+
+    def open(self, name: str | None = None) -> StudyRow:
+        """Find a study by name; without one, the only study of the store. Raises StudyNotFound."""
+        return pick(self.studies(), name, self.where, self.url)
+
+    def studies(self) -> list[StudyRow]:
+        """All studies, oldest first."""
+        with self._locked() as logs:
+            return [_copy(log.row) for log in logs]
+
+    def append(self, study: int, drafts: Sequence[Draft], *, release: Iterable[int] = ()) -> int:
+        """Append events in order, all or none; returns `seq` of the first."""
+        data = [plain(draft.data, f"event {draft.kind!r} of trial {draft.trial}") for draft in drafts]
+        used = list(release)
+        with self._log(study) as log:
+            asked: set[int] = set()
+            for draft in drafts:
+                if draft.kind == "asked" and draft.trial is not None:
+                    if draft.trial in asked or draft.trial in log.asked:
+                        raise asked_twice(self.where, draft.trial)
+                    asked.add(draft.trial)
+            first = len(log.events) + 1
+            log.events += [
+                Event(seq, float(draft.time), draft.kind, draft.trial, draft.seen, own)
+                for seq, (draft, own) in enumerate(zip(drafts, data, strict=True), first)
+            ]
+            log.asked |= asked
+            log.next_trial = max(log.next_trial, 1 + max(asked, default=-1))
+            for trial in used:
+                log.reservations.pop(trial, None)
+            return first
+
+    def read(self, study: int, *, after: int = 0, until: int | None = None) -> list[Event]:
+        """Events with `after < seq <= until`, in order."""
+        with self._log(study) as log:
+            found = log.events[max(after, 0) : len(log.events) if until is None else max(until, 0)]
+        return [event._replace(data=plain(event.data, "an event")) for event in found]
+
+    def head(self, study: int) -> int:
+        """`seq` of the last event, 0 for none."""
+        with self._log(study) as log:
+            return len(log.events)
+
+    def reserve(self, study: int, driver: str, *, limit: int | None = None) -> int | None:
+        """Take the next free trial number for a driver; None when the limit is reached."""
+        with self._log(study) as log:
+            if driver not in log.drivers:
+                raise not_registered(self.where, study, driver)
+            free = [
+                trial
+                for trial, owner in log.reservations.items()
+                if owner not in log.drivers and trial not in log.asked and (limit is None or trial < limit)
+            ]
+            number = min(free, default=log.next_trial)
+            if limit is not None and number >= limit:
+                return None
+            log.next_trial = max(log.next_trial, number + 1)
+            log.reservations[number] = driver
+            return number
+
+    def claim(self, study: int, trial: int, what: str, driver: str) -> bool:
+        """Take something that only one driver may do: True for the first to ask, and for it again."""
+        with self._log(study) as log:
+            return log.claims.setdefault((trial, what), driver) == driver
+
+    def register(self, study: int, driver: Driver) -> None:
+        """Say that a driver works on the study (`beat` is set by the store's clock)."""
+        with self._log(study) as log:
+            log.drivers[driver.id] = replace(driver, beat=time.time())
+
+    def beat(self, study: int, driver: str) -> None:
+        """Renew a driver's lease."""
+        with self._log(study) as log:
+            if driver not in log.drivers:
+                raise not_registered(self.where, study, driver)
+            log.drivers[driver] = replace(log.drivers[driver], beat=time.time())
+
+    def drivers(self, study: int) -> list[tuple[Driver, float]]:
+        """Registered drivers, each with the seconds since its last heartbeat."""
+        with self._log(study) as log:
+            now = time.time()
+            return [(log.drivers[name], max(0.0, now - log.drivers[name].beat)) for name in sorted(log.drivers)]
+
+    def leave(self, study: int, driver: str) -> None:
+        """Take a driver off the list; what it reserved and did not use becomes free."""
+        with self._log(study) as log:
+            log.drivers.pop(driver, None)
+
+    def close(self) -> None:
+        """Let go of the studies; those of a shared place live on in its other stores."""
+        self._closed = True
+
+    @contextmanager
+    def _locked(self) -> Iterator[list[_Log]]:
+        with self._place.lock:
+            if self._closed:
+                raise was_closed(self.where, self.url)
+            yield self._place.logs
+
+    @contextmanager
+    def _log(self, study: int) -> Iterator[_Log]:
+        with self._locked() as logs:
+            if not 1 <= study <= len(logs):
+                raise no_such_number(self.where, study)
+            yield logs[study - 1]
+
+
+def _copy(row: StudyRow) -> StudyRow:
+    return replace(row, problem=plain(row.problem, "the problem"))

@@ -1,0 +1,43 @@
+# The two commands: `make demo` runs the main job from a fresh clone, `make test` passes the tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CORE := $(VENV)/.core
+TEST := $(VENV)/.test
+
+.PHONY: demo test test-slow bench lint clean
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(CORE): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(TEST): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	touch $@ $(CORE)
+
+demo: $(CORE)
+	$(BIN)/luthier demo --full --out demo
+
+test: $(TEST)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: $(TEST)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	$(BIN)/python tools/check_wheel.py
+
+bench: $(TEST)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt optuna
+	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/cqr_against_random.py
+	$(BIN)/python benchmarks/demo.py
+
+lint: $(TEST)
+	$(BIN)/ruff check src tests benchmarks examples tools
+	$(BIN)/ruff format --check src tests benchmarks examples tools
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache

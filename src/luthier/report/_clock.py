@@ -1,0 +1,40 @@
+"""Seconds of a study: from its first event, without the time in which nobody worked on it."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from luthier.base.records import Event
+
+
+class Clock:
+    """Turns event times into seconds that the study was being worked on.
+
+    A study that was interrupted at night and resumed in the morning did not search all night: the gap before
+    every `begun` event is left out.
+
+    Args:
+        events: The log, in order.
+    """
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self._from: list[float] = []  # times after which a larger gap has been left out
+        self._gaps: list[float] = []
+        now, gap = (events[0].time if events else 0.0), 0.0
+        self._zero = now
+        for event in events:
+            if event.kind == "begun" and event.time > now:
+                gap += event.time - now
+                self._from.append(event.time)
+                self._gaps.append(gap)
+            now = max(now, event.time)
+        self.end = self(now)
+
+    def __call__(self, time: float) -> float:
+        """Seconds of work until `time` (seconds since the epoch)."""
+        i = bisect_right(self._from, time)
+        seconds = time - self._zero - (self._gaps[i - 1] if i else 0.0)
+        if i < len(self._from):  # inside a gap that is left out: its beginning
+            seconds = min(seconds, self._from[i] - self._zero - self._gaps[i])
+        return max(0.0, seconds)

@@ -1,0 +1,77 @@
+"""What the report needs to know of a study: the few attributes that every picture is drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from luthier.base.records import Event, Trial
+from luthier.space.problem import Problem
+
+
+class StudyView(Protocol):
+    """A study as the report sees it. `luthier.Study` has this shape; so may anything read from elsewhere."""
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        ...
+
+    @property
+    def problem(self) -> Problem:
+        """Space, objectives, constraints and fidelity."""
+        ...
+
+    @property
+    def trials(self) -> Sequence[Trial]:
+        """All trials, by number."""
+        ...
+
+    @property
+    def searcher_name(self) -> str:
+        """Who proposed."""
+        ...
+
+    @property
+    def scheduler_name(self) -> str:
+        """Who spent the resource."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """The seed that decides every draw."""
+        ...
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """How it was run: `trials` and `seconds` (the budget), `workers`, `executor`, and `resume`, the command line
+        that continues or reproduces it. Each may be missing.
+        """
+        ...
+
+    @property
+    def best(self) -> Trial | None:
+        """The incumbent; None without a usable result, or with several objectives."""
+        ...
+
+    @property
+    def rule(self) -> str:
+        """How the incumbent was chosen, in words."""
+        ...
+
+    @property
+    def pareto(self) -> Sequence[Trial]:
+        """The Pareto set; with one objective the incumbent alone."""
+        ...
+
+    def events(self) -> Sequence[Event]:
+        """The log, in order."""
+        ...
+
+    def diagnostics(self) -> Mapping[str, float | str]:
+        """What the searcher's model says of itself, such as its coverage."""
+        ...
+
+    def rungs(self) -> Sequence[Mapping[str, Any]]:
+        """Rows `{"bracket", "resource", "trial", "value", "promoted"}` of the scheduler; empty without rungs."""
+        ...

@@ -1,0 +1,120 @@
+"""Numbers as pictures need them: finite or None, ranked the way the study ranks, with a range that shows the bulk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from luthier.base.records import Objective, Status, Trial
+from luthier.report._source import StudyView
+from luthier.space.problem import Problem
+
+#: Ends that leave no value to be compared.
+NO_VALUE = frozenset({Status.DIVERGED, Status.FAILED, Status.LOST})
+
+
+def clean(value: Any, digits: int = 7) -> float | None:
+    """A finite float in `digits` significant digits, None for anything else (NaN, infinity, text, nothing)."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return float(f"{number:.{digits}g}") if math.isfinite(number) else None
+
+
+def value_of(trial: Trial, objective: Objective) -> float | None:
+    """The trial's value of an objective; None when it has none that counts."""
+    return None if trial.status in NO_VALUE else clean(trial.metrics.get(objective.name))
+
+
+def feasible(trial: Trial, problem: Problem) -> bool:
+    """Whether every constraint was measured and holds."""
+    measured = [(clean(trial.metrics.get(c.name)), c.upper) for c in problem.constraints]
+    return all(value is not None and value <= upper for value, upper in measured)
+
+
+def standing(trial: Trial, problem: Problem) -> tuple[float, float] | None:
+    """Sort key of a trial by the first objective, less is better; None when it cannot be ranked.
+
+    With a fidelity, more resource goes first: values at different resources are not comparable.
+    """
+    value = value_of(trial, problem.objectives[0])
+    if value is None or not feasible(trial, problem):
+        return None
+    spent = trial.resource if problem.fidelity is not None and trial.resource is not None else 0.0
+    return (-spent, value * problem.objectives[0].sign)
+
+
+def ranked(study: StudyView) -> list[Trial]:
+    """Trials that can be ranked, best first; the study's own incumbent leads."""
+    keyed = [(key, t.number, t) for t in study.trials if (key := standing(t, study.problem)) is not None]
+    best = study.best.number if study.best is not None else None
+    return [trial for _, _, trial in sorted(keyed, key=lambda row: (row[1] != best, row[0], row[1]))]
+
+
+def default_trial(study: StudyView) -> Trial | None:
+    """The trial of the space's default configuration, if it was run."""
+    return next((trial for trial in study.trials if trial.origin == "default"), None)
+
+
+def shown_range(values: Iterable[float | None], *, sign: float = 1.0) -> tuple[float, float] | None:
+    """Ends of an axis that shows the good end and the bulk of the values, and cuts off far outliers at the bad end.
+
+    The cut lies four interquartile ranges (from the best to the third quartile) beyond the best value: a value
+    further out would press all others into a line.
+
+    Args:
+        values: What is drawn; None is left out.
+        sign: +1 when small values are good, -1 when large ones are.
+
+    Returns:
+        (low, high) with a margin, or None without values.
+    """
+    found = sorted(sign * value for value in values if value is not None)
+    if not found:
+        return None
+    best, worst = found[0], found[-1]
+    if len(found) >= 8:
+        limit = best + 4 * (found[(3 * len(found)) // 4] - best)
+        if limit > best:
+            worst = max(value for value in found if value <= limit)
+    margin = 0.06 * (worst - best) or 0.06 * abs(best) or 1.0
+    ends = sorted((sign * (best - margin), sign * (worst + margin)))
+    return ends[0], ends[1]
+
+
+def short(value: float | None, digits: int = 4) -> str:
+    """A number for the eye: four significant digits, a dash for nothing."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == int(value) and abs(value) < 10**6:
+        return str(int(value))
+    return f"{value:.{digits}g}".replace("e-0", "e-").replace("e+0", "e")
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds for the eye: "0.42 s", "12 s", "3 min 05 s", "2 h 07 min"."""
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def time_unit(longest: float) -> tuple[str, float]:
+    """The unit in which a span reads well, and how many seconds it has."""
+    if longest < 180:
+        return "seconds", 1.0
+    return ("minutes", 60.0) if longest < 3 * 3600 else ("hours", 3600.0)
+
+
+def counts(trials: Sequence[Trial]) -> dict[str, int]:
+    """How many trials have each status, in the order of `Status`; zeros left out."""
+    found = {status.value: sum(trial.status is status for trial in trials) for status in Status}
+    return {status: number for status, number in found.items() if number}
