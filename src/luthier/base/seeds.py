@@ -6,6 +6,8 @@ study's seed and its own number alone, never on how many draws were made before 
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 
 from luthier.base.errors import ArgumentError
@@ -30,7 +32,8 @@ def generator(seed: int, room: str, k: int = 0, *more: int) -> np.random.Generat
 
 def trial_seed(seed: int, trial: int, repeat: int = 0) -> int:
     """The seed that a trial's program should use, in [0, 2**31)."""
-    return int(np.random.SeedSequence([seed, ROOMS["run"], trial, repeat]).generate_state(1)[0] >> 1)
+    digest = hashlib.blake2b(f"{seed}/{ROOMS['run']}/{trial}/{repeat}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little") >> 1
 
 
 def check_seed(seed: int) -> int:

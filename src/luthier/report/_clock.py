@@ -1,11 +1,12 @@
-"""Seconds of a study: from its first event, without the time in which nobody worked on it."""
+"""Time in a study: seconds from its first event without the gaps, and the order in which results became known."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from luthier.base.records import Event
+from luthier.base.records import Event, Trial
+from luthier.report._source import StudyView
 
 
 class Clock:
@@ -38,3 +39,17 @@ class Clock:
         if i < len(self._from):  # inside a gap that is left out: its beginning
             seconds = min(seconds, self._from[i] - self._zero - self._gaps[i])
         return max(0.0, seconds)
+
+
+def in_order(study: StudyView) -> list[tuple[float, Trial]]:
+    """Trials that were started, with the time of their latest result, in the order of that time.
+
+    What is decided later about a trial, such as that a paused one does not go on, does not count as a result.
+    """
+    latest: dict[int | None, float] = {}
+    for event in study.events():
+        if event.kind in ("started", "reported", "finished", "failed", "lost"):
+            latest[event.trial] = event.time
+    timed = [(latest.get(trial.number, trial.ended or 0.0), trial) for trial in study.trials]
+    begun = [row for row in timed if row[1].number in latest or row[1].metrics]
+    return sorted(begun, key=lambda row: (row[0], row[1].number))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from luthier.base.records import Event, Trial
@@ -75,3 +77,57 @@ class StudyView(Protocol):
     def rungs(self) -> Sequence[Mapping[str, Any]]:
         """Rows `{"bracket", "resource", "trial", "value", "promoted"}` of the scheduler; empty without rungs."""
         ...
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A study at one moment, read once: the tables then agree with each other while the study goes on."""
+
+    name: str
+    problem: Problem
+    trials: Sequence[Trial]
+    searcher_name: str
+    scheduler_name: str
+    seed: int
+    settings: Mapping[str, Any]
+    best: Trial | None
+    rule: str
+    pareto: Sequence[Trial]
+    log: Sequence[Event]
+    told: Mapping[str, float | str]
+    ladder: Sequence[Mapping[str, Any]]
+
+    def events(self) -> Sequence[Event]:
+        """The log, in order."""
+        return self.log
+
+    def diagnostics(self) -> Mapping[str, float | str]:
+        """What the searcher's model says of itself."""
+        return self.told
+
+    def rungs(self) -> Sequence[Mapping[str, Any]]:
+        """Rows of the scheduler's rungs."""
+        return self.ladder
+
+
+def snapshot(study: StudyView) -> Snapshot:
+    """Read everything that the report needs of a study, once."""
+    settings = dict(study.settings)
+    where = getattr(study, "where", None)
+    if not settings.get("resume") and where:
+        settings["resume"] = f"luthier resume {shlex.quote(str(where))}"
+    return Snapshot(
+        name=study.name,
+        problem=study.problem,
+        trials=list(study.trials),
+        searcher_name=study.searcher_name,
+        scheduler_name=study.scheduler_name,
+        seed=study.seed,
+        settings=settings,
+        best=study.best,
+        rule=study.rule,
+        pareto=list(study.pareto),
+        log=list(study.events()),
+        told=dict(study.diagnostics()),
+        ladder=list(study.rungs()),
+    )

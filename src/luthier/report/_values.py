@@ -34,22 +34,26 @@ def feasible(trial: Trial, problem: Problem) -> bool:
     return all(value is not None and value <= upper for value, upper in measured)
 
 
-def standing(trial: Trial, problem: Problem) -> tuple[float, float] | None:
-    """Sort key of a trial by the first objective, less is better; None when it cannot be ranked.
+def standing(trial: Trial, problem: Problem, objective: int = 0) -> tuple[float, float] | None:
+    """Sort key of a trial by one objective, less is better; None when it cannot be ranked.
 
-    With a fidelity, more resource goes first: values at different resources are not comparable.
+    The study's own rule: a trial counts when it is complete, or with a fidelity at any resource; then more
+    resource goes first, because values at different resources are not comparable.
     """
-    value = value_of(trial, problem.objectives[0])
+    wanted = problem.objectives[objective]
+    value = value_of(trial, wanted)
     if value is None or not feasible(trial, problem):
         return None
-    spent = trial.resource if problem.fidelity is not None and trial.resource is not None else 0.0
-    return (-spent, value * problem.objectives[0].sign)
+    if problem.fidelity is None:
+        return (0.0, value * wanted.sign) if trial.status is Status.COMPLETED else None
+    return (-(trial.resource or 0.0), value * wanted.sign)
 
 
 def ranked(study: StudyView) -> list[Trial]:
     """Trials that can be ranked, best first; the study's own incumbent leads."""
-    keyed = [(key, t.number, t) for t in study.trials if (key := standing(t, study.problem)) is not None]
-    best = study.best.number if study.best is not None else None
+    problem, leader = study.problem, study.best
+    keyed = [(key, t.number, t) for t in study.trials if (key := standing(t, problem)) is not None]
+    best = None if leader is None else leader.number
     return [trial for _, _, trial in sorted(keyed, key=lambda row: (row[1] != best, row[0], row[1]))]
 
 

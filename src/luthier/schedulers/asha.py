@@ -16,6 +16,7 @@ from luthier.space.problem import Problem
 
 TYPES = ("stopping", "promotion")
 _NOTHING = Configuration()
+_SLACK = 1 + 1e-9  # fractions of a resource add up to a little less than their sum
 
 
 @register("scheduler")
@@ -169,13 +170,13 @@ class Asha(Scheduler):
         if not self.promotes:
             return Decision.STOP if trial in self._over else Decision.CONTINUE
         until = self._until.get(trial)
-        due = until is not None and until <= resource and until < self._fidelity.high
+        due = until is not None and until <= resource * _SLACK and until < self._fidelity.high
         return Decision.PAUSE if due else Decision.CONTINUE
 
     def _count(self, trial: int, resource: float) -> None:
         """Enter a trial's newest result at the highest rung that `resource` reaches, if it is a new one for it."""
         ladder = self._ladder(trial)
-        reached = bisect_right(ladder, resource * (1 + 1e-9), key=_level) - 1
+        reached = bisect_right(ladder, resource * _SLACK, key=_level) - 1
         if reached <= self._at.get(trial, -1):
             return
         _, values, violation = self._last[trial]

@@ -1,0 +1,74 @@
+"""space: domains, conditions, forbidden combinations, and their encoding to the unit cube.
+
+The room's files, in the order in which they build on each other: `values` (plain values), `priors`, `conditions`
+(the language of `when=`), `domains` (Float, Int, Choice, Ordinal, Fixed), `columns` (one hyperparameter as numbers),
+`rules` and `forbidden` (conditions as tests on codes), `encoding` (all columns together), `moves` (local changes),
+`counting` (finite spaces), `compare` (two spaces), `serial` (JSON-able values), `space` (Space), `problem` (Problem,
+PastTask, Benchmark), `files` (YAML, TOML, JSON) and `configspace` (ConfigSpace's JSON).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from luthier.space.conditions import all_of, any_of
+    from luthier.space.configspace import from_configspace, to_configspace
+    from luthier.space.domains import Choice, Domain, Fixed, Float, Int, Ordinal
+    from luthier.space.files import load_space
+    from luthier.space.priors import Beta, Normal
+    from luthier.space.problem import Benchmark, PastTask, Problem
+    from luthier.space.space import Space
+
+_HOME = {
+    "all_of": "conditions",
+    "any_of": "conditions",
+    "from_configspace": "configspace",
+    "to_configspace": "configspace",
+    "Choice": "domains",
+    "Domain": "domains",
+    "Fixed": "domains",
+    "Float": "domains",
+    "Int": "domains",
+    "Ordinal": "domains",
+    "load_space": "files",
+    "Beta": "priors",
+    "Normal": "priors",
+    "Benchmark": "problem",
+    "PastTask": "problem",
+    "Problem": "problem",
+    "Space": "space",
+}
+
+__all__ = [
+    "Benchmark",
+    "Beta",
+    "Choice",
+    "Domain",
+    "Fixed",
+    "Float",
+    "Int",
+    "Normal",
+    "Ordinal",
+    "PastTask",
+    "Problem",
+    "Space",
+    "all_of",
+    "any_of",
+    "from_configspace",
+    "load_space",
+    "to_configspace",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'luthier.space' has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"luthier.space.{_HOME[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

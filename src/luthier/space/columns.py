@@ -52,6 +52,10 @@ class Column(ABC):
         """Codes of the values that positions stand for; (n,) -> (n,)."""
 
     @abstractmethod
+    def code_at(self, u: float) -> float:
+        """Code at one position: `snap([u])[0]`, fast."""
+
+    @abstractmethod
     def values(self, codes: Array) -> list[Any]:
         """Values of codes."""
 
@@ -91,23 +95,27 @@ class Continuous(Column):
     def snap(self, u: Array) -> Array:
         return np.rint(np.clip(u, 0.0, 1.0) * self.grid) / self.grid + 0.0
 
+    def code_at(self, u: float) -> float:
+        return round(min(max(u, 0.0), 1.0) * self.grid) / self.grid
+
     def value(self, u: float) -> float:
-        code = round(min(max(u, 0.0), 1.0) * self.grid) / self.grid
+        code = self.code_at(u)
         found = self.anchors.get(code)
         if found is None:
-            raw = self.start + code * self.width
-            found = min(max(math.exp(raw) if self.log else raw, self.low), self.high)
+            found = self.start + code * self.width
+            if self.log:
+                found = math.exp(found)
         return float(found)
 
     def values(self, codes: Array) -> list[Any]:
-        low, high, anchors = self.low, self.high, self.anchors
-        raw = (self.start + codes * self.width).tolist()
+        # no clipping: a code beside 0 or 1 is further from the bound than rounding errors reach (`Number.bits`)
+        found: list[Any] = (self.start + codes * self.width).tolist()
         if self.log:
-            raw = [math.exp(number) for number in raw]  # not numpy's: one value, whatever stands beside it
-        known = [anchors.get(code) for code in codes.tolist()]
-        return [
-            min(max(number, low), high) if exact is None else exact for number, exact in zip(raw, known, strict=True)
-        ]
+            found = list(map(math.exp, found))  # not numpy's: one value, whatever stands beside it
+        for code, value in self.anchors.items():
+            for at in np.flatnonzero(codes == code).tolist():
+                found[at] = value
+        return found
 
     def codes(self, values: Sequence[Any]) -> Array:
         numbers = np.clip(np.array(values, dtype=float), self.low, self.high)
@@ -150,7 +158,10 @@ class Levelled(Column):
 
     def code(self, level: int) -> float:
         """Code of one level."""
-        return float(self.level_codes(np.array([level]))[0])
+        return (level + 0.5) / self.levels
+
+    def code_at(self, u: float) -> float:
+        return self.code(self.level(u))
 
     def snap(self, u: Array) -> Array:
         return self.level_codes(self.level_array(u))
@@ -204,6 +215,9 @@ class Steps(Levelled):
         values = [math.log(self.domain.at(level)) for level in levels.tolist()]
         return (np.array(values) - self.start) / self.width
 
+    def code(self, level: int) -> float:
+        return float(self.level_codes(np.array([level]))[0]) if self.log else super().code(level)
+
     def value(self, u: float) -> Any:
         level = self.level(u)
         return self._known[level] if self._known else self.domain.at(level)
@@ -244,6 +258,9 @@ class Items(Levelled):
     def __init__(self, domain: Choice | Ordinal) -> None:
         self.domain, self.kind, self.levels = domain, domain.kind, domain.levels
         self._values, self._index = domain.values, domain.index
+        # texts cannot be taken for one another, so they need no key that holds the type
+        self._texts = {value: level for level, value in enumerate(domain.values) if isinstance(value, str)}
+        self._all_texts = len(self._texts) == len(domain.values)
         self.default = self.code(self._index[tell_apart(domain.default)])
         self.prior = None if domain.prior is None else weight_table(domain.prior)
 
@@ -255,6 +272,8 @@ class Items(Levelled):
         return [values[level] for level in self.level_array(codes).tolist()]
 
     def codes(self, values: Sequence[Any]) -> Array:
+        if self._all_texts:
+            return self.level_codes(np.array([self._texts[value] for value in values], dtype=np.int64))
         index = self._index
         return self.level_codes(np.array([index[type(value), value] for value in values], dtype=np.int64))
 

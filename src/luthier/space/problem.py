@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from luthier.base.errors import MetricError, did_you_mean
+from luthier.base.errors import MetricError
 from luthier.base.records import Card, Configuration, Constraint, Evaluation, Fidelity, Objective, Observation, Status
 from luthier.space.space import Space
 
@@ -75,10 +76,9 @@ class Problem:
                 kind = "minimises" if isinstance(metric, Objective) and metric.goal == "min" else "maximises"
                 does = kind if isinstance(metric, Objective) else "constrains"
                 given = "{" + ", ".join(repr(name) for name in numbers) + "}"
-                hint = ""
-                if numbers:
-                    hint = " " + did_you_mean(metric.name, numbers).replace("Allowed", "Reported")
-                raise MetricError(f"{where} reported {given}; this study {does} {metric.name!r}.{hint}")
+                near = difflib.get_close_matches(metric.name, numbers, n=1, cutoff=0.5)
+                hint = f"Did you mean {metric.name!r}?" if near else f"Report it: run.report({metric.name}=...)."
+                raise MetricError(f"{where} reported {given}; this study {does} {metric.name!r}. {hint}")
         return numbers
 
     def usable(self, metrics: Mapping[str, float]) -> bool:

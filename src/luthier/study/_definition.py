@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from luthier.base.checks import check
-from luthier.base.errors import ArgumentError
+from luthier.base.errors import ArgumentError, SpaceError
 from luthier.base.records import Configuration, Constraint, Fidelity, Objective, Observation, Status
 from luthier.base.registry import check_own, load
 from luthier.base.seeds import check_seed
@@ -249,7 +249,11 @@ def _best_of(task: PastTask, problem: Problem) -> Configuration | None:
     if not usable or task.objectives != problem.objectives:
         return None
     best = min(usable, key=lambda o: (sum(max(v, 0.0) for v in o.violations), o.values))
-    return problem.space.adapt(best.config)
+    fitting = {n: v for n, v in best.config.items() if n in problem.space and problem.space[n].contains(v)}
+    try:
+        return problem.space.check(fitting, fill=True)
+    except SpaceError:  # what fits one by one may be forbidden together
+        return None
 
 
 def _fidelity_json(fidelity: Fidelity) -> dict[str, Any]:
@@ -281,6 +285,3 @@ def _past_from_json(data: Mapping[str, Any]) -> PastTask:
         ),
     )
 
-
-#: A callback hears of every event of this driver, after it is on disk.
-Callback = Callable[[Any, Any], None]

@@ -14,7 +14,7 @@ from luthier.base.registry import load
 from luthier.base.seeds import generator, trial_seed
 from luthier.runtime.executors._base import End, Executor, Launch, Limits, Message, Setting, Target
 from luthier.runtime.storage import Draft
-from luthier.space.domains import domain_to_dict
+from luthier.space.space import Space
 
 if TYPE_CHECKING:
     from luthier.study.study import Study
@@ -98,8 +98,8 @@ class Loop:
         self.begin = self.executor.now()
         kill = True
         try:
-            study._join()
-            study._append([Draft(self.begin, "begun", None, None, {**self._begun(), **info})])
+            study._session.join()
+            study._session.append([Draft(self.begin, "begun", None, None, {**self._begun(), **info})])
             reason = self._work()
             kill = bool(self.mine)
             self._finish(reason)
@@ -138,26 +138,25 @@ class Loop:
             self._give_up()
             idle = self._fill()
             if not self.mine:
-                study._sync()
-                state = study._engine.state
+                study._session.sync()
+                state = study._state
                 if idle and not state.running and not state.waiting:
                     return self._reason()
-                study._join()
+                study._session.join()
                 time.sleep(TICK / 10)  # other drivers have the rest; theirs may yet be lost
                 continue
             self.executor.step(TICK)
-            study._join()
+            study._session.join()
 
     def _reason(self) -> str:
-        done = len(self.study._engine.state.trials)
+        done = len(self.study._state.trials)
         if self.trials is not None and done >= self._limit():
             return f"all {self.trials} trials are done"
         return "the space is exhausted"
 
     def _limit(self) -> int:
         assert self.trials is not None
-        added = sum(1 for t in self.study._engine.state.trials.values() if t.origin == "added")
-        return self.trials + added
+        return self.trials + self.study._state.added
 
     def _late(self) -> bool:
         return self.seconds is not None and self.executor.now() - self.begin >= self.seconds
@@ -168,7 +167,7 @@ class Loop:
         for worker in list(self.executor.free()):
             if self.study._stop is not None or self._late():
                 return False
-            trial = self.study._next(worker, self.executor.now(), limit)
+            trial = self.study._session.next(worker, self.executor.now(), limit)
             if trial is None:
                 return True
             launch = self._launch(trial)
@@ -216,20 +215,20 @@ class Loop:
         if launch.trial in self.over:
             return Decision.STOP
         numbers = study._definition.problem.check_metrics(message.metrics, where=f"trial {n}")
-        study._append([Draft(now, "reported", n, None, self._reported(launch, message, numbers))])
+        study._session.append([Draft(now, "reported", n, None, self._reported(launch, message, numbers))])
         if not study._definition.problem.usable(numbers):
             self._end(launch, Draft(now, "finished", n, None, self._data(launch, message.seconds, status="diverged")))
             return Decision.STOP
-        decided = study._engine.pending.get(n)
+        decided = study._session.engine.pending.get(n)
         if decided is not None:
-            self._end(launch, study._decided(n, now, *decided, seconds=message.seconds))
+            self._end(launch, study._session.decided(n, now, *decided, seconds=message.seconds))
             return decided[1]
         if study._stop is not None or self._late():
             reason = study._stop or "time is up"
             data = self._data(launch, message.seconds, reason=reason)
             self._end(launch, Draft(now, "stopped", n, None, data))
             return Decision.STOP
-        study._join()
+        study._session.join()
         return Decision.CONTINUE
 
     @staticmethod
@@ -252,35 +251,35 @@ class Loop:
         return data
 
     def _end(self, launch: Launch, *drafts: Draft) -> None:
-        self.study._append(drafts)
+        self.study._session.append(drafts)
         self.over.add(launch.trial)
 
     def suggested(self, launch: Launch, name: str, domain: Any) -> Any:
         """A define-by-run program names a hyperparameter; a new one joins the space."""
         study, n = self.study, launch.trial
-        state = study._engine.state
-        known = state.space.domains.get(name)
+        known = study.space.domains.get(name)
         if known is None:
-            spec = domain_to_dict(domain.check(name))
-            study._append([Draft(self.executor.now(), "widened", None, None, {"add": {name: spec}})])
+            added = Space({name: domain}).to_dict()["hyperparameters"]
+            study._session.append([Draft(self.executor.now(), "widened", None, None, {"add": added})])
         elif known != domain:
             raise ArgumentError(
                 f"trial {n}: hyperparameter {name!r} is {domain} here and was {known} in an earlier trial. Allowed: "
                 "the same domain in every trial. Give it another name, or declare the space."
             )
-        trial = state.trials[n]
+        trial = study._state.trials[n]
         used = self.used.setdefault(n, [])
         if name not in used:
             used.append(name)
         if name not in trial.config:
             value = self._value(n, domain, len(trial.config))
-            study._append([Draft(self.executor.now(), "extended", n, None, {"config": {name: value}})])
-        return study._engine.state.trials[n].config[name]
+            study._session.append([Draft(self.executor.now(), "extended", n, None, {"config": {name: value}})])
+        return study._state.trials[n].config[name]
 
     def _value(self, number: int, domain: Any, position: int) -> Any:
         if number == 0:
-            return domain.default_value()
-        return domain.sample(1, generator(self.study.seed, "study", number, position))[0]
+            return domain.default
+        [drawn] = Space(value=domain).sample(1, generator(self.study.seed, "study", number, position))
+        return drawn["value"]
 
     def ended(self, launch: Launch, end: End, now: float) -> None:
         """A run is over: log how, unless the log has it already."""
@@ -294,21 +293,21 @@ class Loop:
             self._failed(launch, end, now, end.error or "failed without a word")
         elif end.status is Status.LOST:
             data = self._data(launch, end.seconds, error=end.error or "its worker died")
-            self.study._append([Draft(now, "lost", n, None, data)])
+            self.study._session.append([Draft(now, "lost", n, None, data)])
         else:
             data = self._data(launch, end.seconds, reason="cancelled")
-            self.study._append([Draft(now, "stopped", n, None, data)])
+            self.study._session.append([Draft(now, "stopped", n, None, data)])
         self.used.pop(n, None)
 
     def _failed(self, launch: Launch, end: End, now: float, error: str) -> None:
         data = self._data(launch, end.seconds, error=error)
         if end.log is not None:
             data["log"] = end.log
-        self.study._append([Draft(now, "failed", launch.trial, None, data)])
+        self.study._session.append([Draft(now, "failed", launch.trial, None, data)])
 
     def _completed(self, launch: Launch, end: End, now: float) -> None:
         study, n = self.study, launch.trial
-        trial = study._engine.state.trials[n]
+        trial = study._state.trials[n]
         problem = study._definition.problem
         drafts = []
         heard = [r for r in trial.reports if r.repeat == launch.repeat]
@@ -332,7 +331,7 @@ class Loop:
             self._failed(launch, end, now, str(error))
             return
         drafts.append(Draft(now, "finished", n, None, self._data(launch, end.seconds, status=status)))
-        study._append(drafts)
+        study._session.append(drafts)
 
     def _full(self, launch: Launch) -> float | None:
         if launch.fidelity is None:
@@ -351,7 +350,7 @@ class Loop:
     # how it ends -----------------------------------------------------------------------------------------
 
     def _give_up(self) -> None:
-        trials = self.study._engine.state.trials.values()
+        trials = self.study._state.trials.values()
         if len(trials) > 20 * self.give_up:
             return  # long past the beginning: failures are the searcher's to learn from
         failed = [t for t in trials if t.status is Status.FAILED]
@@ -382,14 +381,14 @@ class Loop:
 
     def _finish(self, reason: str) -> None:
         now = self.executor.now()
-        paused = [t.number for t in self.study._engine.state.trials.values() if t.status is Status.PAUSED]
+        paused = [t.number for t in self.study._state.trials.values() if t.status is Status.PAUSED]
         drafts = [Draft(now, "stopped", n, None, {"reason": "end of the study"}) for n in paused]
-        self.study._append([*drafts, Draft(now, "ended", None, None, {"reason": reason})])
+        self.study._session.append([*drafts, Draft(now, "ended", None, None, {"reason": reason})])
 
     def _interrupt(self) -> None:
-        drafts = [self.study._lose(n, "interrupted", interrupted=True) for n in self.mine if n not in self.over]
+        drafts = [self.study._session.lose(n, "interrupted", interrupted=True) for n in self.mine if n not in self.over]
         now = self.executor.now()
-        self.study._append([*drafts, Draft(now, "ended", None, None, {"reason": "interrupted"})])
+        self.study._session.append([*drafts, Draft(now, "ended", None, None, {"reason": "interrupted"})])
 
 
 def resource_of(checkpoint: str, *, default: float) -> float:

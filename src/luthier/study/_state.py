@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from luthier.base.records import Configuration, Event, Report, Status, Trial
-from luthier.space.domains import domain_from_dict
 from luthier.space.space import Space
 from luthier.study._definition import Definition
 
@@ -41,8 +40,8 @@ class State:
         self.waiting: dict[int, None] = {}  # trials to be started again: lost ones, and those with repeats left
         self.running: dict[int, str] = {}  # trial -> driver
         self.queue: dict[int, Configuration] = {}  # enqueued, by the seq of their event
+        self.added = 0  # trials that were evaluated elsewhere: they use no budget
         self.initial = 0  # how many of the definition's first configurations were asked
-        self.interrupted = 0
         self.begun: dict[str, Any] = {}  # how the study was last run: what `luthier resume` needs
         self.ended: str | None = None  # why the last run ended
         self._losses: dict[int, int] = {}
@@ -79,6 +78,7 @@ class State:
         self.trials[event.trial] = Trial(
             event.trial, Configuration(data["config"]), origin=data["origin"], parent=data.get("parent")
         )
+        self.added += data["origin"] == "added"
         if "initial" in data:
             self.initial = max(self.initial, data["initial"] + 1)
         if "queued" in data:
@@ -176,8 +176,8 @@ class State:
         if "space" in event.data:
             self.space = Space.from_dict(event.data["space"])
         else:
-            new = {name: domain_from_dict(spec) for name, spec in event.data["add"].items()}
-            self.space = Space({**self.space.domains, **new})
+            more = Space.from_dict({"hyperparameters": event.data["add"]})
+            self.space = Space({**self.space.domains, **more.domains})
 
     def _annotated(self, event: Event) -> None:
         trial = self._trial(event)

@@ -10,25 +10,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from luthier.base.errors import ArgumentError, SpaceError, StorageError
-from luthier.base.records import (
-    Configuration,
-    Constraint,
-    Decision,
-    Event,
-    Fidelity,
-    Job,
-    Objective,
-    Status,
-    Trial,
-)
+from luthier.base.errors import ArgumentError, SpaceError
+from luthier.base.records import Configuration, Constraint, Decision, Event, Fidelity, Objective, Status, Trial
 from luthier.base.registry import load
 from luthier.runtime.executors._base import Executor, Limits, Target
-from luthier.runtime.storage import Draft, Storage, dead, open_storage, split_name, this_driver
+from luthier.runtime.storage import Draft, Storage, open_storage, split_name
 from luthier.space.problem import PastTask, Problem
 from luthier.space.space import Space
 from luthier.study._definition import Definition, Part, define
-from luthier.study._engine import Engine
+from luthier.study._session import Session
+from luthier.study._state import State
 from luthier.study.result import Result, choose, pareto_set
 
 if TYPE_CHECKING:
@@ -152,16 +143,15 @@ class Study:
         callbacks: Iterable[Callback],
         lease: float,
     ) -> None:
-        self._storage, self._id, self.name, self._definition = store, row, name, definition
-        self.folder = folder
+        self.name, self.folder, self._definition = name, folder, definition
         self.callbacks: list[Callback] = list(callbacks)
-        self._engine = Engine(definition, lambda head: store.read(row, until=head))
-        self._me = this_driver(lease)
-        self._joined = False
-        self._beaten = 0.0
         self._stop: str | None = None
         self._lock = threading.RLock()
-        self._sync()
+        self._session = Session(store, row, definition, self._heard, lease=lease)
+
+    def _heard(self, event: Event) -> None:
+        for callback in self.callbacks:
+            callback(self, event)
 
     @classmethod
     def open(cls, where: str | Path, name: str | None = None, *, callbacks: Iterable[Callback] = ()) -> Study:
@@ -184,7 +174,7 @@ class Study:
             study = cls.__new__(cls)
             folder = path if "://" not in url and path.is_dir() else None
             study._begin(store, row.id, row.name, definition, folder, callbacks, 60.0)
-            kept = study._engine.state.begun.get("folder")
+            kept = study._state.begun.get("folder")
             if study.folder is None and kept and Path(kept).is_dir():
                 study.folder = Path(kept)
         except BaseException:
@@ -202,25 +192,27 @@ class Study:
 
     def close(self) -> None:
         """Say goodbye to the store. What is running elsewhere goes on; the log stays."""
-        if self._joined:
-            self._joined = False
-            self._storage.leave(self._id, self._me.id)
-        self._storage.close()
+        self._session.leave()
+        self._session.storage.close()
 
     def __repr__(self) -> str:
-        return f"Study({self.name!r}, {len(self._engine.state.trials)} trials, {self._storage.url})"
+        return f"Study({self.name!r}, {len(self._state.trials)} trials, {self._session.storage.url})"
+
+    @property
+    def _state(self) -> State:
+        return self._session.engine.state
 
     # what it is ------------------------------------------------------------------------------------------
 
     @property
     def problem(self) -> Problem:
         """The problem, with the space as it is now."""
-        return self._definition.with_space(self._engine.state.space).problem
+        return self._definition.with_space(self._state.space).problem
 
     @property
     def space(self) -> Space:
         """The space as it is now."""
-        return self._engine.state.space
+        return self._state.space
 
     @property
     def seed(self) -> int:
@@ -245,7 +237,7 @@ class Study:
     @property
     def url(self) -> str:
         """Where the log is."""
-        return self._storage.url
+        return self._session.storage.url
 
     @property
     def where(self) -> str:
@@ -257,16 +249,16 @@ class Study:
     @property
     def settings(self) -> dict[str, Any]:
         """How it was last run: program, budget, executor, workers, limits; empty before the first run."""
-        return dict(self._engine.state.begun)
+        return dict(self._state.begun)
 
     @property
     def trials(self) -> list[Trial]:
         """Every trial in order of its number; copies, as far as this process knows the log."""
-        return [copy(trial) for _, trial in sorted(self._engine.state.trials.items())]
+        return [copy(trial) for _, trial in sorted(self._state.trials.items())]
 
     def events(self) -> list[Event]:
         """The whole log."""
-        return self._storage.read(self._id)
+        return self._session.storage.read(self._session.study)
 
     @property
     def best(self) -> Trial | None:
@@ -285,17 +277,17 @@ class Study:
 
     def result(self) -> Result:
         """What has been found until now."""
-        return Result.of(self.name, self.where, self.trials, self.problem, self.repeats, self._engine.state.ended)
+        return Result.of(self.name, self.where, self.trials, self.problem, self.repeats, self._state.ended)
 
     def diagnostics(self) -> dict[str, float | str]:
         """What the searcher says of itself."""
-        self._engine.refresh()
-        return self._engine.scheduler.searcher.diagnostics()
+        self._session.engine.refresh()
+        return self._session.engine.scheduler.searcher.diagnostics()
 
     def rungs(self) -> list[dict[str, object]]:
         """What stands at each rung."""
-        self._engine.refresh()
-        return self._engine.scheduler.rungs()
+        self._session.engine.refresh()
+        return self._session.engine.scheduler.rungs()
 
     def as_past(self, order: float = 0.0) -> PastTask:
         """This study as an earlier task of another one: its finished trials, to be minimised."""
@@ -325,158 +317,6 @@ class Study:
 
         return replay(self._definition, self.events())
 
-    # the log ---------------------------------------------------------------------------------------------
-
-    def _sync(self) -> None:
-        """Fold in what other drivers appended."""
-        head = self._engine.state.head
-        if self._storage.head(self._id) != head:
-            for event in self._storage.read(self._id, after=head):
-                self._engine.fold(event)
-
-    def _append(self, drafts: Sequence[Draft], *, release: Iterable[int] = ()) -> int:
-        """Append, fold, call back; the `seq` of the last event."""
-        first = self._storage.append(self._id, drafts, release=release)
-        head = self._engine.state.head
-        if first != head + 1:
-            for event in self._storage.read(self._id, after=head, until=first - 1):
-                self._engine.fold(event)
-        for i, draft in enumerate(drafts):
-            event = Event(first + i, *draft)
-            self._engine.fold(event)
-            for callback in self.callbacks:
-                callback(self, event)
-        return first + len(drafts) - 1
-
-    def _join(self) -> None:
-        """Register as a driver, once; afterwards keep the lease alive."""
-        now = time.monotonic()
-        if not self._joined:
-            self._storage.register(self._id, self._me)
-            self._joined, self._beaten = True, now
-            self._recover()
-        elif now - self._beaten > self._me.lease / 6:
-            self._storage.beat(self._id, self._me.id)
-            self._beaten = now
-            self._recover()
-
-    def _recover(self) -> None:
-        """Take over from drivers that died: their running trials are lost, unless they were decided already."""
-        self._sync()
-        alive = {self._me.id}
-        gone = []
-        for driver, age in self._storage.drivers(self._id):
-            if driver.id == self._me.id:
-                continue
-            if dead(driver, age, self._me):
-                gone.append(driver.id)
-            else:
-                alive.add(driver.id)
-        state = self._engine.state
-        orphans = [number for number, driver in state.running.items() if driver not in alive]
-        if orphans:
-            self._append([self._lose(number, "its driver died") for number in orphans])
-        for driver_id in gone:
-            self._storage.leave(self._id, driver_id)
-
-    def _lose(self, number: int, why: str, *, interrupted: bool = False) -> Draft:
-        """The event that ends a run whose driver is gone."""
-        now = time.time()
-        decided = self._engine.pending.get(number)
-        if decided is not None:
-            return self._decided(number, now, *decided)
-        attempt = self._engine.state.trials[number].runs
-        data: dict[str, Any] = {"error": why, "attempt": attempt}
-        if interrupted:
-            data["interrupted"] = True
-        return Draft(now, "lost", number, None, data)
-
-    @staticmethod
-    def _decided(number: int, now: float, seq: int, decision: Decision, seconds: float = 0.0) -> Draft:
-        kind = "paused" if decision is Decision.PAUSE else "stopped"
-        return Draft(now, kind, number, seq, {"reason": "scheduler", "seconds": seconds})
-
-    # proposals -------------------------------------------------------------------------------------------
-
-    def _next(self, worker: str, now: float, limit: int | None) -> Trial | None:
-        """Start whatever comes next, in the log: a trial that goes on, or a new one. None: nothing to do."""
-        self._join()
-        self._sync()
-        state = self._engine.state
-        for number in list(state.waiting):
-            trial = state.trials[number]
-            if self._storage.claim(self._id, number, f"run {trial.runs + 1}", self._me.id):
-                self._append([self._start(number, worker, now, trial.until, None)])
-                return state.trials[number]
-        job = self._engine.continue_job()
-        if job is not None and self._storage.claim(self._id, job.trial, f"until {job.until}", self._me.id):
-            self._append([self._start(job.trial, worker, now, job.until, state.head)])
-            return self._engine.state.trials[job.trial]
-        return self._new(worker, now, limit)
-
-    def _new(self, worker: str, now: float, limit: int | None) -> Trial | None:
-        state = self._engine.state
-        if limit is not None and len(state.trials) >= limit:
-            return None
-        k = self._storage.reserve(self._id, self._me.id, limit=limit)
-        if k is None:
-            return None
-        proposal = self._propose(k)
-        if proposal is None:
-            self._storage.append(self._id, (), release=[k])
-            return None
-        job, extra = proposal
-        asked = {"config": dict(job.config), "origin": job.origin, **extra}
-        if job.parent is not None:
-            asked["parent"] = job.parent
-        seen = self._engine.state.head
-        start = self._start(k, worker, now, job.until, None, checkpoint=job.checkpoint)
-        self._append([Draft(now, "asked", k, seen, asked), start], release=[k])
-        return self._engine.state.trials[k]
-
-    def _propose(self, k: int) -> tuple[Job, dict[str, int]] | None:
-        skip: frozenset[int] = frozenset()
-        while True:
-            proposal = self._engine.new_job(k, skip=skip)
-            if proposal is None:
-                return None
-            if proposal.initial is not None:
-                if self._storage.claim(self._id, proposal.initial, "initial", self._me.id):
-                    return proposal.job, {"initial": proposal.initial}
-                # another driver has just taken it: its event is on the way
-                time.sleep(0.002)
-                self._sync()
-            elif proposal.queued is not None:
-                if self._storage.claim(self._id, proposal.queued, "queued", self._me.id):
-                    return proposal.job, {"queued": proposal.queued}
-                skip |= {proposal.queued}
-            else:
-                return proposal.job, {}
-
-    def _start(
-        self,
-        number: int,
-        worker: str,
-        now: float,
-        until: float | None,
-        seen: int | None,
-        *,
-        checkpoint: str | None = None,
-    ) -> Draft:
-        known = self._engine.state.trials.get(number)
-        data: dict[str, Any] = {
-            "attempt": 1 if known is None else known.runs + 1,
-            "worker": worker,
-            "driver": self._me.id,
-        }
-        if until is not None:
-            data["until"] = until
-        if known is not None and known.checkpoint is not None:
-            data["checkpoint"] = known.checkpoint
-        elif checkpoint is not None:
-            data["checkpoint"] = checkpoint
-        return Draft(now, "started", number, seen, data)
-
     # ask and tell ----------------------------------------------------------------------------------------
 
     def ask(self, n: int = 1) -> list[Trial]:
@@ -490,9 +330,10 @@ class Study:
             run (a paused trial may come back with a higher one). Fewer, or none, when the space is exhausted.
         """
         with self._lock:
+            self._session.sync()
             trials = []
             for _ in range(n):
-                trial = self._next("ask", time.time(), None)
+                trial = self._session.next("ask", time.time(), None)
                 if trial is None:
                     break
                 trials.append(copy(trial))
@@ -524,8 +365,8 @@ class Study:
             MetricError: a metric is missing or no number.
         """
         with self._lock:
-            self._join()
-            self._sync()
+            self._session.join()
+            self._session.sync()
             known = self._known(trial)
             if known.status in (Status.COMPLETED, Status.DIVERGED, Status.FAILED, Status.STOPPED):
                 raise ArgumentError(
@@ -537,13 +378,13 @@ class Study:
             if metrics is None:
                 if outcome is Status.COMPLETED:
                     raise ArgumentError(f"tell({trial}) without metrics. Give metrics={{...}} or status='failed'.")
-                self._append([self._ending(trial, now, outcome)])
+                self._session.append([self._ending(trial, now, outcome)])
                 return Decision.STOP
             return self._record(trial, metrics, resource, now, outcome, folds=tuple(folds))
 
     def _known(self, number: int) -> Trial:
         try:
-            return self._engine.state.trials[number]
+            return self._state.trials[number]
         except KeyError:
             raise ArgumentError(
                 f"trial {number!r} is not in study {self.name!r}. Allowed: a number that ask() gave."
@@ -580,16 +421,16 @@ class Study:
             data["repeat"] = len(self._known(number).repeats)
         report = Draft(now, "reported", number, None, data)
         if not problem.usable(numbers):
-            self._append([report, self._ending(number, now, Status.DIVERGED)])
+            self._session.append([report, self._ending(number, now, Status.DIVERGED)])
             return Decision.STOP
         if final:
-            self._append([report, self._ending(number, now, outcome)])
+            self._session.append([report, self._ending(number, now, outcome)])
             return Decision.STOP
-        self._append([report])
-        decided = self._engine.pending.get(number)
+        self._session.append([report])
+        decided = self._session.engine.pending.get(number)
         if decided is None:
             return Decision.CONTINUE
-        self._append([self._decided(number, now, *decided)])
+        self._session.append([self._session.decided(number, now, *decided)])
         return decided[1]
 
     # more that users do ----------------------------------------------------------------------------------
@@ -610,7 +451,7 @@ class Study:
         with self._lock:
             checked = self._check(config, "study.add")
             outcome = Status(status)
-            self._join()
+            self._session.join()
             now = time.time()
             drafts = []
             if metrics is not None:
@@ -623,16 +464,16 @@ class Study:
                 drafts.append((outcome, data))
             elif outcome is Status.COMPLETED:
                 raise ArgumentError("study.add without metrics. Give metrics={...} or status='failed'.")
-            k = self._storage.reserve(self._id, self._me.id)
+            k = self._session.storage.reserve(self._session.study, self._session.me.id)
             assert k is not None  # no limit was given
-            head = self._engine.state.head
+            head = self._state.head
             rows = [
                 Draft(now, "asked", k, head, {"config": dict(checked), "origin": "added"}),
-                Draft(now, "started", k, None, {"attempt": 1, "worker": "elsewhere", "driver": self._me.id}),
+                Draft(now, "started", k, None, {"attempt": 1, "worker": "elsewhere", "driver": self._session.me.id}),
                 *(Draft(now, "reported", k, None, data) for _, data in drafts),
                 *[self._ending(k, now, outcome)] * (1 if self.repeats == 1 else self.repeats),
             ]
-            self._append(rows, release=[k])
+            self._session.append(rows, release=[k])
             return k
 
     def _check(self, config: Mapping[str, Any], where: str) -> Configuration:
@@ -643,7 +484,7 @@ class Study:
     def enqueue(self, config: Mapping[str, Any]) -> None:
         """Have a configuration tried before the searcher is asked again."""
         with self._lock:
-            self._append([Draft(time.time(), "enqueued", None, None, {"config": dict(self._check(config, "enqueue"))})])
+            self._session.append([Draft(time.time(), "enqueued", None, None, {"config": dict(self._check(config, "enqueue"))})])
 
     def stop(self, reason: str = "stopped by the user") -> None:
         """End a run that is going on (from a callback or another thread): running trials are stopped."""
@@ -660,7 +501,7 @@ class Study:
     def _annotate(self, trial: int, data: dict[str, Any]) -> None:
         with self._lock:
             self._known(trial)
-            self._append([Draft(time.time(), "annotated", trial, None, data)])
+            self._session.append([Draft(time.time(), "annotated", trial, None, data)])
 
     def widen(self, space: Space) -> None:
         """Go on in a larger space: wider ranges, more choices, new hyperparameters with a default.
@@ -672,7 +513,7 @@ class Study:
         """
         with self._lock:
             wider = self.space.widen(space)
-            self._append([Draft(time.time(), "widened", None, None, {"space": wider.to_dict()})])
+            self._session.append([Draft(time.time(), "widened", None, None, {"space": wider.to_dict()})])
 
     def run(
         self,
@@ -729,5 +570,3 @@ def _as_past(task: Study | PastTask, order: int) -> PastTask:
         return task.as_past(float(order))
     raise ArgumentError(f"past[{order}]={task!r}. Allowed: a Study or a PastTask, oldest first.")
 
-
-__all__ = ["Callback", "StorageError", "Study"]

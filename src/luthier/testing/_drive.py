@@ -1,4 +1,4 @@
-"""A driver in virtual time: several workers, scrambled arrivals, crashes; it keeps the events so that they can be replayed."""
+"""A driver in virtual time: several workers, scrambled arrivals, crashes; its events can be replayed."""
 
 from __future__ import annotations
 

@@ -1,0 +1,42 @@
+"""executors: who runs a trial's program, and what the program sees.
+
+An executor (`inline`, `processes`; others by entry point) runs a target: a function of a `Run`, or a `Command` for
+any program. Both report through the same `Run`; programs started by a `Command` report with `emit`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_EXPORTS = {
+    "Command": "luthier.runtime.executors._command",
+    "End": "luthier.runtime.executors._base",
+    "Executor": "luthier.runtime.executors._base",
+    "Host": "luthier.runtime.executors._base",
+    "Launch": "luthier.runtime.executors._base",
+    "Limits": "luthier.runtime.executors._base",
+    "Message": "luthier.runtime.executors._base",
+    "Run": "luthier.runtime.executors._run",
+    "Setting": "luthier.runtime.executors._base",
+    "TrialEnded": "luthier.runtime.executors._run",
+    "emit": "luthier.runtime.executors._emit",
+    "execute": "luthier.runtime.executors._runner",
+    "pin": "luthier.runtime.executors._checkpoints",
+}
+
+__all__ = list(_EXPORTS)  # noqa: PLE0605 - names resolved by __getattr__
+
+if TYPE_CHECKING:
+    from luthier.runtime.executors._base import End, Executor, Host, Launch, Limits, Message, Setting
+    from luthier.runtime.executors._checkpoints import pin
+    from luthier.runtime.executors._command import Command
+    from luthier.runtime.executors._emit import emit
+    from luthier.runtime.executors._run import Run, TrialEnded
+    from luthier.runtime.executors._runner import execute
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        return getattr(importlib.import_module(_EXPORTS[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

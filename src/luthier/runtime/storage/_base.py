@@ -73,6 +73,8 @@ class Storage(ABC):
     name: ClassVar[str] = ""
     #: Opens this store again: what `open_storage` takes.
     url: str
+    #: What messages call it, such as "store /data/study.db".
+    where: str
 
     @classmethod
     @abstractmethod

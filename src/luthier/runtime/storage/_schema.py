@@ -112,7 +112,8 @@ def definitions(dialect: sa.Dialect, *tables: sa.Table) -> list[str]:
 class Statements(NamedTuple):
     """Compiled texts; the comment names the values in order."""
 
-    study_by_name: str  # name
+    meta_gone: str
+    meta_new: str  # schema, luthier
     study_all: str
     study_new: str  # id, name, seed, problem, created, schema
     counter_new: str  # study, next_trial
@@ -143,14 +144,14 @@ def statements(dialect: sa.Dialect) -> Statements:
 
     # a parameter of an UPDATE may not bear the name of a column: hence the prefix
     study, trial, driver = _bound("study"), _bound("trial"), _bound("driver")
-    rows = sa.select(studies).order_by(studies.c.id)
     log = sa.select(*(events.c[name] for name in ("seq", "time", "kind", "trial", "seen", "data")))
     mine = drivers.c.study == study, drivers.c.id == driver
     held = reservations.c.study == study, reservations.c.trial == trial
     claimed = claims.c.study == study, claims.c.trial == trial, claims.c.what == sa.bindparam("p_what")
     return Statements(
-        study_by_name=text(rows.where(studies.c.name == sa.bindparam("p_name")), "p_name"),
-        study_all=text(rows),
+        meta_gone=text(meta.delete()),
+        meta_new=text(meta.insert(), *meta.c.keys()),
+        study_all=text(sa.select(studies).order_by(studies.c.id)),
         study_new=text(studies.insert(), *studies.c.keys()),
         counter_new=text(counters.insert(), *counters.c.keys()),
         head=text(

@@ -9,7 +9,7 @@ import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -162,8 +162,8 @@ class SQLStorage(Storage):
 
     def _sign(self, cursor: Any) -> None:
         """Note the schema and who wrote it last."""
-        cursor.execute("DELETE FROM meta")
-        cursor.execute(f"INSERT INTO meta (schema, luthier) VALUES ({SCHEMA:d}, '{version('luthier')}')")
+        cursor.execute(self._sql.meta_gone)
+        cursor.execute(self._sql.meta_new, (SCHEMA, _own_version()))
 
     # studies
 
@@ -248,6 +248,8 @@ class SQLStorage(Storage):
 
         def work(cursor: Any) -> list[tuple[Any, ...]]:
             rows: list[tuple[Any, ...]] = cursor.execute(self._sql.event_range, span).fetchall()
+            if not rows:
+                self._head(cursor, study)
             return rows
 
         rows = self._transact(work, write=False)
@@ -287,7 +289,9 @@ class SQLStorage(Storage):
 
         def work(cursor: Any) -> int | None:
             row = cursor.execute(self._sql.vacancy, (driver, study)).fetchone()
-            if row is None or not row[3]:
+            if row is None:
+                raise no_such_number(self.where, study)
+            if not row[3]:
                 raise not_registered(self.where, study, driver)
             following, asked, free, _ = row
             if free is not None and (limit is None or free < limit):
@@ -342,6 +346,7 @@ class SQLStorage(Storage):
 
         def work(cursor: Any) -> list[tuple[Driver, float]]:
             now = self._clock(cursor)
+            self._head(cursor, study)
             rows = cursor.execute(self._sql.driver_all, (study,)).fetchall()
             return [(Driver(*row), max(0.0, now - row[4])) for row in rows]
 
@@ -351,9 +356,17 @@ class SQLStorage(Storage):
         """Take a driver off the list; what it reserved and did not use becomes free."""
 
         def work(cursor: Any) -> None:
+            self._head(cursor, study)
             cursor.execute(self._sql.driver_gone, (study, driver))
 
         self._transact(work)
+
+
+def _own_version() -> str:
+    try:
+        return version("luthier")
+    except PackageNotFoundError:
+        return "unknown"  # run from a source tree
 
 
 def _study_row(row: Sequence[Any]) -> StudyRow:

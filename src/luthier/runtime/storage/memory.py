@@ -62,18 +62,18 @@ class Memory(Storage):
     """A store that lives as long as the process.
 
     Args:
-        place: Stores of the same place share their studies, as long as one of them lives; without one, a store
+        place: Stores of the same place share their studies, as long as one of them is open; without one, a store
             is alone.
     """
 
     def __init__(self, place: str = "") -> None:
         self.url = f"memory://{place}"
         self.where = f"store {self.url}"
-        self._closed = False
         with _places_lock:
-            self._place = (_places.get(place) if place else None) or _Place()
+            found = (_places.get(place) if place else None) or _Place()
             if place:
-                _places[place] = self._place
+                _places[place] = found
+        self._place: _Place | None = found  # None once closed
 
     @classmethod
     def from_url(cls, url: str, *, create: bool = False) -> Self:
@@ -180,14 +180,15 @@ class Memory(Storage):
 
     def close(self) -> None:
         """Let go of the studies; those of a shared place live on in its other stores."""
-        self._closed = True
+        self._place = None
 
     @contextmanager
     def _locked(self) -> Iterator[list[_Log]]:
-        with self._place.lock:
-            if self._closed:
-                raise was_closed(self.where, self.url)
-            yield self._place.logs
+        place = self._place
+        if place is None:
+            raise was_closed(self.where, self.url)
+        with place.lock:
+            yield place.logs
 
     @contextmanager
     def _log(self, study: int) -> Iterator[_Log]:

@@ -81,7 +81,8 @@ class SQLite(SQLStorage):
             self._make_folder()
         elif not self.path.is_file():
             raise StorageError(f"{self.where} is not there. Look for a misspelt path, or make it by starting a study.")
-        self._transact(lambda cursor: None)  # all that can be wrong with the file shows here
+        # all that can be wrong with the file shows here; BEGIN IMMEDIATE alone does not mind a read-only file
+        self._transact(lambda cursor: cursor.execute(self._sql.release, (0, -1)))
         self._create = False
 
     @classmethod
@@ -176,10 +177,13 @@ class SQLite(SQLStorage):
                 f"{self.where} is an SQLite database of another program (tables: {listed}). Allowed: a store made by "
                 "luthier, or a new path. Choose another path."
             )
-        row = cursor.execute("SELECT schema, luthier FROM meta").fetchone()
+        columns = {row[1] for row in cursor.execute("PRAGMA table_info(meta)")}
+        known = {"schema", "luthier"} <= columns
+        row = cursor.execute("SELECT schema, luthier FROM meta").fetchone() if known else None
         if row is None or not isinstance(row[0], int) or row[0] < min(MIGRATIONS):
             raise SchemaError(
-                f"{self.where} does not say which schema it has. It is damaged: take a copy from a backup."
+                f"{self.where} does not say which schema it has. Allowed: a store made by luthier, or a new path. If "
+                "luthier made it, it is damaged: take a copy from a backup."
             )
         if row[0] > SCHEMA:
             raise SchemaError(

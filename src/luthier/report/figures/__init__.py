@@ -1,0 +1,19 @@
+"""figures: a table in, a plotly figure out, as plain dictionaries. Nothing is computed here but places on paper."""
+
+from luthier.report.figures.curves import curves_figure, rungs_figure
+from luthier.report.figures.history import history_figure
+from luthier.report.figures.parallel import parallel_figure
+from luthier.report.figures.pareto import hypervolume_figure, pareto_figures
+from luthier.report.figures.slices import slice_figures
+from luthier.report.figures.timeline import timeline_figure
+
+__all__ = [
+    "curves_figure",
+    "history_figure",
+    "hypervolume_figure",
+    "parallel_figure",
+    "pareto_figures",
+    "rungs_figure",
+    "slice_figures",
+    "timeline_figure",
+]

@@ -1,0 +1,415 @@
+"""What a user's function receives: its configuration, and the way to report."""
+
+from __future__ import annotations
+
+import builtins
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from luthier.base.errors import ArgumentError, MetricError, SpaceError
+from luthier.base.records import Configuration, Decision, Fidelity, Status
+from luthier.runtime.executors._base import Launch, Message
+from luthier.runtime.executors._checkpoints import Checkpoints
+
+if TYPE_CHECKING:
+    from luthier.space.domains import Domain
+
+_UNSET = object()  # None is a value that a choice may hold
+
+
+class Channel(Protocol):
+    """How a run talks to the study; every executor has its own."""
+
+    def report(self, message: Message, /) -> Decision:
+        """Pass a measurement on; returns when it is durable. Raises MetricError when the study cannot use it."""
+        ...
+
+    def suggest(self, name: str, domain: Any, /) -> Any:
+        """Ask for a hyperparameter that is named while running."""
+        ...
+
+
+class TrialEnded(BaseException):
+    """The study ends or pauses this run. No `Exception`, so that a program's `except Exception` lets it pass.
+
+    Args:
+        decision: STOP or PAUSE.
+    """
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(f"the study decided to {decision.value} this trial")
+        self.decision = decision
+
+
+class RunFailed(Exception):  # noqa: N818 - says how the run ended
+    """A program that is not a Python function failed; the text is the whole story.
+
+    Args:
+        text: One line.
+        status: FAILED, or LOST when the machine is to blame.
+    """
+
+    def __init__(self, text: str, *, status: Status = Status.FAILED) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Run:
+    """One run of a trial, as the program that is tuned sees it.
+
+    ```python
+    def train(run):
+        model = make(run.config["lr"])
+        if run.checkpoint:
+            model.load(run.checkpoint / "model.npz")
+        for epoch in run.resources():
+            loss = model.fit_one_epoch()
+            with run.save() as folder:
+                model.store(folder / "model.npz")
+            run.report(loss=loss, epoch=epoch)
+    ```
+
+    Args:
+        launch: What is to be run.
+        channel: How to reach the study.
+        log: File that this process's output goes to already, None when it goes nowhere in particular.
+    """
+
+    __slots__ = (
+        "_answers",
+        "_channel",
+        "_checkpoints",
+        "_current",
+        "_ended",
+        "_launch",
+        "_newest",
+        "_reported",
+        "_saves",
+        "_started",
+        "config",
+        "log",
+    )
+
+    def __init__(self, launch: Launch, channel: Channel, *, log: Path | None = None) -> None:
+        #: The configuration; hyperparameters named while running join it.
+        self.config: Configuration = launch.config
+        #: File with the output of this run, if there is one.
+        self.log = log
+        self._launch, self._channel = launch, channel
+        self._started = time.monotonic()
+        self._current: builtins.float | None = None  # where `resources()` stands
+        self._reported: builtins.float | None = None  # the last resource reported
+        self._newest: str | None = None  # the newest checkpoint
+        self._saves = 0
+        self._checkpoints: Checkpoints | None = None
+        self._ended: Decision | MetricError | None = None
+        self._answers: dict[str, tuple[Any, Any]] = {}
+
+    @property
+    def number(self) -> builtins.int:
+        """The trial's number."""
+        return self._launch.trial
+
+    @property
+    def attempt(self) -> builtins.int:
+        """Which run of this trial it is, from 1."""
+        return self._launch.attempt
+
+    @property
+    def seed(self) -> builtins.int:
+        """The seed that the program should use; equal for all runs of this trial and repetition."""
+        return self._launch.seed
+
+    @property
+    def repeat(self) -> builtins.int:
+        """Which repetition of the configuration, from 0."""
+        return self._launch.repeat
+
+    @property
+    def fidelity(self) -> Fidelity | None:
+        """The axis of the resource, None without one."""
+        return self._launch.fidelity
+
+    @property
+    def after(self) -> builtins.float:
+        """Resource that the checkpoint already holds, 0 for a fresh start."""
+        return self._launch.after
+
+    @property
+    def until(self) -> builtins.float | None:
+        """Resource up to which to run: the grant, or the full amount; None without a fidelity."""
+        fidelity = self._launch.fidelity
+        if fidelity is None:
+            return None
+        return fidelity.high if self._launch.until is None else self._launch.until
+
+    @property
+    def folder(self) -> Path | None:
+        """The trial's own folder, made on first use; None when the study has no folder."""
+        folder = self._launch.folder
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """Folder of the checkpoint to start from, None for a fresh start. Read it, do not write into it."""
+        return self._launch.checkpoint
+
+    @property
+    def ended(self) -> Decision | MetricError | None:
+        """Why the study wants no more of this run; None as long as it goes on."""
+        return self._ended
+
+    def resources(self) -> Iterator[builtins.float]:
+        """The steps to run, such as epochs.
+
+        A fidelity counted in whole steps gives `after` + 1, ... up to the grant; a fractional one (a share of the
+        data) gives the whole grant at once; without a fidelity there is one step, 1. A report inside the loop
+        belongs to the step, so it need not say where it stands.
+        """
+        fidelity, until = self._launch.fidelity, self.until
+        if fidelity is None or until is None:
+            self._go_on()
+            yield 1
+            return
+        if not fidelity.whole:
+            if self._launch.after < until:
+                self._go_on()
+                self._current = until
+                yield until
+            return
+        for step in range(math.floor(self._launch.after) + 1, math.floor(until) + 1):
+            self._go_on()
+            self._current = step
+            yield step
+
+    def report(
+        self,
+        metrics: Mapping[str, Any] | None = None,
+        /,
+        *,
+        folds: Iterable[Any] | None = None,
+        resource: builtins.float | None = None,
+        **named: Any,
+    ) -> None:
+        """Tell the study what was measured. Durable when this returns.
+
+        `run.report(loss=0.3, epoch=4)`, or a mapping for names that are no Python words. The name of the study's
+        fidelity is the resource and no metric. Whatever `float()` takes is a number: Python, numpy, torch.
+
+        Args:
+            metrics: Name to value.
+            folds: Scores of the single folds behind the first objective.
+            resource: Amount spent so far, in place of the fidelity's name. Needless inside `resources()`, and of
+                no meaning (ignored) in a study without a fidelity.
+            **named: More metrics.
+
+        Raises:
+            ArgumentError: a bad resource, a metric given twice, or nothing to report.
+            MetricError: the study cannot use the report; the run is over.
+            TrialEnded: the study stops or pauses this run. Let it pass.
+        """
+        self._go_on()
+        numbers = self._merge(metrics, named)
+        fidelity = self._launch.fidelity
+        spent = None
+        if fidelity is not None:
+            spent = self._resource(fidelity, resource, numbers.pop(fidelity.name, None))
+        if not numbers:
+            raise ArgumentError(f"trial {self.number}: report() without a metric. Name one: run.report(loss=0.3).")
+        message = Message(
+            {name: _number(value) for name, value in numbers.items()},
+            spent,
+            time.monotonic() - self._started,
+            () if folds is None else tuple(_number(value) for value in folds),
+            self._newest,
+        )
+        try:
+            decision = self._channel.report(message)
+        except MetricError as error:
+            self._ended = error
+            raise
+        self._reported = spent
+        if self._checkpoints is not None and self._newest is not None:
+            self._checkpoints.prune(self._newest)
+        if decision is not Decision.CONTINUE:
+            self._ended = decision
+            raise TrialEnded(decision)
+
+    @contextmanager
+    def save(self, *, resource: builtins.float | None = None, keep: bool = False) -> Iterator[Path]:
+        """Write a checkpoint: `with run.save() as folder: ...`.
+
+        The folder is a draft until the block ends; then it is synced and renamed, in one step, to an immutable name
+        inside `<trial folder>/checkpoints`, and the next report makes it known to the study. A block that raises
+        leaves nothing. The checkpoint of the last durable report and the one before it are kept, with everything
+        newer; older ones of this trial are deleted unless another trial started from them.
+
+        Args:
+            resource: Amount that the checkpoint holds; by default where `resources()` stands.
+            keep: Never delete it.
+
+        Yields:
+            The folder to write into.
+
+        Raises:
+            ArgumentError: the study has no folder, or it is not known how much was spent.
+        """
+        folder = self._launch.folder
+        if folder is None:
+            raise ArgumentError(
+                f"trial {self.number}: save() needs a folder, and this study has none. "
+                "Give it one: Study(..., folder='runs/demo'), or skip saving when run.folder is None."
+            )
+        if self._checkpoints is None:
+            self._checkpoints = Checkpoints(folder / "checkpoints", self.attempt)
+        self._saves += 1
+        spent = self._current if resource is None else resource
+        if spent is None and self._launch.fidelity is not None:
+            raise ArgumentError(
+                f"trial {self.number}: save() must know how much was spent, for a later start from there. "
+                f"Loop over run.resources(), or say it: run.save(resource={self._launch.fidelity.name})."
+            )
+        with self._checkpoints.write(self._saves if spent is None else spent, keep=keep) as (draft, named):
+            yield draft
+        self._newest = named[0]
+
+    def float(
+        self,
+        name: str,
+        low: builtins.float,
+        high: builtins.float,
+        *,
+        log: bool = False,
+        default: builtins.float | None = None,
+    ) -> builtins.float:
+        """A real hyperparameter named while running; see `luthier.Float`."""
+        from luthier.space.domains import Float
+
+        value: builtins.float = self._ask(name, Float(low, high, log=log, default=default))
+        return value
+
+    def int(
+        self,
+        name: str,
+        low: builtins.int,
+        high: builtins.int,
+        *,
+        log: bool = False,
+        default: builtins.int | None = None,
+    ) -> builtins.int:
+        """A whole-numbered hyperparameter named while running; see `luthier.Int`."""
+        from luthier.space.domains import Int
+
+        value: builtins.int = self._ask(name, Int(low, high, log=log, default=default))
+        return value
+
+    def choice(self, name: str, *values: Any, default: Any = _UNSET) -> Any:
+        """One of several values without order, named while running; see `luthier.Choice`."""
+        from luthier.space.domains import Choice
+
+        return self._ask(name, Choice(*values) if default is _UNSET else Choice(*values, default=default))
+
+    def ordinal(self, name: str, *values: Any, default: Any = _UNSET) -> Any:
+        """One of several ordered values, named while running; see `luthier.Ordinal`."""
+        from luthier.space.domains import Ordinal
+
+        return self._ask(name, Ordinal(*values) if default is _UNSET else Ordinal(*values, default=default))
+
+    def _ask(self, name: str, domain: Domain) -> Any:
+        if not self._launch.open_space:
+            if name in self.config:
+                return self.config[name]
+            has = ", ".join(repr(known) for known in self.config)
+            raise SpaceError(
+                f"hyperparameter {name!r}: trial {self.number} has {{{has}}}, and the study's space is declared. "
+                "Declare it there (or check that it is active: `'name' in run.config`); to name hyperparameters "
+                "while running use Study(None, ...).",
+                name=name,
+            )
+        answer = self._answers.get(name)
+        if answer is not None and answer[0] == domain:
+            return answer[1]
+        value = self._channel.suggest(name, domain)
+        self._answers[name] = (domain, value)
+        self.config = Configuration({**self.config, name: value})
+        return value
+
+    def _go_on(self) -> None:
+        if self._ended is None:
+            return
+        if isinstance(self._ended, MetricError):
+            raise self._ended
+        raise TrialEnded(self._ended)
+
+    def _merge(self, metrics: Mapping[str, Any] | None, named: dict[str, Any]) -> dict[str, Any]:
+        if metrics is None:
+            return named
+        if not isinstance(metrics, Mapping) or not all(isinstance(name, str) for name in metrics):
+            raise ArgumentError(
+                f"trial {self.number}: report({metrics!r}). Allowed: a mapping of names to numbers. "
+                "Write run.report({'loss': 0.3}) or run.report(loss=0.3)."
+            )
+        twice = sorted(metrics.keys() & named.keys())
+        if twice:
+            raise ArgumentError(f"trial {self.number}: report() was given {twice[0]!r} twice. Name each metric once.")
+        return {**metrics, **named}
+
+    def _resource(self, fidelity: Fidelity, given: Any, named: Any) -> builtins.float:
+        where = f"trial {self.number}: {fidelity.name}"
+        advice = f"Report how much was spent so far: run.report(..., {fidelity.name}=...)."
+        if given is not None and named is not None and given != named:
+            raise ArgumentError(f"{where}={named!r} and resource={given!r}. Allowed: one of the two. {advice}")
+        value = given if given is not None else named if named is not None else self._current
+        if value is None:
+            raise ArgumentError(f"{where} is missing from the report. {advice} Or loop over run.resources().")
+        allowed = f"Allowed: a number from 0 to {fidelity.high:g}, never less than in the report before"
+        last = self._reported
+        number = _number(value)
+        if isinstance(value, (str, bool)) or not isinstance(number, (int, float)) or not math.isfinite(number):
+            raise ArgumentError(f"{where}={value!r}. {allowed}. {advice}")
+        if fidelity.high < number <= fidelity.high * (1 + 1e-9):
+            number = fidelity.high  # a sum of fractions that ends a rounding error above the full amount
+        if not 0 <= number <= fidelity.high:
+            raise ArgumentError(f"{where}={value!r}. {allowed}. {advice}")
+        if last is not None and number < last:
+            raise ArgumentError(f"{where}={value!r} after {last:g}. {allowed}. {advice}")
+        return int(number) if fidelity.whole and float(number).is_integer() else float(number)
+
+
+def _number(value: Any) -> Any:
+    """A plain number where `float()` can make one, else text that can be shown and sent."""
+    if isinstance(value, (int, float, str)) and type(value) in _PLAIN:
+        return value
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor with several elements
+        return repr(value)[:200]
+
+
+_PLAIN = (float, int, str, bool)
+
+
+def plain_result(result: Any) -> Any:
+    """What a function returned, in plain numbers: None, a number or a mapping of them.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if result is None:
+        return None
+    if isinstance(result, Mapping):
+        return {str(name): _number(value) for name, value in result.items()}
+    number = _number(result)
+    if isinstance(number, str):
+        shown = repr(result)
+        raise TypeError(
+            f"the function returned {shown if len(shown) <= 80 else shown[:77] + '...'}. "
+            "Allowed: None, a number, or a mapping of metric names to numbers."
+        )
+    return number

@@ -1,0 +1,59 @@
+"""Spaces and domains as JSON-able values, and back without loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from luthier.base.errors import SpaceError, did_you_mean
+from luthier.space.domains import Choice, Domain, Fixed, Float, Int, Ordinal
+from luthier.space.priors import prior_from_json
+
+_NUMBER = ("low", "high", "log", "step", "default", "when", "prior")
+_LISTED = ("values", "default", "when", "prior")
+#: Type of a hyperparameter: what makes it, which keys it may have, which of them it must have.
+TYPES: Mapping[str, tuple[Callable[..., Domain], tuple[str, ...], tuple[str, ...]]] = {
+    "float": (Float, _NUMBER, ("low", "high")),
+    "int": (Int, _NUMBER, ("low", "high")),
+    "choice": (Choice, _LISTED, ("values",)),
+    "ordinal": (Ordinal, _LISTED, ("values",)),
+    "fixed": (Fixed, ("value", "when"), ("value",)),
+}
+
+
+def domain_from_dict(name: str, data: Mapping[str, Any]) -> Domain:
+    """Read one hyperparameter.
+
+    Args:
+        name: Its name, for messages.
+        data: {"type": "float", "low": 0, ...}, as `Domain.to_dict` writes it.
+
+    Returns:
+        The domain; whether its numbers make sense is for `Domain.check`.
+
+    Raises:
+        SpaceError: an unknown type or key, or a missing key.
+    """
+    kind = data.get("type")
+    if kind not in TYPES:
+        raise SpaceError(f"hyperparameter {name!r}: type={kind!r}. {did_you_mean(str(kind), TYPES)}", name=name)
+    make, known, needed = TYPES[kind]
+    arguments = {key: value for key, value in data.items() if key != "type"}
+    for key in arguments:
+        if key not in known:
+            raise SpaceError(
+                f"hyperparameter {name!r}: key {key!r} is not known for type {kind!r}. {did_you_mean(str(key), known)}",
+                name=name,
+            )
+    for key in needed:
+        if key not in arguments:
+            raise SpaceError(
+                f"hyperparameter {name!r} of type {kind!r} lacks {key!r}. It needs: {', '.join(needed)}. Add {key!r}.",
+                name=name,
+            )
+    if "prior" in arguments:
+        arguments["prior"] = prior_from_json(name, arguments["prior"])
+    values = arguments.pop("values", ())
+    if not isinstance(values, (list, tuple)):
+        raise SpaceError(f"hyperparameter {name!r}: values={values!r}. Allowed: a list. Write [{values!r}].", name=name)
+    return make(*values, **arguments)

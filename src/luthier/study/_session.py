@@ -1,0 +1,188 @@
+"""A session: one process's work on one study. It keeps log, engine and lease together, and starts trials."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from luthier.base.records import Decision, Event, Job, Trial
+from luthier.runtime.storage import Draft, Storage, dead, this_driver
+from luthier.study._definition import Definition
+from luthier.study._engine import Engine
+
+
+class Session:
+    """What one driver knows and does.
+
+    Args:
+        storage: The store.
+        study: The study's number there.
+        definition: The study as it was made.
+        heard: Called with every event of this driver, once it is on disk.
+        lease: Seconds without a sign of life after which a driver on another machine counts as dead.
+    """
+
+    def __init__(
+        self, storage: Storage, study: int, definition: Definition, heard: Callable[[Event], None], *, lease: float
+    ) -> None:
+        self.storage, self.study, self.definition, self.heard = storage, study, definition, heard
+        self.engine = Engine(definition, lambda head: storage.read(study, until=head))
+        self.me = this_driver(lease)
+        self.joined = False
+        self._beaten = 0.0
+        self.sync()
+
+    def sync(self) -> None:
+        """Fold in what other drivers appended."""
+        head = self.engine.state.head
+        if self.storage.head(self.study) != head:
+            for event in self.storage.read(self.study, after=head):
+                self.engine.fold(event)
+
+    def append(self, drafts: Sequence[Draft], *, release: Iterable[int] = ()) -> int:
+        """Append, fold, call back; the `seq` of the last event."""
+        first = self.storage.append(self.study, drafts, release=release)
+        head = self.engine.state.head
+        if first != head + 1:
+            for event in self.storage.read(self.study, after=head, until=first - 1):
+                self.engine.fold(event)
+        for i, draft in enumerate(drafts):
+            event = Event(first + i, *draft)
+            self.engine.fold(event)
+            self.heard(event)
+        return first + len(drafts) - 1
+
+    def join(self) -> None:
+        """Register as a driver, once; afterwards keep the lease alive."""
+        now = time.monotonic()
+        if not self.joined:
+            self.storage.register(self.study, self.me)
+            self.joined, self._beaten = True, now
+            self._recover()
+        elif now - self._beaten > self.me.lease / 6:
+            self.storage.beat(self.study, self.me.id)
+            self._beaten = now
+            self._recover()
+
+    def leave(self) -> None:
+        """Take this driver off the list."""
+        if self.joined:
+            self.joined = False
+            self.storage.leave(self.study, self.me.id)
+
+    def _recover(self) -> None:
+        """Take over from drivers that died: their running trials are lost, unless they were decided already."""
+        self.sync()
+        alive = {self.me.id}
+        gone = []
+        for driver, age in self.storage.drivers(self.study):
+            if driver.id == self.me.id:
+                continue
+            if dead(driver, age, self.me):
+                gone.append(driver.id)
+            else:
+                alive.add(driver.id)
+        state = self.engine.state
+        orphans = [number for number, driver in state.running.items() if driver not in alive]
+        if orphans:
+            self.append([self.lose(number, "its driver died") for number in orphans])
+        for driver_id in gone:
+            self.storage.leave(self.study, driver_id)
+
+    def lose(self, number: int, why: str, *, interrupted: bool = False) -> Draft:
+        """The event that ends a run whose driver is gone."""
+        now = time.time()
+        decided = self.engine.pending.get(number)
+        if decided is not None:
+            return self.decided(number, now, *decided)
+        attempt = self.engine.state.trials[number].runs
+        data: dict[str, Any] = {"error": why, "attempt": attempt}
+        if interrupted:
+            data["interrupted"] = True
+        return Draft(now, "lost", number, None, data)
+
+    @staticmethod
+    def decided(number: int, now: float, seq: int, decision: Decision, seconds: float = 0.0) -> Draft:
+        kind = "paused" if decision is Decision.PAUSE else "stopped"
+        return Draft(now, kind, number, seq, {"reason": "scheduler", "seconds": seconds})
+
+    # proposals -------------------------------------------------------------------------------------------
+
+    def next(self, worker: str, now: float, limit: int | None) -> Trial | None:
+        """Start whatever comes next, in the log: a trial that goes on, or a new one. None: nothing to do."""
+        self.join()
+        state = self.engine.state
+        for number in list(state.waiting):
+            trial = state.trials[number]
+            if self.storage.claim(self.study, number, f"run {trial.runs + 1}", self.me.id):
+                self.append([self._start(number, worker, now, trial.until, None)])
+                return state.trials[number]
+        job = self.engine.continue_job()
+        if job is not None and self.storage.claim(self.study, job.trial, f"until {job.until}", self.me.id):
+            self.append([self._start(job.trial, worker, now, job.until, state.head)])
+            return self.engine.state.trials[job.trial]
+        return self._new(worker, now, limit)
+
+    def _new(self, worker: str, now: float, limit: int | None) -> Trial | None:
+        state = self.engine.state
+        if limit is not None and len(state.trials) >= limit:
+            return None
+        k = self.storage.reserve(self.study, self.me.id, limit=limit)
+        if k is None:
+            return None
+        proposal = self._propose(k)
+        if proposal is None:
+            self.storage.append(self.study, (), release=[k])
+            return None
+        job, extra = proposal
+        asked = {"config": dict(job.config), "origin": job.origin, **extra}
+        if job.parent is not None:
+            asked["parent"] = job.parent
+        seen = self.engine.state.head
+        start = self._start(k, worker, now, job.until, None, checkpoint=job.checkpoint)
+        self.append([Draft(now, "asked", k, seen, asked), start], release=[k])
+        return self.engine.state.trials[k]
+
+    def _propose(self, k: int) -> tuple[Job, dict[str, int]] | None:
+        skip: frozenset[int] = frozenset()
+        while True:
+            proposal = self.engine.new_job(k, skip=skip)
+            if proposal is None:
+                return None
+            if proposal.initial is not None:
+                if self.storage.claim(self.study, proposal.initial, "initial", self.me.id):
+                    return proposal.job, {"initial": proposal.initial}
+                # another driver has just taken it: its event is on the way
+                time.sleep(0.002)
+                self.sync()
+            elif proposal.queued is not None:
+                if self.storage.claim(self.study, proposal.queued, "queued", self.me.id):
+                    return proposal.job, {"queued": proposal.queued}
+                skip |= {proposal.queued}
+            else:
+                return proposal.job, {}
+
+    def _start(
+        self,
+        number: int,
+        worker: str,
+        now: float,
+        until: float | None,
+        seen: int | None,
+        *,
+        checkpoint: str | None = None,
+    ) -> Draft:
+        known = self.engine.state.trials.get(number)
+        data: dict[str, Any] = {
+            "attempt": 1 if known is None else known.runs + 1,
+            "worker": worker,
+            "driver": self.me.id,
+        }
+        if until is not None:
+            data["until"] = until
+        if known is not None and known.checkpoint is not None:
+            data["checkpoint"] = known.checkpoint
+        elif checkpoint is not None:
+            data["checkpoint"] = checkpoint
+        return Draft(now, "started", number, seen, data)
