@@ -132,7 +132,9 @@ def latency_ours(searcher: str, n: int, asks: int) -> float:
 
 def latency_optuna(sampler: Any, n: int, asks: int) -> float:
     study = optuna.create_study(sampler=sampler)
-    distributions: dict[str, Any] = {f"f{i}": optuna.distributions.FloatDistribution(1e-5, 1e-1, log=True) for i in range(4)}
+    distributions: dict[str, Any] = {
+        f"f{i}": optuna.distributions.FloatDistribution(1e-5, 1e-1, log=True) for i in range(4)
+    }
     distributions |= {f"i{i}": optuna.distributions.IntDistribution(1, 64) for i in range(2)}
     distributions |= {f"c{i}": optuna.distributions.CategoricalDistribution(list("abcde")) for i in range(2)}
     for config in space().sample(n, np.random.default_rng(1)):
@@ -149,7 +151,9 @@ def latency_optuna(sampler: Any, n: int, asks: int) -> float:
 def latencies(asks: int) -> list[dict[str, Any]]:
     rows = []
     for name in ("random", "sobol", "cqr"):
-        rows.append({"searcher": f"luthier {name}", **{f"{n} trials, ms": latency_ours(name, n, asks) for n in (100, 1000)}})
+        rows.append(
+            {"searcher": f"luthier {name}", **{f"{n} trials, ms": latency_ours(name, n, asks) for n in (100, 1000)}}
+        )
     if optuna is not None:
         for name, make in (("random", optuna.samplers.RandomSampler), ("TPE", optuna.samplers.TPESampler)):
             rows.append(
@@ -172,7 +176,11 @@ def resume(n: int) -> dict[str, Any]:
         seconds = time.perf_counter() - begin
         events, size = len(study.events()), Path(folder, "study.db").stat().st_size
         study.close()
-        return {f"open a {n}-trial study and ask, s": round(seconds, 2), "events": events, "MB on disk": round(size / 1e6, 1)}
+        return {
+            f"open a {n}-trial study and ask, s": round(seconds, 2),
+            "events": events,
+            "MB on disk": round(size / 1e6, 1),
+        }
 
 
 def main() -> None:
@@ -192,9 +200,19 @@ def main() -> None:
     print(text)
     if not quick:
         where = _machine.machine(["luthier", "numpy", "scipy", "scikit-learn", "sqlalchemy", "optuna"])
-        data = {"date": date.today().isoformat(), "machine": where, "throughput": rates, "latency": late, "other": other}
+        data = {
+            "date": date.today().isoformat(),
+            "machine": where,
+            "throughput": rates,
+            "latency": late,
+            "other": other,
+        }
         text += "\n\n" + _machine.table([{"machine": k, "": v} for k, v in where.items()])
-        print(_machine.write("engine", "The engine's speed", text + f"\n\n`python benchmarks/engine.py`, {data['date']}.", data))
+        print(
+            _machine.write(
+                "engine", "The engine's speed", text + f"\n\n`python benchmarks/engine.py`, {data['date']}.", data
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ _EXPORTS = {
     "register": "luthier.base.registry",
 }
 
-__all__ = ["__version__", *_EXPORTS]  # noqa: PLE0604 - names resolved by __getattr__
+__all__ = ["__version__", *_EXPORTS]
 
 if TYPE_CHECKING:
     from luthier.base.records import (

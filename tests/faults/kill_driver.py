@@ -24,7 +24,7 @@ from pathlib import Path
 
 import luthier as lu
 
-PROGRAM = '''
+PROGRAM = """
 import json, os, time
 import luthier as lu
 
@@ -37,7 +37,7 @@ def train(run):
         run.report(loss=loss, epoch=epoch)
         with open(os.environ["ACKNOWLEDGED"], "a") as file:      # reached only when the report is on disk
             file.write(json.dumps([run.number, epoch, loss]) + "\\n")
-'''
+"""
 TRIALS = 60
 
 
@@ -85,9 +85,7 @@ def missing(folder: Path, study: lu.Study) -> list[str]:
     file = folder / "acknowledged.jsonl"
     if not file.exists():
         return []
-    logged = {
-        (e.trial, e.data["resource"], e.data["metrics"]["loss"]) for e in study.events() if e.kind == "reported"
-    }
+    logged = {(e.trial, e.data["resource"], e.data["metrics"]["loss"]) for e in study.events() if e.kind == "reported"}
     lines = file.read_text().splitlines()
     return [line for line in lines if line.endswith("]") and tuple(json.loads(line)) not in logged]
 

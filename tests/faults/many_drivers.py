@@ -1,11 +1,12 @@
 """Eight processes tell into one SQLite study; some are killed. No trial is lost, doubled or left RUNNING.
 
-    python tests/faults/many_drivers.py [--trials 2000] [--kill 4]
+python tests/faults/many_drivers.py [--trials 2000] [--kill 4]
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing as mp
 import os
@@ -76,8 +77,8 @@ def main(trials: int, processes: int, kill: int, seed: int = 0) -> dict[str, obj
             "running": sum(t.status is lu.Status.RUNNING for t in ended),
             "finished twice": len(finished) - len(set(finished)),
             "told and not in the log": len(set(told) - set(finished)),
-            "gaps in the log": sum(b.seq - a.seq != 1 for a, b in zip(events, events[1:])),
-            "drivers left in the table": len(study._storage.drivers(study._id)),
+            "gaps in the log": sum(b.seq - a.seq != 1 for a, b in itertools.pairwise(events)),
+            "drivers left in the table": len(study._session.storage.drivers(study._session.study)),
             "replay differences": len(study.replay().differences),
             "seconds": round(seconds, 1),
         }

@@ -70,7 +70,7 @@ def test_the_law_has_no_cycles() -> None:
 def test_every_room_says_what_lives_there() -> None:
     for room in rooms():
         doc = ast.get_docstring(ast.parse((SOURCE / room / "__init__.py").read_text(encoding="utf-8")))
-        assert doc and doc.startswith(f"{room}:"), f"{room}/__init__.py: docstring '{room}: what lives here'"
+        assert (doc or "").startswith(f"{room}:"), f"{room}/__init__.py: docstring '{room}: what lives here'"
 
 
 def test_no_global_random_state() -> None:

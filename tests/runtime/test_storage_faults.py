@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import resource
 import shutil
 import sqlite3
 import tempfile
@@ -13,6 +12,7 @@ import pytest
 from luthier.base.errors import SchemaError, StorageError
 from luthier.runtime.storage import Draft, SQLite
 
+resource = pytest.importorskip("resource")  # POSIX
 _fork = multiprocessing.get_context("fork")
 PAGE = "x" * 3000
 

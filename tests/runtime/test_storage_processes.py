@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from luthier.base.errors import StudyExists
 from luthier.runtime.storage import Draft, SQLite, dead, this_driver
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
@@ -18,11 +19,12 @@ _fork = multiprocessing.get_context("fork") if hasattr(os, "fork") else None
 WORKERS, TRIALS = 8, 2000
 
 
-def _work(path, index, limit):
+def _work(path, index, limit, ready):
     with SQLite(path) as store:  # all of them find no file, and one makes it
         study = _study(store)
         me = replace(this_driver(1e9), id=f"worker-{index}")
         store.register(study, me)
+        ready.wait(60)
         for step in range(limit):
             trial = store.reserve(study, me.id, limit=limit)
             if trial is None:
@@ -35,12 +37,13 @@ def _work(path, index, limit):
 def _study(store):
     try:
         return store.create("many", seed=0, problem={}).id
-    except Exception:
+    except StudyExists:
         return store.open("many").id
 
 
 def _start(path, limit=TRIALS):
-    workers = [_fork.Process(target=_work, args=(path, index, limit)) for index in range(WORKERS)]
+    ready = _fork.Barrier(WORKERS)
+    workers = [_fork.Process(target=_work, args=(path, index, limit, ready)) for index in range(WORKERS)]
     for worker in workers:
         worker.start()
     return workers

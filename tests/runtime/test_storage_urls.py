@@ -64,7 +64,19 @@ def test_options_come_back_in_the_url(tmp_path):
         assert store._cursor.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_memory_places(monkeypatch):
+@pytest.mark.parametrize("folder", ["run#3", "what?", "100%", "a b", "50%25"])
+def test_paths_with_marks_come_back(folder, tmp_path):
+    with open_storage(str(tmp_path / folder), create=True) as store:
+        assert store.path == tmp_path / folder / "study.db"
+        store.create("x", seed=0, problem={})
+        url = store.url
+    assert split_name(f"{url}#x") == (url, "x")
+    with open_storage(url) as again:
+        assert again.path == store.path
+        assert again.open().name == "x"
+
+
+def test_memory_places():
     with open_storage("memory://") as one, open_storage("memory://") as two:
         assert isinstance(one, Memory)
         one.create("x", seed=0, problem={})

@@ -160,7 +160,10 @@ def test_widening_keeps_what_was_learnt(tmp_path: Path) -> None:
     study = make(tmp_path / "s", searcher="cqr")
     study.run(curve, trials=8)
     wider = lu.Space(
-        lr=lu.Float(1e-5, 10.0, log=True), width=lu.Int(4, 128), act=lu.Choice("relu", "tanh", "gelu"), depth=lu.Int(1, 3)
+        lr=lu.Float(1e-5, 10.0, log=True),
+        width=lu.Int(4, 128),
+        act=lu.Choice("relu", "tanh", "gelu"),
+        depth=lu.Int(1, 3),
     )
     study.widen(wider)
     study.run(curve, trials=16)

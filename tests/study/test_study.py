@@ -246,7 +246,7 @@ def test_wrong_arguments_are_refused_before_anything_is_written(tmp_path: Path) 
     url = f"sqlite:///{tmp_path}/study.db"
     for wrong, match in (
         ({"searcher": "rnadom"}, "searcher 'rnadom' is not known. Did you mean 'random'?"),
-        ({"scheduler": {"name": "asha", "etta": 3}, "fidelity": ("epoch", 1, 9)}, "no argument 'etta'. Did you mean 'eta'?"),
+        ({"scheduler": {"name": "asha", "etta": 3}, "fidelity": ("epoch", 1, 9)}, "'etta'. Did you mean 'eta'?"),
         ({"scheduler": "asha"}, "scheduler 'asha' needs a fidelity"),
         ({"seed": -1}, "seed=-1"),
         ({"fidelity": ("epoch", 9, 1)}, "low=9, high=1"),

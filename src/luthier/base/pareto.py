@@ -18,7 +18,7 @@ def nondominated(values: Array) -> NDArray[np.bool_]:
         (n,) mask. Equal points do not dominate each other.
     """
     n = len(values)
-    keep = ~np.isnan(values).any(axis=1)
+    keep: NDArray[np.bool_] = np.logical_not(np.isnan(values).any(axis=1))
     for i in range(n):
         if keep[i]:
             worse = keep & (values >= values[i]).all(axis=1) & (values > values[i]).any(axis=1)

@@ -23,7 +23,9 @@ class Configuration(dict[str, Any]):
         raise TypeError("a Configuration cannot be changed; make a new one: Configuration({**config, 'lr': 0.1})")
 
     __setitem__ = __delitem__ = _frozen
-    update = pop = popitem = clear = setdefault = __ior__ = _frozen  # type: ignore[assignment]
+    update = pop = popitem = clear = setdefault = __ior__ = _frozen
+
+    _hash: int
 
     def __hash__(self) -> int:  # type: ignore[override]
         try:

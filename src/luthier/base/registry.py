@@ -60,9 +60,7 @@ def _files(kind: str) -> dict[str, Path]:
     if spec is None or not spec.submodule_search_locations:
         return {}
     folder = Path(next(iter(spec.submodule_search_locations)))
-    return {
-        path.stem.replace("_", "-"): path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")
-    }
+    return {path.stem.replace("_", "-"): path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")}
 
 
 def _exists(package: str) -> bool:

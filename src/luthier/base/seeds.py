@@ -43,5 +43,7 @@ def check_seed(seed: int) -> int:
         ArgumentError: it is not.
     """
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ArgumentError(f"seed={seed!r}. Allowed: a whole number from 0. It decides every random draw of the study.")
+        raise ArgumentError(
+            f"seed={seed!r}. Allowed: a whole number from 0. It decides every random draw of the study."
+        )
     return int(seed)

@@ -55,7 +55,7 @@ class Scheduler(ABC):
 
     @abstractmethod
     def on_report(self, report: Report) -> Decision:
-        """A trial reported; say whether it goes on. (The searcher hears of it separately, by `tell`.)"""
+        """A trial reported; say whether it goes on; the searcher hears of it separately, by `tell`."""
 
     def on_end(self, trial: int, status: Status) -> None:
         """A run ended: PAUSED (may go on), WAITING (lost, to be run again), or for good."""

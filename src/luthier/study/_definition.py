@@ -284,4 +284,3 @@ def _past_from_json(data: Mapping[str, Any]) -> PastTask:
             for n, c, r, v, x, s in data["observations"]
         ),
     )
-

@@ -85,9 +85,7 @@ class Engine:
             return
         trial = self.state.trials[event.trial]
         if event.kind == "started":
-            job = Job(
-                trial.number, trial.config, trial.until, trial.parent, event.data.get("checkpoint"), trial.origin
-            )
+            job = Job(trial.number, trial.config, trial.until, trial.parent, event.data.get("checkpoint"), trial.origin)
             self.scheduler.on_start(job)
         elif event.kind == "reported":
             self._report(trial, event)

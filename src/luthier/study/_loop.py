@@ -91,9 +91,7 @@ class Loop:
         check_space = getattr(self.target, "check", None)
         if check_space is not None and not study._definition.open_space:
             check_space(list(study.space.names))
-        self.executor.open(
-            Setting(self.target, folder, self.limits, self.workers, {"LUTHIER_STUDY": study.name}), self
-        )
+        self.executor.open(Setting(self.target, folder, self.limits, self.workers, {"LUTHIER_STUDY": study.name}), self)
         study._stop = None
         self.begin = self.executor.now()
         kill = True

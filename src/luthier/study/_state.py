@@ -122,7 +122,7 @@ class State:
     def _over(self, event: Event, status: Status) -> Trial | None:
         """End a run; None when it is over already (two drivers may both report a dead one's trial)."""
         trial = self._trial(event)
-        if trial.status is not Status.RUNNING and not (trial.status, status) in _LATE:
+        if trial.status is not Status.RUNNING and (trial.status, status) not in _LATE:
             return None
         trial.status = status
         trial.ended = event.time

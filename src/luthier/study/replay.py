@@ -42,8 +42,11 @@ def replay(definition: Definition, events: Sequence[Event]) -> Replay:
     """
     found = Replay()
     order = [event.seq for event in events]
-    answers = {e.seen: e for e in events if e.kind in ("paused", "stopped") and e.seen is not None}
-    made = sorted((e for e in events if e.kind in ("asked", "started") and e.seen is not None), key=lambda e: (e.seen, e.seq))
+    judged = [e for e in events if e.kind in ("paused", "stopped") and e.seen is not None]
+    answers: dict[int | None, Event] = {e.seen: e for e in judged}
+    made = sorted(
+        (e for e in events if e.kind in ("asked", "started") and e.seen is not None), key=lambda e: (e.seen, e.seq)
+    )
     engine = Engine(definition, lambda head: list(events[: bisect.bisect_right(order, head)]))
     at = 0
     for event in made:

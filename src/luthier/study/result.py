@@ -57,7 +57,8 @@ class Result:
         if self.best is None:
             return f"Result({self.name!r}: {counts or 'no trials'}; {self.rule})"
         numbers = ", ".join(pairs(self.best.metrics))
-        return f"Result({self.name!r}: {counts}; trial {self.best.number}: {numbers} at {', '.join(pairs(self.best.config))})"
+        config = ", ".join(pairs(self.best.config))
+        return f"Result({self.name!r}: {counts}; trial {self.best.number}: {numbers} at {config})"
 
 
 def candidates(trials: Sequence[Trial], problem: Problem, repeats: int) -> list[Trial]:
@@ -70,9 +71,8 @@ def candidates(trials: Sequence[Trial], problem: Problem, repeats: int) -> list[
             continue
         if problem.fidelity is None and trial.status is not Status.COMPLETED:
             continue
-        if all(m.name in trial.metrics for m in (*problem.objectives, *problem.constraints)) and problem.usable(
-            trial.metrics
-        ):
+        named = [*(o.name for o in problem.objectives), *(c.name for c in problem.constraints)]
+        if all(name in trial.metrics for name in named) and problem.usable(trial.metrics):
             found.append(trial)
     return found
 
@@ -137,4 +137,6 @@ def pareto_set(trials: Sequence[Trial], problem: Problem, repeats: int) -> list[
         return []
     values = np.array([[o.sign * t.metrics[o.name] for o in problem.objectives] for t in found])
     keep = nondominated(values)
-    return sorted((t for t, k in zip(found, keep, strict=True) if k), key=lambda t: t.metrics[problem.objectives[0].name])
+    return sorted(
+        (t for t, k in zip(found, keep, strict=True) if k), key=lambda t: t.metrics[problem.objectives[0].name]
+    )

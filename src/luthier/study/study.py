@@ -484,7 +484,9 @@ class Study:
     def enqueue(self, config: Mapping[str, Any]) -> None:
         """Have a configuration tried before the searcher is asked again."""
         with self._lock:
-            self._session.append([Draft(time.time(), "enqueued", None, None, {"config": dict(self._check(config, "enqueue"))})])
+            self._session.append(
+                [Draft(time.time(), "enqueued", None, None, {"config": dict(self._check(config, "enqueue"))})]
+            )
 
     def stop(self, reason: str = "stopped by the user") -> None:
         """End a run that is going on (from a callback or another thread): running trials are stopped."""
@@ -569,4 +571,3 @@ def _as_past(task: Study | PastTask, order: int) -> PastTask:
     if isinstance(task, Study):
         return task.as_past(float(order))
     raise ArgumentError(f"past[{order}]={task!r}. Allowed: a Study or a PastTask, oldest first.")
-

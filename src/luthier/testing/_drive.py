@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -136,7 +135,7 @@ class Drive:
 
     def _ask(self, k: int | None) -> Job | None:
         configuration = None if k is None or k not in self.given else ("enqueued", self.given[k])
-        before = copy.deepcopy(self.scheduler.rungs())
+        before = self.scheduler.rungs()
         found = self.scheduler.next_job(k, given=configuration)
         again = self.scheduler.next_job(k, given=configuration)
         assert found == again, f"next_job({k}) is not pure: {found}, then {again}"
@@ -163,6 +162,8 @@ class Drive:
             self.idle += work
             assert self.running or not work, "the scheduler waits although nothing runs: the study hangs"
             return False
+        twice = any((job.trial, job.until) == (other.trial, other.until) for other in self.jobs)
+        assert not twice, f"{job} was granted twice"
         self.jobs.append(job)
         self._begin(job)
         return True

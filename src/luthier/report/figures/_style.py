@@ -45,7 +45,7 @@ def label(text: object) -> str:
 
     Plotly reads a small HTML in every text, and `%{...}` in templates.
     """
-    return html.escape(str(text), quote=False).replace("%{", "%\u200b{").replace("$", "&#36;")
+    return html.escape(str(text), quote=False).replace("%{", "%\u200b{")
 
 
 def layout(*, height: int = 360, x: Any = "", y: Any = "", **more: Any) -> dict[str, Any]:

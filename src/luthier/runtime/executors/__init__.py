@@ -25,7 +25,21 @@ _EXPORTS = {
     "pin": "luthier.runtime.executors._checkpoints",
 }
 
-__all__ = list(_EXPORTS)  # noqa: PLE0605 - names resolved by __getattr__
+__all__ = [
+    "Command",
+    "End",
+    "Executor",
+    "Host",
+    "Launch",
+    "Limits",
+    "Message",
+    "Run",
+    "Setting",
+    "TrialEnded",
+    "emit",
+    "execute",
+    "pin",
+]
 
 if TYPE_CHECKING:
     from luthier.runtime.executors._base import End, Executor, Host, Launch, Limits, Message, Setting

@@ -10,6 +10,7 @@ orphans handed to the root. Elsewhere than on Linux `ps` gives parents and group
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -153,10 +154,8 @@ def kill(root: int | None, mark: str | None, *, spare: Iterable[int] = (), secon
 
 def send(pid: int, signum: int) -> None:
     """Send a signal; a process that is gone is no error."""
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signum)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def adopt_orphans() -> None:
@@ -164,10 +163,8 @@ def adopt_orphans() -> None:
     if LINUX:
         import ctypes
 
-        try:
+        with contextlib.suppress(OSError, AttributeError):  # a C library without prctl: the other signs remain
             ctypes.CDLL(None, use_errno=True).prctl(_SUBREAPER, 1, 0, 0, 0)
-        except (OSError, AttributeError):
-            pass  # a C library without prctl: the other three signs remain
 
 
 def with_mark(environment: dict[str, str], mark: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ connection closed (it opens again on use), and the lock is let go on both sides.
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from typing import Protocol
 
@@ -25,6 +26,7 @@ class Pausable(Protocol):
 
 _stores: weakref.WeakSet[Pausable] = weakref.WeakSet()
 _paused: list[Pausable] = []
+_forking = threading.RLock()  # one fork at a time: two would take the stores' locks in different orders
 
 
 def watch(store: Pausable) -> None:
@@ -33,6 +35,7 @@ def watch(store: Pausable) -> None:
 
 
 def _before() -> None:
+    _forking.acquire()
     for store in list(_stores):
         store.pause()
         _paused.append(store)
@@ -41,6 +44,7 @@ def _before() -> None:
 def _after() -> None:
     while _paused:
         _paused.pop().unpause()
+    _forking.release()
 
 
 if hasattr(os, "register_at_fork"):

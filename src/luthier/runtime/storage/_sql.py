@@ -5,22 +5,24 @@ A database adds how to connect, how to begin, what its errors mean and whose clo
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from luthier.base.errors import LuthierError, StorageError
+from luthier.base.errors import StorageError
 from luthier.base.records import Event
 from luthier.runtime.storage import _fork
 from luthier.runtime.storage._base import Draft, Driver, Storage, StudyRow
 from luthier.runtime.storage._json import decode, encode
 from luthier.runtime.storage._migrations import SCHEMA
-from luthier.runtime.storage._schema import Statements, definitions, statements
+from luthier.runtime.storage._schema import definitions, statements
 from luthier.runtime.storage._words import (
     asked_twice,
     check_study,
@@ -53,7 +55,10 @@ class SQLStorage(Storage):
     def __init__(self, url: str, *, where: str, engine: sa.Engine, patience: float) -> None:
         self.url, self.where = url, where
         self._engine, self._patience = engine, patience
-        self._sql: Statements = statements(engine.dialect)
+        self._sql = statements(engine.dialect)
+        dbapi: Any = engine.dialect.dbapi
+        self._errors: type[Exception] = dbapi.Error
+        self._integrity: type[Exception] = dbapi.IntegrityError
         self._lock = threading.RLock()
         self._link: Any = None  # SQLAlchemy's hold on the connection
         self._cursor: Any = None
@@ -86,18 +91,17 @@ class SQLStorage(Storage):
 
     def _transact(self, work: Callable[[Any], T], *, write: bool = True) -> T:
         with self._lock:
-            started, pause = time.monotonic(), 0.0005
-            while True:
+            started = time.monotonic()
+            for attempt in count():
                 try:
                     return self._once(work, write)
-                except LuthierError:
-                    raise
                 except self._errors as error:
                     if not self._busy(error) or time.monotonic() - started > self._patience:
                         raise self._explained(error) from error
-                # waiting processes differ in pid, so their pauses drift apart without a random draw
-                time.sleep(pause * (1 + (id(work) >> 4) % 7 / 7))
-                pause = min(pause * 1.5, 0.02)
+                # 0.5 ms growing to 20 ms; the process number spreads those who wait, without a random draw
+                pause = min(0.0005 * 1.5 ** min(attempt, 10), 0.02)
+                time.sleep(pause * (1 + (os.getpid() + attempt) % 7 / 7))
+        raise AssertionError("unreachable")
 
     def _once(self, work: Callable[[Any], T], write: bool) -> T:
         cursor = self._cursor or self._connect()
@@ -115,11 +119,6 @@ class SQLStorage(Storage):
             cursor.connection.rollback()
         except self._errors:
             self._disconnect()  # beyond repair: the next call begins with a fresh connection
-
-    @property
-    def _errors(self) -> tuple[type[Exception], ...]:
-        dbapi: Any = self._engine.dialect.dbapi
-        return (dbapi.Error,)
 
     def _connect(self) -> Any:
         if self._closed:
@@ -215,7 +214,7 @@ class SQLStorage(Storage):
             numbered = [(row[0], seq, *row[1:]) for seq, row in enumerate(rows, first)]
             try:
                 cursor.executemany(self._sql.event_new, numbered)
-            except self._engine.dialect.dbapi.IntegrityError as error:  # type: ignore[union-attr]
+            except self._integrity as error:
                 raise self._refused(cursor, numbered, error) from error
             if used:
                 cursor.executemany(self._sql.release, used)

@@ -33,7 +33,7 @@ def open_storage(url: str, *, create: bool = False) -> Storage:
     """
     scheme, mark, _ = url.partition("://")
     if not mark:
-        return _load("sqlite").from_url(f"sqlite:///{path_of(url)}", create=create)
+        return _load("sqlite").from_url(f"sqlite:///{quote(path_of(url))}", create=create)
     name = _ALIASES.get(scheme, scheme)
     known = names("storage")
     if name not in known:
@@ -47,6 +47,11 @@ def open_storage(url: str, *, create: bool = False) -> Storage:
 
 def _load(name: str) -> type[Storage]:
     return cast(type[Storage], load("storage", name))
+
+
+def quote(path: Path) -> str:
+    """A path as URLs of stores write it: what means something else in them ("%", "?", "#") as %25, %3F, %23."""
+    return str(path).replace("%", "%25").replace("?", "%3F").replace("#", "%23")
 
 
 def path_of(text: str) -> Path:

@@ -1,0 +1,278 @@
+"""The sections of the page: for each its title, one sentence saying how to read it, and its figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from luthier.report._html import element, escape
+from luthier.report._source import Snapshot
+from luthier.report._values import short
+from luthier.report.curves import curves, rungs
+from luthier.report.figures import (
+    curves_figure,
+    history_figure,
+    hypervolume_figure,
+    parallel_figure,
+    pareto_figures,
+    rungs_figure,
+    slice_figures,
+    timeline_figure,
+)
+from luthier.report.figures._style import Figure
+from luthier.report.figures.history import outside
+from luthier.report.history import history
+from luthier.report.parallel import parallel
+from luthier.report.pareto_front import pareto_front
+from luthier.report.slices import slices
+from luthier.report.timeline import timeline
+from luthier.report.trials import trials
+
+
+@dataclass
+class Section:
+    """A part of the page.
+
+    Args:
+        id: Anchor.
+        title: Heading.
+        how: One sentence saying how to read it (markup).
+        body: Markup with the places of the figures.
+        figures: Figures by the id of their place.
+        data: What the page's script needs besides.
+    """
+
+    id: str
+    title: str
+    how: str
+    body: str
+    figures: dict[str, Figure] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+
+    def markup(self) -> str:
+        """The section as HTML."""
+        head = element("h2", escape(self.title), id=f"{self.id}-title") + element("p", self.how, class_="how")
+        return element("section", head + self.body, id=self.id, class_="part", aria_labelledby=f"{self.id}-title")
+
+
+def sections(shot: Snapshot) -> list[Section]:
+    """All sections that the study has something to show for, in the order of the page."""
+    made = [
+        _history(shot),
+        _trials(shot),
+        _parallel(shot),
+        _slices(shot),
+        _curves(shot),
+        _timeline(shot),
+        _pareto(shot),
+        _diagnostics(shot),
+    ]
+    return [section for section in made if section is not None]
+
+
+def _place(name: str, words: str, height: int) -> str:
+    """Where a figure will be drawn; its height is kept free so that the page does not jump."""
+    return element("div", "", id=name, class_="plot", role="img", aria_label=words, style=f"min-height:{height}px")
+
+
+def _put(figures: dict[str, Figure], name: str, figure: Figure, words: str) -> str:
+    figures[name] = figure
+    return _place(name, words, int(figure["layout"]["height"]))
+
+
+def _history(shot: Snapshot) -> Section | None:
+    figures: dict[str, Figure] = {}
+    body, far = "", 0
+    for i, objective in enumerate(shot.problem.objectives):
+        table = history(shot, i)
+        if not table["rows"]:
+            continue
+        far += outside(table)
+        name = f"plot-history-{i}"
+        figure = history_figure(table)
+        caption = element("h3", escape(objective.name)) if len(shot.problem.objectives) > 1 else ""
+        words = f"Incumbent's {objective.name} over trials: {len(table['rows'])} trials, {len(table['incumbent'])} improvements"
+        body += caption + _switches(name, figure["switches"]) + _put(figures, name, figure, words)
+    if not figures:
+        return None
+    how = (
+        "Each mark is a trial at the moment of its latest result; the line is the best so far, so a long flat stretch "
+        "means that the search has stopped paying."
+    )
+    how += " Failed, diverged and lost trials have no value and stand in the strip below." if _bad(shot) else ""
+    if far:
+        how += f" {far} value{'s lie' if far > 1 else ' lies'} beyond the axis: double-click to see all."
+    return Section("history", "Progress", how, body, figures)
+
+
+def _bad(shot: Snapshot) -> bool:
+    return any(trial.status.value in ("failed", "diverged", "lost") for trial in shot.trials)
+
+
+def _switches(plot: str, switches: dict[str, Any]) -> str:
+    words = {"trials": "Trials", "seconds": "Time", "linear": "Linear", "log": "Log", "gap": "Log gap to best"}
+    groups = []
+    for axis, title in (("x", "Horizontal axis"), ("y", "Vertical axis")):
+        if len(switches[axis]) > 1:
+            buttons = "".join(
+                element("button", words[key], type="button", data_key=key, aria_pressed=str(i == 0).lower())
+                for i, key in enumerate(switches[axis])
+            )
+            groups.append(
+                element("div", buttons, class_="switch", role="group", aria_label=title, data_plot=plot, data_axis=axis)
+            )
+    return element("div", "".join(groups), class_="tools")
+
+
+def _trials(shot: Snapshot) -> Section | None:
+    if not shot.trials:
+        return None
+    how = (
+        "Click a heading to sort; filter by any text or by comparisons such as <code>status=completed</code> "
+        f"or <code>{escape(shot.problem.objectives[0].name)}&lt;0.5</code>, several at once with spaces between."
+    )
+    body = (
+        '<div class="tools"><label class="search"><span>Filter</span>'
+        '<input type="search" id="filter" autocomplete="off" spellcheck="false" placeholder="text, or name<value"></label>'
+        '<div id="status-chips" class="chips" role="group" aria-label="Statuses shown"></div>'
+        '<output id="row-count" class="count" aria-live="polite"></output></div>'
+        '<div class="scroll" tabindex="0" role="region" aria-label="Table of trials">'
+        '<table id="trials-table" class="trials"><thead></thead><tbody></tbody></table></div>'
+        '<div class="tools pager"><button type="button" id="page-back">Previous</button>'
+        '<output id="page-now"></output><button type="button" id="page-on">Next</button>'
+        '<label>Rows <select id="page-size"><option>10</option><option selected>15</option><option>50</option>'
+        '<option>200</option><option value="0">all</option></select></label></div>'
+    )
+    return Section("trials", "Trials", how, body, data={"trials": trials(shot)})
+
+
+def _parallel(shot: Snapshot) -> Section | None:
+    table = parallel(shot)
+    if len(table["axes"]) < 2 or len(table["lines"]) < 2:
+        return None
+    figures: dict[str, Figure] = {}
+    figure = parallel_figure(table)
+    total = len(table["lines"])
+    how = (
+        f"Each line is a trial, dark for the best (ranked by {escape(table['ranked_by'])}); where the dark lines meet "
+        "on an axis, that hyperparameter matters. Drag along an axis to keep only the lines through that range, click "
+        "it to let go."
+    )
+    place = _put(figures, "plot-parallel", figure, f"Parallel coordinates of {total} trials")
+    width = 92 * len(table["axes"])
+    body = (
+        f'<div class="tools"><label class="slide">Best <input type="range" id="top" min="1" max="{total}" '
+        f'value="{figure["top"]}"> <output id="top-now"></output></label>'
+        '<button type="button" id="brush-clear" hidden>Clear ranges</button>'
+        '<button type="button" id="brush-table" hidden>Show them in the table</button>'
+        '<output id="brush-now" class="count" aria-live="polite"></output></div>'
+        f'<div class="scroll"><div style="min-width:{width}px">{place}</div></div>'
+    )
+    keep = {"axes": table["axes"], "lines": table["lines"]}
+    return Section("parallel", "Parallel coordinates", how, body, figures, {"parallel": keep})
+
+
+def _slices(shot: Snapshot) -> Section | None:
+    table = slices(shot)
+    shown = [(one, figure) for one, figure in zip(table["slices"], slice_figures(table), strict=True) if one["points"]]
+    if not shown:
+        return None
+    figures: dict[str, Figure] = {}
+    parts = []
+    for i, (one, figure) in enumerate(shown):
+        name = one["axis"]["name"]
+        place = _put(figures, f"plot-slice-{i}", figure, f"{table['objective']} against {name}")
+        note = f"not active in {one['inactive']} trials" if one["inactive"] else ""
+        note += f", needs {one['axis']['when']}" if note and one["axis"]["when"] else ""
+        caption = element("figcaption", escape(note)) if note else ""
+        parts.append(element("figure", place + caption))
+    better = "lower" if table["goal"] == "min" else "higher"
+    how = f"{escape(table['objective'])} against one hyperparameter at a time, {better} is better; the star is the best."
+    if table["full"] is not None:
+        how += (
+            f" Filled marks reached {escape(table['fidelity'])} {short(table['full'])}, hollow ones ended earlier and "
+            "compare only among themselves."
+        )
+    return Section("slices", "Each hyperparameter", how, element("div", "".join(parts), class_="grid"), figures)
+
+
+def _curves(shot: Snapshot) -> Section | None:
+    table, ladder = curves(shot), rungs(shot)
+    figures: dict[str, Figure] = {}
+    body = ""
+    how = "Each line is a trial; the mark at its end says whether it was stopped, paused or ran to the end."
+    if len(table["curves"]) and any(len(curve["resources"]) > 1 for curve in table["curves"]):
+        words = f"Learning curves of {len(table['curves'])} trials"
+        body += _put(figures, "plot-curves", curves_figure(table), words)
+        if table["total"] > len(table["curves"]):
+            how += (
+                f" Shown are {len(table['curves'])} of {table['total']}: the best, and an even sample of the others."
+            )
+    if ladder["rows"]:
+        body += element("h3", "Rungs") + element(
+            "p", "At each rung the better trials go on to the next; the others give their place to new ones.", class_="how"
+        )
+        body += _put(figures, "plot-rungs", rungs_figure(ladder), "Values at each rung")
+    if not figures:
+        return None
+    return Section("curves", "Learning curves and rungs", how, body, figures)
+
+
+def _timeline(shot: Snapshot) -> Section | None:
+    table = timeline(shot)
+    if not table["bars"]:
+        return None
+    figures: dict[str, Figure] = {}
+    words = f"Timeline of {len(table['bars'])} runs on {len(table['workers'])} workers"
+    body = _put(figures, "plot-timeline", timeline_figure(table), words)
+    how = (
+        "Each bar is one run of a trial; white between bars is time in which the worker waited for work. Time in which "
+        "nobody worked on the study is left out."
+    )
+    return Section("timeline", "Timeline by worker", how, body, figures)
+
+
+def _pareto(shot: Snapshot) -> Section | None:
+    if len(shot.problem.objectives) < 2:
+        return None
+    table = pareto_front(shot)
+    if not table["points"]:
+        return None
+    figures: dict[str, Figure] = {}
+    body = ""
+    for i, figure in enumerate(pareto_figures(table)):
+        body += _put(figures, f"plot-pareto-{i}", figure, "Pareto set")
+    how = "No other trial is better in one objective without being worse in another than the trials marked here."
+    if table["hypervolume"]:
+        results = len(history(shot)["rows"])
+        corner = ", ".join(
+            f"{escape(objective['name'])} {short(value)}"
+            for objective, value in zip(table["objectives"], table["reference"], strict=True)
+        )
+        body += element("h3", "Hypervolume") + element(
+            "p",
+            f"The share of the box between the worst values ({corner}) and the best that the set dominates; where it "
+            "stays flat, the search has stopped paying.",
+            class_="how",
+        )
+        body += _put(figures, "plot-hypervolume", hypervolume_figure(table, results), "Hypervolume over trials")
+    return Section("pareto", "Pareto set", how, body, figures)
+
+
+def _diagnostics(shot: Snapshot) -> Section | None:
+    told = shot.diagnostics()
+    if not told:
+        return None
+    rows = "".join(
+        element("tr", element("th", escape(name.replace("_", " ")), scope="row") + element("td", _told(value)))
+        for name, value in told.items()
+    )
+    how = (
+        "What the searcher's model says of itself; a coverage is the share of results that fell inside the interval "
+        "predicted for them, and should be near the interval's own level."
+    )
+    return Section("diagnostics", "Diagnostics", how, element("table", f"<tbody>{rows}</tbody>", class_="config"))
+
+
+def _told(value: float | str) -> str:
+    return escape(short(value)) if isinstance(value, (int, float)) and not isinstance(value, bool) else escape(value)

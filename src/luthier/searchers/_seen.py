@@ -1,0 +1,91 @@
+"""What was tried already, and configurations that were not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from luthier.base.errors import SpaceError
+from luthier.base.records import Configuration, Observation
+from luthier.space.space import Space
+from luthier.space.values import Array
+
+#: Combinations of values up to which the rest of a finite space is listed rather than drawn.
+LISTED = 100_000
+#: Draws in a row that hit nothing new before what is left is listed.
+DRAWS = 64
+#: Draws before a space that is finite, nearly used up and too large to be listed counts as exhausted.
+LAST_DRAWS = 20_000
+
+
+class Seen:
+    """The configurations of a study so far, as keys of their snapped rows.
+
+    Args:
+        space: Where they come from.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self._keys: set[bytes] = set()
+        self._trials: set[int] = set()
+        self._waiting: list[Configuration] = []
+
+    def add(self, observations: Sequence[Observation]) -> None:
+        """Note the configurations of observations; a trial's further observations cost nothing."""
+        for observation in observations:
+            if observation.trial not in self._trials:
+                self._trials.add(observation.trial)
+                self._waiting.append(observation.config)
+
+    def taken(self, pending: Iterable[Configuration] = ()) -> set[bytes]:
+        """Keys of what was told or is pending; a fresh set."""
+        if self._waiting:
+            self._keys.update(self.keys(self._waiting))
+            self._waiting = []
+        return self._keys | set(self.keys(list(pending)))
+
+    def keys(self, configs: Sequence[Configuration]) -> list[bytes]:
+        """A key for each configuration, equal for equal ones."""
+        return self.space.unit_keys(self.space.encode(configs)[0]) if configs else []
+
+    def left(self, taken: set[bytes]) -> Array:
+        """Every configuration that is not taken, as snapped rows; none when the space is too large to be listed."""
+        if self.space.size is None:
+            return np.empty((0, self.space.dimensions))
+        try:
+            rows = self.space.all_rows(LISTED)
+        except SpaceError:
+            return np.empty((0, self.space.dimensions))
+        return fresh(self.space, rows, taken)
+
+
+def fresh(space: Space, rows: Array, taken: set[bytes]) -> Array:
+    """The rows that are not taken, in their order; (n, d) -> (m, d)."""
+    return rows[[key not in taken for key in space.unit_keys(rows)]]
+
+
+def draw(seen: Seen, taken: set[bytes], rng: np.random.Generator) -> Configuration | None:
+    """A random configuration that is not taken, as the priors say; None when the space is exhausted.
+
+    Its first draw is `space.sample(1, rng)`, so that searchers that share a generator share their initial design.
+
+    Args:
+        seen: What was told, for its space.
+        taken: Keys that are not allowed.
+        rng: Source of randomness.
+    """
+    space = seen.space
+    [first] = space.sample(1, rng)
+    if space.size is None or seen.keys([first])[0] not in taken:
+        return first
+    if space.size_is_exact and len(taken) >= space.size and not len(seen.left(taken)):
+        return None
+    found = fresh(space, space.sample_unit(DRAWS, rng), taken)
+    if not len(found):
+        left = seen.left(taken)
+        found = left[rng.permutation(len(left))[:1]]
+    if not len(found):
+        found = fresh(space, space.sample_unit(LAST_DRAWS, rng), taken)
+    return space.decode(found[:1])[0] if len(found) else None

@@ -1,0 +1,100 @@
+"""Every registered scheduler passes the battery, and the battery catches what breaks the contract."""
+
+from __future__ import annotations
+
+import pytest
+
+from luthier.base.records import Decision, Job, Status
+from luthier.base.registry import names
+from luthier.schedulers.asha import Asha
+from luthier.schedulers.straight import Straight
+from luthier.testing.scheduler import check_scheduler
+
+
+@pytest.mark.parametrize("name", names("scheduler"))
+def test_battery(name):
+    check_scheduler(name)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"type": "promotion"},
+        {"type": "promotion", "brackets": 2},
+        {"brackets": 3, "eta": 2},
+        {"type": "promotion", "grace": 2, "eta": 4},
+    ],
+    ids=str,
+)
+def test_battery_on_ashas_options(own):
+    check_scheduler("asha", **own)
+
+
+class Impure(Straight):
+    """Counts its own questions."""
+
+    asked = 0
+
+    def next_job(self, k=None, *, given=None):
+        self.asked += 1
+        job = super().next_job(k, given=given)
+        return job and Job(job.trial, job.config, float(self.asked), origin=job.origin)
+
+
+class Forgetful(Asha):
+    """Forgets what it has promoted."""
+
+    def on_end(self, trial, status):
+        super().on_end(trial, status)
+        for rung in self._ladder(trial):
+            if trial in rung and status is Status.PAUSED:
+                rung.passed.discard(trial)
+                rung.open(trial)
+
+
+class Stubborn(Asha):
+    """Promotes what has failed."""
+
+    def on_end(self, trial, status):
+        super().on_end(trial, Status.STOPPED if status is Status.FAILED else status)
+
+
+class Hasty(Asha):
+    """Counts a repeated report once more, under another number."""
+
+    def rungs(self):
+        rows = super().rungs()
+        return rows + rows[:1]
+
+
+class Idle(Straight):
+    """Starts one trial at a time."""
+
+    def next_job(self, k=None, *, given=None):
+        return None if self._open else super().next_job(k, given=given)
+
+
+class Moody(Straight):
+    """Decides by something that is not in the log."""
+
+    calls = 0
+
+    def on_report(self, report):
+        type(self).calls += 1
+        return Decision.STOP if type(self).calls % 50 == 0 else Decision.CONTINUE
+
+
+@pytest.mark.parametrize(
+    ("broken", "own", "message"),
+    [
+        (Impure, {}, "is not pure"),
+        (Forgetful, {"type": "promotion"}, "granted twice"),
+        (Stubborn, {"type": "promotion"}, "but its trial is Status.FAILED"),
+        (Hasty, {}, "counted twice"),
+        (Idle, {}, "workers were idle"),
+        (Moody, {}, "cold rebuild"),
+    ],
+)
+def test_the_battery_catches(broken, own, message):
+    with pytest.raises(AssertionError, match=message):
+        check_scheduler(broken, **own)
