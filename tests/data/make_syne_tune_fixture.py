@@ -1,8 +1,8 @@
 """Makes `foreign/syne_tune/`: a tiny Syne Tune experiment, run by Syne Tune itself.
 
 Not run by the tests. In an environment of its own: `pip install syne-tune`, then `python make_syne_tune_fixture.py`.
-Made with syne-tune 0.16.0. Of the folder that the tuner writes, the two files that luthier reads are kept, and each
-trial's `config.json`; the pickled tuner and the trials' output are left out.
+Made with syne-tune 0.16.0. What luthier reads of the tuner's folder is kept: the results, the metadata, and each
+trial's configuration with the marks `end` and `stop`; the trials' output is left out.
 """
 
 from __future__ import annotations
@@ -65,11 +65,12 @@ def main() -> None:
     )
     tuner.run()
     made, kept = Path(tuner.tuner_path), Path(__file__).parent / "foreign" / "syne_tune"
-    print(sorted(str(path.relative_to(made)) for path in made.rglob("*")))
     shutil.rmtree(kept, ignore_errors=True)
-    for name in ("results.csv.zip", "metadata.json", *(str(p.relative_to(made)) for p in made.glob("*/config.json"))):
-        (kept / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(made / name, kept / name)
+    wanted = {"results.csv.zip", "metadata.json", "config.json", "end", "stop"}
+    for path in (path for path in made.rglob("*") if path.name in wanted):
+        copy = kept / path.relative_to(made)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
 
 
 if __name__ == "__main__":

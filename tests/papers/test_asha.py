@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -108,7 +110,7 @@ def test_the_share_that_reaches_each_rung():
     drive = study(Asha, curve, 27, workers=1, type="promotion")
     counts = [sum(row["resource"] == level for row in drive.scheduler.rungs()) for level in (1, 3, 9, 27)]
     assert counts[0] == ARMS
-    for below, above in zip(counts[:-1], counts[1:], strict=True):
+    for below, above in pairwise(counts):
         # early mistakes: about the square root of the rung's size
         assert below // 3 <= above <= below // 3 + np.sqrt(below)
 

@@ -12,9 +12,24 @@ _places = itertools.count()
 
 
 class ClaimsTwice(Memory):
-    def claim(self, study, trial, what, driver):
+    def claim(self, study, trial, what, driver, *, head=None):
         super().claim(study, trial, what, driver)
         return True
+
+
+class TakesOverBlindly(Memory):
+    def claim(self, study, trial, what, driver, *, head=None):
+        return super().claim(study, trial, what, driver, head=self.head(study))
+
+
+class NeverTakesOver(Memory):
+    def claim(self, study, trial, what, driver, *, head=None):
+        return super().claim(study, trial, what, driver)
+
+
+class GivesReleased(Memory):
+    def append(self, study, drafts, *, release=()):
+        return super().append(study, drafts, release=[] if not drafts else release)
 
 
 class GivesAgain(Memory):
@@ -67,7 +82,18 @@ class Alone(Memory):
         super().__init__()
 
 
-BROKEN = [ClaimsTwice, GivesAgain, ForgetsTheLimit, WritesHalf, KeepsReservations, SharesItsData, NoLimits]
+BROKEN = [
+    ClaimsTwice,
+    TakesOverBlindly,
+    NeverTakesOver,
+    GivesReleased,
+    GivesAgain,
+    ForgetsTheLimit,
+    WritesHalf,
+    KeepsReservations,
+    SharesItsData,
+    NoLimits,
+]
 
 
 @pytest.mark.parametrize("cls", [*BROKEN, NeverCloses, Alone], ids=lambda cls: cls.__name__)

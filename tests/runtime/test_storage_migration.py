@@ -65,6 +65,8 @@ def test_migrated_layout_is_that_of_a_new_store(old, tmp_path):
     migrated, new = _layout(old), _layout(tmp_path / "new.db")
     assert migrated == new
     assert set(new) == set(_schema.metadata.tables)
+    indexes = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+    assert _query(old, indexes) == _query(tmp_path / "new.db", indexes) == [("one_asked", _schema.ONE_ASKED)]
 
 
 def test_failed_migration_leaves_the_file_untouched(old, monkeypatch):

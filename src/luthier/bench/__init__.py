@@ -1,0 +1,38 @@
+"""bench: problems with answers, to compare methods on.
+
+The room's files: `_base` (what a benchmark is), `_catalogue` (names), `data` (finding and verifying files), the
+readers `tables` (complete grids), `rows` (recorded configurations) and `yahpo` (ONNX surrogates), `families/` (one
+file is one family), `target` (a benchmark as something to tune), and the demo: `demo` and `_mlp`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from luthier.bench._base import BaseBenchmark, Family
+    from luthier.bench._catalogue import load, names
+    from luthier.bench.target import objective
+
+_HOME = {
+    "BaseBenchmark": "_base",
+    "Family": "_base",
+    "load": "_catalogue",
+    "names": "_catalogue",
+    "objective": "target",
+}
+
+__all__ = ["BaseBenchmark", "Family", "load", "names", "objective"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'luthier.bench' has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"luthier.bench.{_HOME[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""models: surrogates on plain arrays. Rows are points of the unit cube, values are to be minimised."""

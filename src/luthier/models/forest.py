@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Ints = NDArray[np.intp]
+Singles = NDArray[np.float32]
+Ints = NDArray[np.int32]
 
 # Each tree sees this share of the points, drawn without replacement: the expected share of distinct points in a
 # bootstrap sample, at two thirds of its cost, and the rest are out of bag as they would be there.
 SHARE = 1.0 - np.exp(-1.0)
+# ... and at most this many, so that the cost of a fit levels off.
+MOST_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,8 @@ class Forest:
     """A fitted forest. Nodes of all trees stand in one table; node t is the root of tree t.
 
     A row goes to `child[node]` when `row[feature[node]] <= threshold[node]` and to `child[node] + 1` otherwise; a leaf
-    is its own child with an infinite threshold, so that walking `depth` steps brings every row to its leaf.
+    is its own child with an infinite threshold, so that walking `depth` steps brings every row to its leaf. Features
+    are compared in single precision, which halves the memory that a walk touches; values stay double.
 
     Args:
         feature: (nodes,) column that the node looks at.
@@ -32,7 +36,7 @@ class Forest:
     """
 
     feature: Ints
-    threshold: Array
+    threshold: Singles
     child: Ints
     member: Ints
     inside: NDArray[np.bool_]
@@ -48,13 +52,17 @@ class Forest:
             (trees, m) row numbers of the training set.
         """
         trees, m = len(self.inside), len(X)
-        columns = np.ascontiguousarray(X.T).ravel()  # (p * m,): feature f of row i stands at f * m + i
-        offset = self.feature * m
-        node = np.repeat(np.arange(trees), m)
-        row = np.tile(np.arange(m), trees)
+        columns = np.ascontiguousarray(X.T, dtype=np.float32).ravel()  # feature f of row i stands at f * m + i
+        offset = self.feature * np.int32(m)
+        node = np.repeat(np.arange(trees, dtype=np.int32), m)
+        row = np.tile(np.arange(m, dtype=np.int32), trees)
         for _ in range(self.depth):
-            node = self.child[node] + (columns[offset[node] + row] > self.threshold[node])
-        found: Ints = self.member[node].reshape(trees, m)
+            place = offset.take(node)
+            place += row
+            right = columns.take(place) > self.threshold.take(node)
+            node = self.child.take(node)
+            node += right
+        found: Ints = self.member.take(node).reshape(trees, m)
         return found
 
 
@@ -76,80 +84,103 @@ def grow(X: Array, y: Array, rng: np.random.Generator, *, trees: int, leaf: int 
         The forest.
 
     Source: Geurts, Ernst, Wehenkel 2006 (extremely randomised trees); leaves as empirical laws: Meinshausen 2006.
-    Differs: subsampling at rate 1 - 1/e without replacement instead of the whole sample; one drawn member stands for
-        a leaf instead of the weights of all its rows (equal in expectation over trees, and without an n x m table).
-    Cost: O(trees * n * p * log n) time, O(trees * n * p) memory.
+    Differs: each tree sees a share of 1 - 1/e of the points, at most 256, instead of all of them; one drawn member
+        stands for a leaf instead of the weights of all its rows: equal in expectation, without an n x m table.
+    Cost: O(trees * s * p * log s) time, O(trees * s * p) memory, with s = min(0.63 n, 256).
     """
     n = len(y)
-    size = max(1, int(np.ceil(SHARE * n))) if n > 1 else 1
-    drawn = np.argsort(rng.random((trees, n)), axis=1, kind="stable")[:, :size]
+    size = min(int(np.ceil(SHARE * n)), MOST_ROWS)
+    # the `size` smallest of n random numbers: a subset drawn without replacement, for all trees in one call
+    drawn = (
+        np.argpartition(rng.random((trees, n)), size - 1, axis=1)[:, :size] if size < n else np.zeros((trees, n), int)
+    )
+    drawn = np.sort(drawn, axis=1)
     inside = np.zeros((trees, n), dtype=bool)
     np.put_along_axis(inside, drawn, True, axis=1)
-    return _Grower(np.ascontiguousarray(X.T), y, drawn.ravel(), trees, leaf, rng).forest(inside)
+    columns = np.ascontiguousarray(X.T, dtype=np.float32)
+    return _Grower(columns, y, drawn.ravel().astype(np.int32), trees, leaf, rng).forest(inside)
 
 
 class _Grower:
     """Grows all trees by one level at a time; the rows of a node stand side by side in `rows`."""
 
-    def __init__(self, columns: Array, y: Array, rows: Ints, trees: int, leaf: int, rng: np.random.Generator) -> None:
+    def __init__(self, columns: Singles, y: Array, rows: Ints, trees: int, leaf: int, rng: np.random.Generator) -> None:
         self.columns, self.y, self.leaf, self.rng = columns, y, leaf, rng
         self.rows = rows
-        self.counts = np.full(trees, len(rows) // trees, dtype=np.intp)
-        self.node = np.arange(trees, dtype=np.intp)  # numbers of the nodes of this level, in the order of `rows`
+        self.counts = np.full(trees, len(rows) // trees)
+        self.node = np.arange(trees)  # numbers of the nodes of this level, in the order of `rows`
         self.made = trees  # nodes so far
-        self.parts: list[tuple[Ints, Ints, Array, Ints, Ints]] = []  # (node, feature, threshold, child, member)
+        self.parts: list[tuple[Ints, Ints, Singles, Ints, Ints]] = []  # (node, feature, threshold, child, member)
+        self.depth = 0
 
     def forest(self, inside: NDArray[np.bool_]) -> Forest:
-        depth = -1
+        """Grow until no node splits."""
         while len(self.node):
             self._level()
-            depth += 1
+            self.depth += len(self.node) > 0
         node, feature, threshold, child, member = (np.concatenate(part) for part in zip(*self.parts, strict=True))
         order = np.argsort(node)
-        return Forest(feature[order], threshold[order], child[order], member[order], inside, depth)
+        return Forest(feature[order], threshold[order], child[order], member[order], inside, self.depth)
 
     def _level(self) -> None:
-        feature, threshold, go_left, splits = self._best_splits()
+        """Split the nodes of this level; their children become the next one."""
         starts = np.cumsum(self.counts) - self.counts
         member = self.rows[starts + (self.rng.random(len(self.counts)) * self.counts).astype(np.intp)]
-        rank = np.cumsum(splits) - 1
-        child = np.where(splits, self.made + 2 * rank, self.node)
-        self.parts.append((self.node, feature, np.where(splits, threshold, np.inf), child, member))
-        self._descend(go_left, splits, starts)
+        feature = np.zeros(len(self.counts), dtype=np.int32)
+        threshold = np.full(len(self.counts), np.inf, dtype=np.float32)
+        child = self.node.copy()
+        open_ = self._open(starts)
+        if open_.any():
+            self._keep(open_)
+            found, at, go_left, splits = self._best_splits()
+            which = np.flatnonzero(open_)[splits]
+            feature[which], threshold[which] = found[splits], at[splits]
+            child[which] = self.made + 2 * np.arange(len(which))
+            self._descend(go_left, splits)
+        else:
+            which = np.flatnonzero(open_)
+        self.parts.append((self.node.astype(np.int32), feature, threshold, child.astype(np.int32), member))
+        self.node = self.made + np.arange(2 * len(which))
+        self.made += 2 * len(which)
 
-    def _best_splits(self) -> tuple[Ints, Array, NDArray[np.bool_], NDArray[np.bool_]]:
-        starts = np.cumsum(self.counts) - self.counts
-        values = self.columns[:, self.rows]  # (p, entries)
+    def _open(self, starts: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Nodes that hold rows enough, and different values."""
         y = self.y[self.rows]
+        spread = np.maximum.reduceat(y, starts) > np.minimum.reduceat(y, starts)
+        return spread & (self.counts >= 2 * self.leaf) & (len(self.columns) > 0)
+
+    def _keep(self, nodes: NDArray[np.bool_]) -> None:
+        """Leave only the rows of some nodes."""
+        self.rows = self.rows[np.repeat(nodes, self.counts)]
+        self.counts = self.counts[nodes]
+
+    def _best_splits(self) -> tuple[Ints, Singles, NDArray[np.bool_], NDArray[np.bool_]]:
+        """For each node the best feature and its threshold, whether rows go left, and whether the node splits."""
+        starts = np.cumsum(self.counts) - self.counts
+        values = self.columns[:, self.rows]  # (p, rows)
         low = np.minimum.reduceat(values, starts, axis=1)  # (p, nodes)
         high = np.maximum.reduceat(values, starts, axis=1)
-        threshold = low + self.rng.random(low.shape) * (high - low)
+        threshold = low + self.rng.random(low.shape, dtype=np.float32) * (high - low)
         threshold = np.where(threshold < high, threshold, low)  # rounding must not send every row left
         left = values <= np.repeat(threshold, self.counts, axis=1)
-        n_left = np.add.reduceat(left, starts, axis=1, dtype=np.intp)
+        n_left = np.add.reduceat(left, starts, axis=1, dtype=np.int32)
         n_right = self.counts - n_left
-        total = np.add.reduceat(y, starts)
-        centred = y - np.repeat(total / self.counts, self.counts)
-        s_left = np.add.reduceat(left * centred, starts, axis=1)
-        # centred values sum to 0 in each node, so the gain is s^2 (1/n_left + 1/n_right)
+        y = self.y[self.rows]
+        centred = y - np.repeat(np.add.reduceat(y, starts) / self.counts, self.counts)
+        s_left = np.add.reduceat(np.where(left, centred, 0.0), starts, axis=1)
+        # centred values sum to 0 in each node, so the gain in squares is s^2 (1 / n_left + 1 / n_right)
         with np.errstate(divide="ignore", invalid="ignore"):
             gain = s_left**2 * (1.0 / n_left + 1.0 / n_right)
         gain = np.where((high > low) & (n_left >= self.leaf) & (n_right >= self.leaf), gain, -1.0)
-        feature = np.argmax(gain, axis=0)
+        feature = np.argmax(gain, axis=0).astype(np.int32)
         nodes = np.arange(len(self.counts))
-        spread = np.maximum.reduceat(y, starts) > np.minimum.reduceat(y, starts)
-        splits = (gain[feature, nodes] >= 0.0) & spread & (self.counts >= 2 * self.leaf)
-        owner = np.repeat(nodes, self.counts)
-        go_left = left[feature[owner], np.arange(len(owner))]
-        return feature, threshold[feature, nodes], go_left, splits
+        go_left = left[np.repeat(feature, self.counts), np.arange(len(self.rows))]
+        return feature, threshold[feature, nodes], go_left, gain[feature, nodes] >= 0.0
 
-    def _descend(self, go_left: NDArray[np.bool_], splits: NDArray[np.bool_], starts: Ints) -> None:
+    def _descend(self, go_left: NDArray[np.bool_], splits: NDArray[np.bool_]) -> None:
         """Move the rows of split nodes to their children, left before right, in their order."""
-        keep = np.repeat(splits, self.counts)
-        rows, left = self.rows[keep], go_left[keep]
-        counts = self.counts[splits]
-        pair = 2 * np.repeat(np.arange(len(counts)), counts) + ~left
-        self.rows = rows[np.argsort(pair, kind="stable")]
-        self.counts = np.bincount(pair, minlength=2 * len(counts))
-        self.node = self.made + np.arange(2 * len(counts))
-        self.made += 2 * len(counts)
+        go_left = go_left[np.repeat(splits, self.counts)]
+        self._keep(splits)
+        pair = 2 * np.repeat(np.arange(len(self.counts)), self.counts) + ~go_left
+        self.rows = self.rows[np.argsort(pair, kind="stable")]
+        self.counts = np.bincount(pair, minlength=2 * len(self.counts))

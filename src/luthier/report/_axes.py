@@ -9,7 +9,8 @@ from typing import Any
 
 from luthier.base.records import Trial
 from luthier.report._values import clean, short
-from luthier.space.domains import Domain, Fixed, Number
+from luthier.space.domain import Domain
+from luthier.space.domains import Fixed, Float, Int
 from luthier.space.problem import Problem
 
 
@@ -53,20 +54,24 @@ class Axis:
         """Places in [0, 1] with their labels."""
         if self.kind == "category":
             return [(self.place(label) or 0.0, label) for label in self.categories]
-        return [(place, short(v)) for v in self._levels() if (place := self.place(v)) is not None]
+        return [(self.place(level) or 0.0, short(level)) for level in self._levels()]
 
     def _levels(self) -> list[float]:
         if self.high <= self.low:
             return [self.low]
-        if self.log and self.high / self.low >= 50:
+        if self.log and self.high / self.low >= 1000:
             powers = range(math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9) + 1)
             stride = max(1, math.ceil(len(powers) / 6))
             inner = [10.0**power for power in powers[::stride]]
+        elif self.log:
+            first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+            inner = [factor * 10.0**power for power in range(first, last) for factor in (1, 2, 5)]
+            inner = [level for level in inner if self.low < level < self.high]
         else:
             inner = _round_levels(self.low, self.high)
         # the ends are always named; what would print over them is left out
         ends = [self.low, self.high]
-        clear = [v for v in inner if all(abs((self.place(v) or 0.0) - (self.place(e) or 0.0)) > 0.08 for e in ends)]
+        clear = [v for v in inner if all(abs((self.place(v) or 0.0) - (self.place(e) or 0.0)) > 0.09 for e in ends)]
         return sorted([*ends, *clear])
 
     def as_dict(self) -> dict[str, Any]:
@@ -80,6 +85,7 @@ class Axis:
             "categories": list(self.categories),
             "when": self.when,
             "ticks": [[place, label] for place, label in self.ticks()],
+            "levels": self._levels() if self.kind == "number" else [],
         }
 
 
@@ -105,7 +111,7 @@ def _seen(name: str, trials: Iterable[Trial]) -> list[Any]:
 
 def _of_domain(name: str, domain: Domain, trials: Sequence[Trial]) -> Axis:
     when = "" if domain.when is None else str(domain.when)
-    if isinstance(domain, Number):
+    if isinstance(domain, (Float, Int)):
         low, high = float(domain.low), float(domain.high)
         return Axis(name, "number", bool(domain.log), low, high, when=when)
     labels = [word(value) for value in getattr(domain, "values", ())]

@@ -61,7 +61,9 @@ def _cards(facts: dict[str, Any]) -> list[str]:
     if axis is not None and budget["resource"] is not None:
         full = facts["trials"] * axis["high"]
         share = f"{100 * budget['resource'] / full:.0f} % of running every trial in full" if full else ""
-        cards.append(_card(f"{escape(axis['name']).capitalize()} spent", _grouped(budget["resource"]), share))
+        cards.append(
+            _card("Resource spent", f"{_grouped(budget['resource'])} <small>{escape(axis['name'])}</small>", share)
+        )
     return cards
 
 

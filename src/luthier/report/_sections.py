@@ -91,7 +91,8 @@ def _history(shot: Snapshot) -> Section | None:
         name = f"plot-history-{i}"
         figure = history_figure(table)
         caption = element("h3", escape(objective.name)) if len(shot.problem.objectives) > 1 else ""
-        words = f"Incumbent's {objective.name} over trials: {len(table['rows'])} trials, {len(table['incumbent'])} improvements"
+        steps = len(table["incumbent"])
+        words = f"Incumbent's {objective.name} over {len(table['rows'])} trials, with {steps} improvements"
         body += caption + _switches(name, figure["switches"]) + _put(figures, name, figure, words)
     if not figures:
         return None
@@ -133,7 +134,8 @@ def _trials(shot: Snapshot) -> Section | None:
     )
     body = (
         '<div class="tools"><label class="search"><span>Filter</span>'
-        '<input type="search" id="filter" autocomplete="off" spellcheck="false" placeholder="text, or name<value"></label>'
+        '<input type="search" id="filter" autocomplete="off" spellcheck="false" '
+        'placeholder="text, or name&lt;value"></label>'
         '<div id="status-chips" class="chips" role="group" aria-label="Statuses shown"></div>'
         '<output id="row-count" class="count" aria-live="polite"></output></div>'
         '<div class="scroll" tabindex="0" role="region" aria-label="Table of trials">'
@@ -187,7 +189,9 @@ def _slices(shot: Snapshot) -> Section | None:
         caption = element("figcaption", escape(note)) if note else ""
         parts.append(element("figure", place + caption))
     better = "lower" if table["goal"] == "min" else "higher"
-    how = f"{escape(table['objective'])} against one hyperparameter at a time, {better} is better; the star is the best."
+    how = (
+        f"{escape(table['objective'])} against one hyperparameter at a time, {better} is better; the star is the best."
+    )
     if table["full"] is not None:
         how += (
             f" Filled marks reached {escape(table['fidelity'])} {short(table['full'])}, hollow ones ended earlier and "
@@ -205,12 +209,12 @@ def _curves(shot: Snapshot) -> Section | None:
         words = f"Learning curves of {len(table['curves'])} trials"
         body += _put(figures, "plot-curves", curves_figure(table), words)
         if table["total"] > len(table["curves"]):
-            how += (
-                f" Shown are {len(table['curves'])} of {table['total']}: the best, and an even sample of the others."
-            )
+            how += f" Shown are {len(table['curves'])} of {table['total']}: the best, and an even sample of the others."
     if ladder["rows"]:
         body += element("h3", "Rungs") + element(
-            "p", "At each rung the better trials go on to the next; the others give their place to new ones.", class_="how"
+            "p",
+            "At each rung the better trials go on to the next; the others give their place to new ones.",
+            class_="how",
         )
         body += _put(figures, "plot-rungs", rungs_figure(ladder), "Values at each rung")
     if not figures:

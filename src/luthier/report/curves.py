@@ -90,8 +90,8 @@ def rungs(study: StudyView) -> dict[str, Any]:
 
     Returns:
         `objective`, `goal`, `fidelity`; `levels`, one for each bracket and rung from the lowest, with bracket,
-        resource, entered and promoted (counts); `rows` with bracket, resource, trial, value (None when it was not
-        finite) and promoted. `brackets` counts the brackets.
+        resource, entered, promoted (counts) and last (whether it is the full resource); `rows` with bracket, resource, trial, value (None when it was not
+        finite), promoted and last. `brackets` counts the brackets.
     """
     problem = study.problem
     rows = [
@@ -101,6 +101,7 @@ def rungs(study: StudyView) -> dict[str, Any]:
             "trial": int(row["trial"]),
             "value": clean(row["value"]),
             "promoted": bool(row["promoted"]),
+            "last": problem.fidelity is not None and float(row["resource"]) >= problem.fidelity.high,
         }
         for row in study.rungs()
     ]
@@ -109,7 +110,9 @@ def rungs(study: StudyView) -> dict[str, Any]:
     levels: dict[tuple[Any, Any], dict[str, Any]] = {}
     for row in rows:
         place = (row["bracket"], row["resource"])
-        level = levels.setdefault(place, {"bracket": place[0], "resource": place[1], "entered": 0, "promoted": 0})
+        level = levels.setdefault(
+            place, {"bracket": place[0], "resource": place[1], "entered": 0, "promoted": 0, "last": row["last"]}
+        )
         level["entered"] += 1
         level["promoted"] += row["promoted"]
     return {

@@ -21,8 +21,8 @@ def history(study: StudyView, objective: int = 0) -> dict[str, Any]:
         objective: Position of the objective.
 
     Returns:
-        `objective`, `goal` and `fidelity` (their names); `rows` with trial, order (from 1), seconds, status, value or None, resource,
-        feasible and origin; `incumbent`, one row for each change, with order, seconds, trial and value;
+        `objective`, `goal` and `fidelity` (their names); `rows` with trial, order (from 1), seconds, status, value
+        or None, resource, feasible and origin; `incumbent`, one row for each change, with order, seconds, trial and value;
         `best`, the number of the study's own incumbent; `default`, the default configuration's value; `seconds`,
         the length of the study.
     """

@@ -17,7 +17,7 @@ def parallel(study: StudyView) -> dict[str, Any]:
 
     Returns:
         `axes`, one for each hyperparameter and last the first objective, with name, kind, log, low, high,
-        categories, when and ticks (place in [0, 1], label); `lines`, best first, each with trial, value and `at`:
+        categories, when, ticks (place in [0, 1], label) and levels (the values of a number's ticks); `lines`, best first, each with trial, value and `at`:
         its place on every axis, None where the hyperparameter was not active. Values of the objective beyond its
         axis lie at its end. `ranked_by` says what "best" means; `left_out` counts trials that have no rank.
     """

@@ -29,7 +29,8 @@ def pareto_front(study: StudyView) -> dict[str, Any]:
 
     Returns:
         `objectives` with name and goal; `points` with trial, values (one an objective), feasible, counted, status,
-        resource and front (whether it belongs to the study's Pareto set); `reference` and `ideal`, one value an objective;
+        resource and front (whether it belongs to the study's Pareto set); `reference` and `ideal`, one value an
+        objective;
         `hypervolume`, one row for each growth with order (results so far), seconds, trial and volume. With more
         than four objectives, or fewer than two, `hypervolume` is empty.
     """
@@ -95,9 +96,7 @@ def _volumes(study: StudyView, table: dict[str, Any], usable: np.ndarray[Any, An
         held = np.vstack([held, point])
         held = held[nondominated(held)]
         volume = clean(hypervolume(held, corner) / float(np.prod(corner)), 5)
-        rows.append(
-            {"order": order, "seconds": clean(clock(time)), "trial": trial.number, "volume": volume}
-        )
+        rows.append({"order": order, "seconds": clean(clock(time)), "trial": trial.number, "volume": volume})
 
 
 def staircase(points: list[tuple[float, float]], signs: tuple[float, float]) -> list[tuple[float, float]]:

@@ -31,7 +31,7 @@ def timeline(study: StudyView) -> dict[str, Any]:
         if event.trial is None:
             continue
         if event.kind == "started":
-            bar = {
+            bar: dict[str, Any] = {
                 "worker": str(event.data.get("worker") or "worker"),
                 "trial": event.trial,
                 "attempt": int(event.data.get("attempt", 1)),

@@ -24,9 +24,10 @@ def trials(study: StudyView) -> dict[str, Any]:
     problem = study.problem
     every = study.trials
     rank = {trial.number: place for place, trial in enumerate(ranked(study), start=1)}
-    names = [name for name in problem.space.domains]
+    names = list(problem.space.domains)
     names += [name for name in dict.fromkeys(n for trial in every for n in trial.config) if name not in set(names)]
-    columns = _columns(study, names)
+    again = any(trial.runs > 1 for trial in every)
+    columns = _columns(study, names, again)
     metrics = [column["name"] for column in columns if column["group"] in ("objective", "constraint")]
     rows = []
     for trial in every:
@@ -34,12 +35,13 @@ def trials(study: StudyView) -> dict[str, Any]:
         row += [] if len(problem.objectives) > 1 else [rank.get(trial.number)]
         row += [_number(trial.metrics.get(name)) for name in metrics]
         row += [clean(trial.resource)] if problem.fidelity is not None else []
-        row += [clean(trial.seconds, 4), trial.runs, trial.origin]
+        row += [clean(trial.seconds, 4), trial.origin]
+        row += [trial.runs] if again else []
         rows.append(row + [plain(trial.config.get(name)) for name in names])
     return {"columns": columns, "rows": rows, "details": [_details(trial) for trial in every]}
 
 
-def _columns(study: StudyView, names: list[str]) -> list[dict[str, str]]:
+def _columns(study: StudyView, names: list[str], again: bool) -> list[dict[str, str]]:
     problem = study.problem
     head = [("number", "Trial", "trial"), ("status", "Status", "trial")]
     if len(problem.objectives) == 1:
@@ -49,7 +51,8 @@ def _columns(study: StudyView, names: list[str]) -> list[dict[str, str]]:
     head += [(c.name, f"{c.name} ≤ {c.upper:g}", "constraint") for c in problem.constraints if c.name not in objectives]
     if problem.fidelity is not None:
         head.append((problem.fidelity.name, problem.fidelity.name, "trial"))
-    head += [("seconds", "Seconds", "trial"), ("runs", "Runs", "trial"), ("origin", "Origin", "trial")]
+    head += [("seconds", "Seconds", "trial"), ("origin", "Origin", "trial")]
+    head += [("runs", "Runs", "trial")] if again else []  # of interest only where something was run again
     head += [(name, name, "hyperparameter") for name in names]
     return [{"name": name, "label": label, "group": group} for name, label, group in head]
 

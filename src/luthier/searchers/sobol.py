@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from luthier.base.errors import UnsupportedError
+from luthier.base.errors import SpaceError, UnsupportedError
 from luthier.base.records import Configuration, Observation
 from luthier.base.registry import register
 from luthier.searchers._base import FEATURES, Searcher
@@ -63,31 +61,31 @@ class Sobol(Searcher):
         if not self.space.dimensions:  # only fixed values: there is one configuration
             found = draw(self._seen, self._seen.taken(pending), self.rng(k))
             return [] if found is None else [found]
-        taken = self._seen.taken(pending) if self._finite else set()
-        rows: list[Array] = []
+        if not self._finite:
+            return [self._points.at(k + i) for i in range(n)]  # type: ignore[misc]
+        taken = self._seen.taken(pending)
+        proposed: list[Configuration] = []
         for i in range(n):
-            row = self._next(k + i, taken)
-            if row is None:
+            place = self._next(k + i, taken)
+            if place is None:
                 break
-            rows.append(row)
-            if self._finite:
-                taken.update(self.space.unit_keys(row[None]))
-        return self.space.decode(np.array(rows)) if rows else []
+            proposed.append(self._points.configs[place])
+            taken.add(self._points.keys[place])
+        return proposed
 
-    def _next(self, k: int, taken: set[bytes]) -> Array | None:
-        """Point k, or the next one round the sequence that is not taken; None when all are."""
-        row = self._points.at(k)
-        if row is not None and (not taken or self.space.unit_keys(row[None])[0] not in taken):
-            return row
-        known = self._points.known
-        start = k % known if row is None else k
+    def _next(self, k: int, taken: set[bytes]) -> int | None:
+        """Place of point k, or of the next one round the sequence that is not taken; None when all are."""
+        points = self._points
+        if points.at(k) is not None and points.keys[k] not in taken:
+            return k
+        known = len(points.configs)
         for step in range(known):
-            row = self._points.at((start + step) % known)
-            if row is not None and self.space.unit_keys(row[None])[0] not in taken:
-                return row
-        while (row := self._points.at(known)) is not None:
-            if self.space.unit_keys(row[None])[0] not in taken:
-                return row
+            place = (k + step) % known
+            if points.keys[place] not in taken:
+                return place
+        while points.at(known) is not None:
+            if points.keys[known] not in taken:
+                return known
             known += 1
         return None
 
@@ -97,34 +95,24 @@ class _Points:
 
     def __init__(self, searcher: Sobol) -> None:
         self._searcher, self._space = searcher, searcher.space
-        self._rows: list[Array] = []  # (m, d) blocks
-        self._starts: list[int] = [0]
-        self._keys: set[bytes] = set()
+        self.configs: list[Configuration] = []
+        self.keys: list[bytes] = []  # of the same points, on a finite space only
+        self._met: set[bytes] = set()
         self._engine: object = None
         self._complete = False
 
-    @property
-    def known(self) -> int:
-        """How many points are made."""
-        return self._starts[-1]
-
-    def at(self, k: int) -> Array | None:
+    def at(self, k: int) -> Configuration | None:
         """Point k; None when a finite space has fewer."""
-        while k >= self.known and not self._complete:
+        while k >= len(self.configs) and not self._complete:
             self._more()
-        if k >= self.known:
-            return None
-        block = int(np.searchsorted(self._starts, k, side="right")) - 1
-        return self._rows[block][k - self._starts[block]]
+        return self.configs[k] if k < len(self.configs) else None
 
     def _more(self) -> None:
         size = self._space.size
         for _ in range(DRY):
             rows = self._space.snap(self._space.warp(self._draw()))
-            rows = self._distinct(rows[self._space.allowed(rows)])
-            if len(rows):
-                self._append(rows)
-                self._complete = size is not None and self._space.size_is_exact and self.known >= size
+            if self._append(rows[self._space.allowed(rows)]):
+                self._complete = size is not None and self._space.size_is_exact and len(self.configs) >= size
                 return
         self._rest()
 
@@ -137,29 +125,29 @@ class _Points:
         drawn: Array = self._engine.random(BLOCK)  # type: ignore[attr-defined]
         return drawn
 
-    def _distinct(self, rows: Array) -> Array:
-        if self._space.size is None:
-            return rows
-        new = []
-        for place, key in enumerate(self._space.unit_keys(rows)):
-            if key not in self._keys:
-                self._keys.add(key)
-                new.append(place)
-        return rows[new]
+    def _append(self, rows: Array) -> int:
+        """Take the rows that are new; says how many."""
+        if self._space.size is not None:
+            keys = self._space.unit_keys(rows)
+            new = []
+            for place, key in enumerate(keys):
+                if key not in self._met:
+                    self._met.add(key)
+                    new.append(place)
+            rows = rows[new]
+            self.keys.extend(keys[place] for place in new)
+        self.configs.extend(self._space.decode(rows))
+        return len(rows)
 
     def _rest(self) -> None:
         """Nothing new for long: append what the sequence did not hit, in random order."""
         rng = self._searcher.rng(0, 1)
-        size = self._space.size
-        if size is None or np.prod([float(levels) for levels in self._space.levels]) > LISTED:
-            rows = self._distinct(self._space.sample_unit(BLOCK, rng))  # raises where forbid leaves nothing
-        else:
-            rows = self._distinct(self._space.all_rows(LISTED))
-            rows = rows[rng.permutation(len(rows))]
-        if len(rows):
-            self._append(rows)
-        self._complete = size is not None
-
-    def _append(self, rows: Array) -> None:
-        self._rows.append(rows)
-        self._starts.append(self.known + len(rows))
+        if self._space.size is None:
+            self._append(self._space.sample_unit(BLOCK, rng))  # raises where forbid leaves nothing
+            return
+        try:
+            rows = self._space.all_rows(LISTED)
+        except SpaceError:
+            rows = self._space.sample_unit(BLOCK, rng)
+        self._append(rows[rng.permutation(len(rows))])
+        self._complete = True

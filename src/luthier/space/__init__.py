@@ -1,10 +1,11 @@
 """space: domains, conditions, forbidden combinations, and their encoding to the unit cube.
 
 The room's files, in the order in which they build on each other: `values` (plain values), `priors`, `conditions`
-(the language of `when=`), `domains` (Float, Int, Choice, Ordinal, Fixed), `columns` (one hyperparameter as numbers),
-`rules` and `forbidden` (conditions as tests on codes), `encoding` (all columns together), `moves` (local changes),
-`counting` (finite spaces), `compare` (two spaces), `serial` (JSON-able values), `space` (Space), `problem` (Problem,
-PastTask, Benchmark), `files` (YAML, TOML, JSON) and `configspace` (ConfigSpace's JSON).
+(the language of `when=`), `domain`, `number` and `domains` (Float, Int, Choice, Ordinal, Fixed), `columns` (one
+hyperparameter as numbers), `rules` and `forbidden` (conditions as tests on codes), `encoding` (all columns together),
+`moves` (local changes), `counting` (finite spaces), `compare` (two spaces), `serial` (JSON-able values), `space`
+(Space), `problem` (Problem, PastTask, Benchmark), `configspace` and `configspace_writing` (ConfigSpace's JSON) and
+`files` (YAML, TOML, JSON).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from luthier.space.conditions import all_of, any_of
     from luthier.space.configspace import from_configspace, to_configspace
-    from luthier.space.domains import Choice, Domain, Fixed, Float, Int, Ordinal
+    from luthier.space.domain import Domain
+    from luthier.space.domains import Choice, Fixed, Float, Int, Ordinal
     from luthier.space.files import load_space
     from luthier.space.priors import Beta, Normal
     from luthier.space.problem import Benchmark, PastTask, Problem
@@ -27,7 +29,7 @@ _HOME = {
     "from_configspace": "configspace",
     "to_configspace": "configspace",
     "Choice": "domains",
-    "Domain": "domains",
+    "Domain": "domain",
     "Fixed": "domains",
     "Float": "domains",
     "Int": "domains",

@@ -17,14 +17,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier.space.domains import Choice, Domain, Number, Ordinal
+from luthier.space.domain import Domain
+from luthier.space.domains import Choice, Ordinal
+from luthier.space.number import Number
 from luthier.space.priors import Normal, Table, beta_table, normal_table, weight_table
 from luthier.space.values import Array, is_number, tell_apart
 
 #: A closed interval of codes.
 Interval = tuple[float, float]
+#: The interval that holds no code.
+NOWHERE: Interval = (2.0, -1.0)
 #: Levels up to which codes are kept in a table.
-TABLE = 2**16
+TABLE = 2**12
 
 
 class Column(ABC):
@@ -93,12 +97,15 @@ class Continuous(Column):
         self.prior = _number_prior(domain, self.start, self.width, self.log)
 
     def snap(self, u: Array) -> Array:
+        """See `Column`."""
         return np.rint(np.clip(u, 0.0, 1.0) * self.grid) / self.grid + 0.0
 
     def code_at(self, u: float) -> float:
+        """See `Column`."""
         return round(min(max(u, 0.0), 1.0) * self.grid) / self.grid
 
     def value(self, u: float) -> float:
+        """See `Column`."""
         code = self.code_at(u)
         found = self.anchors.get(code)
         if found is None:
@@ -108,6 +115,7 @@ class Continuous(Column):
         return float(found)
 
     def values(self, codes: Array) -> list[Any]:
+        """See `Column`."""
         # no clipping: a code beside 0 or 1 is further from the bound than rounding errors reach (`Number.bits`)
         found: list[Any] = (self.start + codes * self.width).tolist()
         if self.log:
@@ -118,23 +126,29 @@ class Continuous(Column):
         return found
 
     def codes(self, values: Sequence[Any]) -> Array:
+        """See `Column`."""
         numbers = np.clip(np.array(values, dtype=float), self.low, self.high)
         if self.log:
             numbers = np.array([math.log(number) for number in numbers.tolist()])
         return self.snap((numbers - self.start) / self.width)
 
     def interval(self, operator: str, value: Any) -> Interval:
-        code = float(self.codes([value])[0])
-        beyond = -1 if value < self.low else int(value > self.high)
-        if operator == "==":
-            return (code, code) if beyond == 0 else (2.0, -1.0)
-        if operator in ("<", "<="):
-            strict = operator == "<" or beyond < 0
-            return -1.0, code - (1.0 / self.grid if strict and beyond <= 0 else 0.0)
-        strict = operator == ">" or beyond > 0
-        return code + (1.0 / self.grid if strict and beyond >= 0 else 0.0), 2.0
+        """See `Column`."""
+        step = 1.0 / self.grid
+        # a value outside the bounds acts like a code just outside the unit interval
+        code = -step if value < self.low else 1.0 + step if value > self.high else float(self.codes([value])[0])
+        first, last = {
+            "==": (code, code),
+            "<": (0.0, code - step),
+            "<=": (0.0, code),
+            ">": (code + step, 1.0),
+            ">=": (code, 1.0),
+        }[operator]
+        first, last = max(first, 0.0), min(last, 1.0)
+        return (first, last) if first <= last else NOWHERE
 
     def numbers(self, codes: Array) -> Array:
+        """See `Column`."""
         return np.array(self.values(codes), dtype=float)
 
 
@@ -161,9 +175,11 @@ class Levelled(Column):
         return (level + 0.5) / self.levels
 
     def code_at(self, u: float) -> float:
+        """See `Column`."""
         return self.code(self.level(u))
 
     def snap(self, u: Array) -> Array:
+        """See `Column`."""
         return self.level_codes(self.level_array(u))
 
 
@@ -181,18 +197,22 @@ class Steps(Levelled):
         else:
             start, width = self.low - half, self.levels * self.quantum
         self.start, self.width, self.log = start, width, domain.log
+        self._known: Sequence[Any] = ()  # level to value, where that is no large list
+        if domain.whole:
+            self._known = range(domain.low, domain.high + 1, self.quantum)
+        elif self.levels <= TABLE:
+            self._known = [domain.at(i) for i in range(self.levels)]
         self._bounds: list[float] = []
         self._table: Array = np.empty(0)
         if self.log and self.levels <= TABLE:
-            values = [domain.at(i) for i in range(self.levels)]
-            self._table = np.array([(math.log(value) - start) / width for value in values])
-            self._bounds = [(math.log(value + half) - start) / width for value in values[:-1]]
+            self._table = np.array([(math.log(value) - start) / width for value in self._known])
+            self._bounds = [(math.log(value + half) - start) / width for value in self._known[:-1]]
             self._bound_array = np.array(self._bounds)
-        self._known = [domain.at(i) for i in range(self.levels)] if self.levels <= TABLE else []
         self.default = float(self.codes([domain.default])[0])
         self.prior = _number_prior(domain, start, width, self.log)
 
     def level(self, u: float) -> int:
+        """See `Levelled`."""
         if not self.log:
             return super().level(u)
         if len(self._table):
@@ -200,40 +220,48 @@ class Steps(Levelled):
         return int(self.level_array(np.array([u]))[0])
 
     def level_array(self, u: Array) -> NDArray[np.int64]:
+        """See `Levelled`."""
         if not self.log:
             return super().level_array(u)
         if len(self._table):
-            return np.searchsorted(self._bound_array, u, side="right").astype(np.int64)
+            return np.asarray(np.searchsorted(self._bound_array, u, side="right"), dtype=np.int64)
         raw = (np.exp(self.start + np.clip(u, 0.0, 1.0) * self.width) - self.low) / self.quantum
-        return np.clip(np.rint(raw).astype(np.int64), 0, self.levels - 1)
+        levels: NDArray[np.int64] = np.clip(np.rint(raw).astype(np.int64), 0, self.levels - 1)
+        return levels
 
     def level_codes(self, levels: NDArray[np.int64]) -> Array:
+        """See `Levelled`."""
         if not self.log:
             return super().level_codes(levels)
         if len(self._table):
             return self._table[levels]
-        values = [math.log(self.domain.at(level)) for level in levels.tolist()]
-        return (np.array(values) - self.start) / self.width
+        logs = [math.log(value) for value in self._at(levels)]
+        return (np.array(logs) - self.start) / self.width
 
     def code(self, level: int) -> float:
+        """See `Levelled`."""
         return float(self.level_codes(np.array([level]))[0]) if self.log else super().code(level)
 
     def value(self, u: float) -> Any:
+        """See `Column`."""
         level = self.level(u)
         return self._known[level] if self._known else self.domain.at(level)
 
     def values(self, codes: Array) -> list[Any]:
-        levels = self.level_array(codes).tolist()
-        if self._known:
-            known = self._known
-            return [known[level] for level in levels]
-        return [self.domain.at(level) for level in levels]
+        """See `Column`."""
+        return self._at(self.level_array(codes))
+
+    def _at(self, levels: NDArray[np.int64]) -> list[Any]:
+        get = self._known.__getitem__ if self._known else self.domain.at
+        return [get(level) for level in levels.tolist()]
 
     def codes(self, values: Sequence[Any]) -> Array:
+        """See `Column`."""
         raw = np.rint((np.array(values, dtype=float) - self.low) / self.quantum)
         return self.level_codes(np.clip(raw, 0, self.levels - 1).astype(np.int64))
 
     def interval(self, operator: str, value: Any) -> Interval:
+        """See `Column`."""
         place = (value - self.low) / self.quantum
         whole = round(place)
         exact = abs(place - whole) < 1e-9 * max(1.0, abs(place))
@@ -246,9 +274,10 @@ class Steps(Levelled):
             ">=": (below + 1, self.levels - 1),
         }[operator]
         first, last = max(first, 0), min(last, self.levels - 1)
-        return (self.code(first), self.code(last)) if first <= last else (2.0, -1.0)
+        return (self.code(first), self.code(last)) if first <= last else NOWHERE
 
     def numbers(self, codes: Array) -> Array:
+        """See `Column`."""
         return np.array(self.values(codes), dtype=float)
 
 
@@ -265,19 +294,23 @@ class Items(Levelled):
         self.prior = None if domain.prior is None else weight_table(domain.prior)
 
     def value(self, u: float) -> Any:
+        """See `Column`."""
         return self._values[self.level(u)]
 
     def values(self, codes: Array) -> list[Any]:
+        """See `Column`."""
         values = self._values
         return [values[level] for level in self.level_array(codes).tolist()]
 
     def codes(self, values: Sequence[Any]) -> Array:
+        """See `Column`."""
         if self._all_texts:
             return self.level_codes(np.array([self._texts[value] for value in values], dtype=np.int64))
         index = self._index
         return self.level_codes(np.array([index[type(value), value] for value in values], dtype=np.int64))
 
     def interval(self, operator: str, value: Any) -> Interval:
+        """See `Column`."""
         at = self._index[tell_apart(value)]
         last = self.levels - 1
         first, last = {
@@ -287,9 +320,10 @@ class Items(Levelled):
             ">": (at + 1, last),
             ">=": (at, last),
         }[operator]
-        return (self.code(first), self.code(last)) if first <= last else (2.0, -1.0)
+        return (self.code(first), self.code(last)) if first <= last else NOWHERE
 
     def numbers(self, codes: Array) -> Array:
+        """See `Column`."""
         return np.array(self._values, dtype=float)[self.level_array(codes)]
 
 

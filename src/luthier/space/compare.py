@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from luthier.base.errors import SpaceError
 from luthier.space.columns import column
 from luthier.space.conditions import Comparison, Condition
-from luthier.space.domains import Choice, Domain, Fixed, Number, Ordinal
+from luthier.space.domain import Domain
+from luthier.space.domains import Choice, Fixed, Ordinal
+from luthier.space.number import Number
 from luthier.space.values import tell_apart
 
 if TYPE_CHECKING:
@@ -100,7 +102,8 @@ def _narrower(old: Domain, new: Domain) -> str | None:
         return f"{type(old).__name__} became {type(new).__name__}"
     if isinstance(old, Number) and isinstance(new, Number):
         return _narrower_number(old, new)
-    assert isinstance(old, (Choice, Ordinal)) and isinstance(new, (Choice, Ordinal))
+    assert isinstance(old, (Choice, Ordinal))
+    assert isinstance(new, (Choice, Ordinal))
     for value in old.values:
         if tell_apart(value) not in new.index:
             return f"the value {value!r} is gone"
@@ -130,13 +133,13 @@ def _check_condition(name: str, old: Space, new: Space) -> None:
         return
     if before is None:
         raise SpaceError(
-            f"hyperparameter {name!r} was always active and now needs {after}. A wider space may only loosen conditions.",
+            f"hyperparameter {name!r} was always active and now needs {after}. "
+            "A wider space may only loosen conditions.",
             name=name,
         )
     if not _implies(before, after, old.domains):
         raise SpaceError(
-            f"hyperparameter {name!r} needed {before} and now needs {after}. "
-            "A wider space may only loosen conditions.",
+            f"hyperparameter {name!r} needed {before} and now needs {after}. A wider space may only loosen conditions.",
             name=name,
         )
 

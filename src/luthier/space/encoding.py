@@ -11,7 +11,8 @@ from luthier.base.errors import SpaceError, did_you_mean
 from luthier.base.records import Configuration
 from luthier.space.columns import Column, column
 from luthier.space.conditions import Condition, parents
-from luthier.space.domains import Domain, Fixed
+from luthier.space.domain import Domain
+from luthier.space.domains import Fixed
 from luthier.space.rules import Compiler, Rule
 from luthier.space.values import Array, Mask, plain
 
@@ -226,7 +227,7 @@ class Encoding:
         Raises:
             SpaceError: the clauses forbid (almost) everything.
         """
-        if not self.decisive:
+        if not self.rules and not self.clauses:
             row = rng.random(len(self._list)).tolist()
             return Configuration([(name, get if place < 0 else get(row[place])) for name, (place, get) in self._quick])
         for _ in range(MOST_DRAWS):
@@ -257,7 +258,9 @@ class Encoding:
             found[slot] = rule.holds(codes, found)
         return found
 
-    def fill(self, given: Mapping[str, Any], *, where: str, fill: bool, conditions: Mapping[str, Condition]) -> Configuration:
+    def fill(
+        self, given: Mapping[str, Any], *, where: str, fill: bool, conditions: Mapping[str, Condition]
+    ) -> Configuration:
         """A complete configuration of canonical values.
 
         Args:

@@ -15,13 +15,11 @@ from typing import Any
 
 from luthier.base.errors import SpaceError, did_you_mean
 from luthier.space.columns import comparable
-from luthier.space.conditions import OPERATORS, AllOf, AnyOf, Comparison, Condition, Relation, parse_condition, parents
-from luthier.space.domains import Domain
+from luthier.space.conditions import OPERATORS, AllOf, AnyOf, Comparison, Condition, Relation, parents, parse_condition
+from luthier.space.domain import Domain
 from luthier.space.rules import COMPARE, settle
 
-HELP = (
-    'Use {"opt": "sgd", "act": ["relu", "gelu"]}, ("batch", ">", "width"), ("depth", ">", 7), all_of(...) or any_of(...).'
-)
+HELP = 'Use {"opt": "sgd", "act": ["relu", "gelu"]}, ("batch", ">", "width"), ("depth", ">", 7), all_of or any_of.'
 
 
 def parse_clause(given: Any, number: int, domains: Mapping[str, Domain]) -> Condition:
@@ -57,7 +55,12 @@ def _parse(given: Any, owner: str, domains: Mapping[str, Domain]) -> Condition:
         return type(given)(tuple(_parse(part, owner, domains) for part in given.parts))
     if isinstance(given, Mapping) and given:
         word = next(iter(given))
-        if len(given) == 1 and word in ("all", "any") and word not in domains and isinstance(given[word], (list, tuple)):
+        if (
+            len(given) == 1
+            and word in ("all", "any")
+            and word not in domains
+            and isinstance(given[word], (list, tuple))
+        ):
             return _parse((AllOf if word == "all" else AnyOf)(tuple(given[word])), owner, domains)
         return _mapping(given, owner, domains)
     if isinstance(given, (tuple, list)) and len(given) == 3 and _is_relation(given, domains):
@@ -79,7 +82,9 @@ def _mapping(given: Mapping[Any, Any], owner: str, domains: Mapping[str, Domain]
         try:
             parts.append(parse_condition((name, value), owner))
         except SpaceError:
-            raise SpaceError(f"{owner}: {name}={value!r} cannot be read. Allowed: a value or a list of values. {HELP}") from None
+            raise SpaceError(
+                f"{owner}: {name}={value!r} cannot be read. Allowed: a value or a list of values. {HELP}"
+            ) from None
     return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
 
 

@@ -39,9 +39,7 @@ def perturb(encoding: Encoding, rows: Array, rng: np.random.Generator, *, change
     return moved
 
 
-def _once(
-    encoding: Encoding, rows: Array, rng: np.random.Generator, changes: int, step: float
-) -> tuple[Array, Mask]:
+def _once(encoding: Encoding, rows: Array, rng: np.random.Generator, changes: int, step: float) -> tuple[Array, Mask]:
     columns = list(encoding.columns.values())
     before = encoding.encoded(encoding.on(rows))
     movable = before & np.array([column.levels != 1 for column in columns], dtype=bool)
@@ -73,7 +71,8 @@ def _choose(movable: Mask, rng: np.random.Generator, changes: int) -> Mask:
     wanted = rng.integers(1, min(changes, d) + 1, size=n)
     order = np.where(movable, rng.random((n, d)), 2.0)
     rank = order.argsort(axis=1).argsort(axis=1)
-    return movable & (rank < wanted[:, None])
+    chosen: Mask = movable & (rank < wanted[:, None])
+    return chosen
 
 
 def _move(column: Column, codes: Array, rng: np.random.Generator, step: float) -> Array:

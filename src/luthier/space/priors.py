@@ -16,6 +16,8 @@ from luthier.space.values import Array, is_number, plain
 POINTS = 2049
 #: Standard deviations around the mean that a table covers; 1e-18 of the mass lies beyond.
 REACH = 9.0
+#: Standard deviations by which a mean may lie outside the bounds; beyond, the tail is lost to rounding.
+OUTSIDE = 8.0
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Normal:
     """A normal distribution, cut off at the bounds of the hyperparameter.
 
     Args:
-        mean: The most likely value, in the hyperparameter's own unit, within its bounds.
+        mean: The most likely value, in the hyperparameter's own unit; usually within its bounds.
         sd: Standard deviation, > 0, in the hyperparameter's own unit; with `log=True` in units of the
             natural logarithm (1.0: a factor of 2.7 either way, 2.3: a factor of ten).
     """
@@ -68,11 +70,12 @@ def normal_table(mean: float, sd: float) -> Table:
     """Quantiles of a normal distribution cut off at 0 and 1.
 
     Args:
-        mean: Centre, in [0, 1].
+        mean: Centre, at most `OUTSIDE` standard deviations outside [0, 1].
         sd: Standard deviation in the same unit, > 0.
     """
     grid = np.linspace(max(0.0, mean - REACH * sd), min(1.0, mean + REACH * sd), POINTS)
-    mass = np.array([0.5 * math.erfc((mean - u) / sd / math.sqrt(2.0)) for u in grid.tolist()])
+    side = 1.0 if mean > 0.5 else -1.0  # measure from the tail that may be small, where doubles are dense
+    mass = np.array([0.5 * side * math.erfc(side * (mean - u) / sd / math.sqrt(2.0)) for u in grid.tolist()])
     mass -= mass[0]
     return mass / mass[-1], grid
 

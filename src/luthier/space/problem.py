@@ -71,7 +71,8 @@ class Problem:
                 raise MetricError(
                     f"{where} reported {name}={value!r}. Allowed: a number. Report texts with a tag or in the log."
                 ) from None
-        for metric in (*self.objectives, *self.constraints):
+        wanted: tuple[Objective | Constraint, ...] = (*self.objectives, *self.constraints)
+        for metric in wanted:
             if metric.name not in numbers:
                 kind = "minimises" if isinstance(metric, Objective) and metric.goal == "min" else "maximises"
                 does = kind if isinstance(metric, Objective) else "constrains"
@@ -83,7 +84,8 @@ class Problem:
 
     def usable(self, metrics: Mapping[str, float]) -> bool:
         """Whether every objective and constraint is a finite number."""
-        return all(math.isfinite(metrics[metric.name]) for metric in (*self.objectives, *self.constraints))
+        wanted: tuple[Objective | Constraint, ...] = (*self.objectives, *self.constraints)
+        return all(math.isfinite(metrics[metric.name]) for metric in wanted)
 
     def observe(
         self,

@@ -15,7 +15,9 @@ import numpy as np
 from luthier.base.errors import SpaceError
 from luthier.space.columns import Column, Interval, comparable
 from luthier.space.conditions import ORDER, AllOf, AnyOf, Comparison, Condition, Relation
-from luthier.space.domains import Choice, Domain, Fixed, Number, Ordinal
+from luthier.space.domain import Domain
+from luthier.space.domains import Choice, Fixed, Ordinal
+from luthier.space.number import Number
 from luthier.space.values import Array, Mask, is_number
 
 COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -98,7 +100,7 @@ class _Every:
     parts: tuple[Rule, ...]
 
     def mask(self, codes: Array, on: Mask) -> Mask:
-        return np.logical_and.reduce([part.mask(codes, on) for part in self.parts])
+        return np.asarray(np.logical_and.reduce([part.mask(codes, on) for part in self.parts]), dtype=bool)
 
     def holds(self, row: Sequence[float], on: Sequence[bool]) -> bool:
         return all(part.holds(row, on) for part in self.parts)
@@ -109,7 +111,7 @@ class _Some:
     parts: tuple[Rule, ...]
 
     def mask(self, codes: Array, on: Mask) -> Mask:
-        return np.logical_or.reduce([part.mask(codes, on) for part in self.parts])
+        return np.asarray(np.logical_or.reduce([part.mask(codes, on) for part in self.parts]), dtype=bool)
 
     def holds(self, row: Sequence[float], on: Sequence[bool]) -> bool:
         return any(part.holds(row, on) for part in self.parts)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from luthier.base.errors import SpaceError, did_you_mean
-from luthier.space.domains import Choice, Domain, Fixed, Float, Int, Ordinal
+from luthier.space.domain import Domain
+from luthier.space.domains import Choice, Fixed, Float, Int, Ordinal
 from luthier.space.priors import prior_from_json
 
 _NUMBER = ("low", "high", "log", "step", "default", "when", "prior")
@@ -35,7 +36,9 @@ def domain_from_dict(name: str, data: Mapping[str, Any]) -> Domain:
         SpaceError: an unknown type or key, or a missing key.
     """
     kind = data.get("type")
-    if kind not in TYPES:
+    if kind is None:
+        raise SpaceError(f"hyperparameter {name!r} has no type. Allowed: {', '.join(TYPES)}. Add one.", name=name)
+    if not isinstance(kind, str) or kind not in TYPES:
         raise SpaceError(f"hyperparameter {name!r}: type={kind!r}. {did_you_mean(str(kind), TYPES)}", name=name)
     make, known, needed = TYPES[kind]
     arguments = {key: value for key, value in data.items() if key != "type"}

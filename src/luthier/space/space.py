@@ -13,7 +13,7 @@ from luthier.base.errors import SpaceError, did_you_mean
 from luthier.base.records import Configuration
 from luthier.space import compare, counting, moves
 from luthier.space.conditions import Condition, parse_condition
-from luthier.space.domains import Domain
+from luthier.space.domain import Domain
 from luthier.space.encoding import Encoding, ordered
 from luthier.space.forbidden import parse_clause
 from luthier.space.rules import settle
@@ -82,7 +82,9 @@ class Space(Mapping[str, Domain]):
 
     def _check_default(self) -> None:
         if self.forbidden:
-            self._refuse_forbidden(self.default(), "the default configuration", "Choose other defaults, or relax forbid.")
+            self._refuse_forbidden(
+                self.default(), "the default configuration", "Set default=... on one of them, or relax forbid."
+            )
 
     # -- mapping --
 
@@ -115,9 +117,7 @@ class Space(Mapping[str, Domain]):
             return [self._encoding.quick(rng)]
         return self.decode(self._encoding.draw(n, rng))
 
-    def check(
-        self, config: Mapping[str, Any], where: str = "configuration", *, fill: bool = False
-    ) -> Configuration:
+    def check(self, config: Mapping[str, Any], where: str = "configuration", *, fill: bool = False) -> Configuration:
         """A user's configuration, judged and made canonical (ints for `Int`, Python values for numpy's).
 
         `Fixed` hyperparameters may be left out. An inactive hyperparameter must be left out, since a value that
@@ -139,7 +139,8 @@ class Space(Mapping[str, Domain]):
         for name, value in config.items():
             if name not in self.domains:
                 raise SpaceError(
-                    f"{where} has hyperparameter {name!r}, which the space lacks. {did_you_mean(str(name), self.names)}",
+                    f"{where} has hyperparameter {name!r}, which the space lacks. "
+                    f"{did_you_mean(str(name), self.names)}",
                     name=str(name),
                 )
             values[name] = self.domains[name].accept(value, name=name, where=where)
@@ -210,7 +211,7 @@ class Space(Mapping[str, Domain]):
 
     def decode(self, X: Array) -> list[Configuration]:
         """Configurations that positions stand for, inactive hyperparameters left out; (n, d) -> n."""
-        rows = self._encoding.numeric(np.asarray(X, dtype=float).reshape(-1, self.dimensions))
+        rows = self._encoding.numeric(np.asarray(X, dtype=float))
         return self._encoding.decode(rows, self._encoding.on(rows))
 
     @property

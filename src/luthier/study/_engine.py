@@ -6,7 +6,7 @@ log gives the same decisions.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from luthier.base.records import Configuration, Decision, Event, Job, Status, Trial
@@ -127,11 +127,14 @@ class Engine:
         self.refresh()
         return self.scheduler.next_job(None)
 
-    def new_job(self, k: int, *, skip: frozenset[int] = frozenset()) -> Proposal | None:
+    def new_job(
+        self, k: int, *, taken: Collection[int] = frozenset(), skip: Collection[int] = frozenset()
+    ) -> Proposal | None:
         """Proposal number `k`: a first configuration, an enqueued one, or the searcher's.
 
         Args:
             k: The number reserved for it.
+            taken: Positions among the first configurations that another driver has taken.
             skip: Events whose enqueued configuration another driver has taken.
 
         Returns:
@@ -139,9 +142,9 @@ class Engine:
         """
         self.refresh()
         state, definition = self.state, self.definition
-        if state.initial < len(definition.initial):
-            origin, config = definition.initial[state.initial]
-            return self._given(k, config, origin, initial=state.initial)
+        for i, (origin, config) in enumerate(definition.initial):
+            if i not in state.initial and i not in taken:
+                return self._given(k, config, origin, initial=i)
         for seq, config in state.queue.items():
             if seq not in skip:
                 return self._given(k, config, "enqueued", queued=seq)

@@ -115,14 +115,21 @@ class Session:
         state = self.engine.state
         for number in list(state.waiting):
             trial = state.trials[number]
-            if self.storage.claim(self.study, number, f"run {trial.runs + 1}", self.me.id):
+            if self._claim(number, f"run {trial.runs + 1}"):
                 self.append([self._start(number, worker, now, trial.until, None)])
                 return state.trials[number]
         job = self.engine.continue_job()
-        if job is not None and self.storage.claim(self.study, job.trial, f"until {job.until}", self.me.id):
-            self.append([self._start(job.trial, worker, now, job.until, state.head)])
+        if job is not None and self._claim(job.trial, f"until {job.until}"):
+            self.append([self._start(job.trial, worker, now, job.until, self.engine.state.head)])
             return self.engine.state.trials[job.trial]
         return self._new(worker, now, limit)
+
+    def _claim(self, number: int, what: str) -> bool:
+        """Take what only one driver may do; when another has taken it, catch up with the log."""
+        taken = self.storage.claim(self.study, number, what, self.me.id, head=self.engine.state.head)
+        if not taken:
+            self.sync()
+        return taken
 
     def _new(self, worker: str, now: float, limit: int | None) -> Trial | None:
         state = self.engine.state
@@ -145,21 +152,20 @@ class Session:
         return self.engine.state.trials[k]
 
     def _propose(self, k: int) -> tuple[Job, dict[str, int]] | None:
-        skip: frozenset[int] = frozenset()
+        queued: frozenset[int] = frozenset()
+        initial: frozenset[int] = frozenset()
         while True:
-            proposal = self.engine.new_job(k, skip=skip)
+            proposal = self.engine.new_job(k, taken=initial, skip=queued)
             if proposal is None:
                 return None
             if proposal.initial is not None:
-                if self.storage.claim(self.study, proposal.initial, "initial", self.me.id):
+                if self._claim(proposal.initial, "initial"):
                     return proposal.job, {"initial": proposal.initial}
-                # another driver has just taken it: its event is on the way
-                time.sleep(0.002)
-                self.sync()
+                initial |= {proposal.initial}  # another driver has just taken it: its event is on the way
             elif proposal.queued is not None:
-                if self.storage.claim(self.study, proposal.queued, "queued", self.me.id):
+                if self._claim(proposal.queued, "queued"):
                     return proposal.job, {"queued": proposal.queued}
-                skip |= {proposal.queued}
+                queued |= {proposal.queued}
             else:
                 return proposal.job, {}
 

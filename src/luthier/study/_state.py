@@ -41,7 +41,7 @@ class State:
         self.running: dict[int, str] = {}  # trial -> driver
         self.queue: dict[int, Configuration] = {}  # enqueued, by the seq of their event
         self.added = 0  # trials that were evaluated elsewhere: they use no budget
-        self.initial = 0  # how many of the definition's first configurations were asked
+        self.initial: set[int] = set()  # which of the definition's first configurations were asked
         self.begun: dict[str, Any] = {}  # how the study was last run: what `luthier resume` needs
         self.ended: str | None = None  # why the last run ended
         self._losses: dict[int, int] = {}
@@ -80,7 +80,7 @@ class State:
         )
         self.added += data["origin"] == "added"
         if "initial" in data:
-            self.initial = max(self.initial, data["initial"] + 1)
+            self.initial.add(data["initial"])
         if "queued" in data:
             self.queue.pop(data["queued"], None)
 

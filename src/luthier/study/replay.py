@@ -88,7 +88,8 @@ def _asked(engine: Engine, event: Event, found: Replay) -> None:
     elif "queued" in data:
         now = engine.state.queue.get(data["queued"], was)
     else:
-        proposal = engine.new_job(event.trial)
+        everything = range(len(engine.definition.initial))  # what others had taken is not in the log that was seen
+        proposal = engine.new_job(event.trial, taken=everything, skip=engine.state.queue)
         if proposal is None:
             found.differences.append(f"trial {event.trial}: was {_text(was)}, replay proposes nothing")
             return

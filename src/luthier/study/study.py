@@ -442,8 +442,16 @@ class Study:
         *,
         resource: float | None = None,
         status: Status | str = Status.COMPLETED,
+        reports: Sequence[tuple[float, Mapping[str, Any]]] = (),
     ) -> int:
         """Add an evaluation that was made elsewhere; the searcher learns from it.
+
+        Args:
+            config: The configuration.
+            metrics: Its result; None for a trial that has none.
+            resource: Resource at which the result was measured; None: all of it.
+            status: How it ended.
+            reports: What was measured on the way, as (resource, metrics); needs a fidelity.
 
         Returns:
             The number it got.
@@ -453,7 +461,15 @@ class Study:
             outcome = Status(status)
             self._session.join()
             now = time.time()
-            drafts = []
+            if reports and self._definition.problem.fidelity is None:
+                raise ArgumentError(
+                    f"study.add with {len(reports)} reports, and the study has no fidelity. Give fidelity=(name, low, high) "
+                    "to Study, or metrics alone to add."
+                )
+            drafts = [
+                (outcome, {"metrics": self._definition.problem.check_metrics(m, where="study.add"), "resource": at})
+                for at, m in reports
+            ]
             if metrics is not None:
                 numbers = self._definition.problem.check_metrics(metrics, where="study.add")
                 if not self._definition.problem.usable(numbers):

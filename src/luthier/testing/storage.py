@@ -170,6 +170,11 @@ def check_reserve(factory: Factory) -> None:
         c = _joined(two, study, "c")
         again = [two.reserve(study, c) for _ in range(5)]
         _equal(again, [1, 2, 3, 4, 9], "asked numbers are used up, released or not")
+        two.append(study, [], release=[9])
+        two.leave(study, c)
+        d = _joined(two, study, "d")
+        again = [two.reserve(study, d) for _ in range(5)]
+        _equal(again, [1, 2, 3, 4, 10], "a released number is used up, asked or not")
 
 
 def check_claim(factory: Factory) -> None:
@@ -182,6 +187,21 @@ def check_claim(factory: Factory) -> None:
         _equal(two.claim(study, 3, "rung 27", "b"), True, "something else")
         _equal(two.claim(study, 4, "rung 9", "b"), True, "another trial")
         _equal(two.claim(other, 3, "rung 9", "b"), True, "another study")
+
+
+def check_takeover(factory: Factory) -> None:
+    """What a driver claimed and left undone passes to one that knows the whole log, and to no other."""
+    with factory() as one, factory() as two:
+        study = _study(one, "takeover")
+        a, b, c = (_joined(one, study, name) for name in "abc")
+        one.append(study, [Draft(0.0, "asked", 3), Draft(0.0, "paused", 3)])
+        one.claim(study, 3, "rung 9", a)
+        _equal(two.claim(study, 3, "rung 9", b, head=2), False, "a claim whose driver is registered")
+        one.leave(study, a)
+        _equal(two.claim(study, 3, "rung 9", b), False, "a gone driver's claim, asked for without knowing the log")
+        _equal(two.claim(study, 3, "rung 9", b, head=1), False, "a gone driver's claim, asked for with an old log")
+        _equal(two.claim(study, 3, "rung 9", b, head=2), True, "a gone driver's claim, asked for with the whole log")
+        _equal(two.claim(study, 3, "rung 9", c, head=2), False, "the same a moment later")
 
 
 def check_drivers(factory: Factory) -> None:
@@ -323,6 +343,7 @@ CHECKS: tuple[Callable[[Factory], None], ...] = (
     check_two,
     check_reserve,
     check_claim,
+    check_takeover,
     check_drivers,
     check_values,
     check_alias,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -57,6 +56,7 @@ def layout(*, height: int = 360, x: Any = "", y: Any = "", **more: Any) -> dict[
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": FONT, "size": 12.5, "color": BLACK},
         "hovermode": "closest",
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": BLUE},
         "hoverlabel": {"font": {"family": FONT, "size": 12.5}, "align": "left"},
         "showlegend": True,
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "xanchor": "left", "yanchor": "bottom"},
@@ -73,6 +73,7 @@ def axis(given: Any = "", **more: Any) -> dict[str, Any]:
         "gridcolor": FAINT,
         "linecolor": GREY,
         "zeroline": False,
+        "exponentformat": "power",
         "ticks": "outside",
         "tickcolor": FAINT,
         "ticklen": 4,
@@ -80,12 +81,6 @@ def axis(given: Any = "", **more: Any) -> dict[str, Any]:
         **own,
         **more,
     }
-
-
-def log_ticks(low: float, high: float) -> dict[str, Any]:
-    """Tick settings for a logarithmic axis: round values, few enough to be read."""
-    decades = math.log10(high / low) if low > 0 and high > low else 1.0
-    return {"type": "log", "dtick": max(1, math.ceil(decades / 6))} if decades >= 2 else {"type": "log", "nticks": 6}
 
 
 def hover(*lines: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from luthier.report._values import shown_range, short
+from luthier.report._values import short, shown_range
 from luthier.report.figures._style import (
     BLACK,
     GREEN,
     GREY,
+    SKY,
     STATUS,
     VERMILION,
     Figure,
@@ -110,7 +111,7 @@ def _powers(low: float, high: float) -> list[float]:
 
 
 def rungs_figure(table: dict[str, Any]) -> Figure:
-    """Values at each rung: filled went on, hollow did not.
+    """Values at each rung: triangles went on, hollow circles did not.
 
     Args:
         table: From `report.curves.rungs`.
@@ -122,11 +123,11 @@ def rungs_figure(table: dict[str, Any]) -> Figure:
     places = {(level["bracket"], level["resource"]): i for i, level in enumerate(table["levels"])}
     rows = [row for row in table["rows"] if row["value"] is not None]
     traces = []
-    for promoted, name, marker in (
-        (False, "did not go on", {"color": GREY, "symbol": "circle-open", "size": 6}),
-        (True, "went on", {"color": GREEN, "symbol": "triangle-right", "size": 8}),
+    for name, group, marker in (
+        ("did not go on", [r for r in rows if not r["promoted"] and not r["last"]], (GREY, "circle-open", 6)),
+        ("went on", [r for r in rows if r["promoted"] and not r["last"]], (SKY, "triangle-right", 8)),
+        ("reached the end", [r for r in rows if r["last"]], (GREEN, "circle", 8)),
     ):
-        group = [row for row in rows if row["promoted"] is promoted]
         if group:
             traces.append(
                 {
@@ -139,7 +140,7 @@ def rungs_figure(table: dict[str, Any]) -> Figure:
                     "hovertemplate": hover(
                         "trial %{customdata[0]}", f"{fidelity} %{{customdata[1]}}", f"{objective} %{{y:.6g}}", name
                     ),
-                    "marker": {**marker, "opacity": 0.8},
+                    "marker": {"color": marker[0], "symbol": marker[1], "size": marker[2], "opacity": 0.85},
                 }
             )
     several = table["brackets"] > 1
@@ -155,7 +156,7 @@ def rungs_figure(table: dict[str, Any]) -> Figure:
 
 def _level(level: dict[str, Any], several: bool) -> str:
     head = f"{short(level['resource'])}" + (f" · bracket {level['bracket']}" if several else "")
-    return f"<b>{head}</b><br>{level['entered']} in, {level['promoted']} on"
+    return f"<b>{head}</b><br>{level['entered']} in" + ("" if level["last"] else f", {level['promoted']} on")
 
 
 def _spread(place: int, trial: int) -> float:

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from luthier.report._values import shown_range, short, time_unit
-from luthier.report.figures._style import BLACK, BLUE, FAINT, GREY, STATUS, VERMILION, Figure, axis, hover, label, layout
+from luthier.report._values import short, shown_range, time_unit
+from luthier.report.figures._style import (
+    BLACK,
+    BLUE,
+    FAINT,
+    GREY,
+    STATUS,
+    VERMILION,
+    Figure,
+    axis,
+    hover,
+    label,
+    layout,
+)
 
 _ENDED_BADLY = ("diverged", "failed", "lost")
 
@@ -120,18 +132,25 @@ def _strip(rows: list[dict[str, Any]], status: str) -> dict[str, Any]:
         "yaxis": "y2",
         "customdata": [[row["trial"]] for row in rows],
         "hovertemplate": hover("trial %{customdata[0]}", look.label),
-        "marker": {"color": look.colour, "symbol": look.symbol, "size": 8, "line": {"width": 1.75, "color": look.colour}},
+        "marker": {
+            "color": look.colour,
+            "symbol": look.symbol,
+            "size": 8,
+            "line": {"width": 1.75, "color": look.colour},
+        },
     }
 
 
-def _layout(
-    table: dict[str, Any], objective: str, bad: list[str], ends: tuple[float, float] | None
-) -> dict[str, Any]:
+def _layout(table: dict[str, Any], objective: str, bad: list[str], ends: tuple[float, float] | None) -> dict[str, Any]:
     strip = 0.07 * len(bad)
     main = {"title": {"text": objective, "standoff": 8}, "domain": [strip + (0.03 if bad else 0.0), 1.0]}
     made = layout(
         height=400 + 18 * len(bad),
-        x={"title": {"text": "trials with a result", "standoff": 8}, "anchor": "y2" if bad else "y", "rangemode": "tozero"},
+        x={
+            "title": {"text": "trials with a result", "standoff": 8},
+            "anchor": "y2" if bad else "y",
+            "rangemode": "tozero",
+        },
         y=main,
     )
     if ends is not None:
@@ -145,7 +164,7 @@ def _layout(
             | {"line": {"color": GREY, "width": 1.5, "dash": "dot"}, "layer": "below"}
         ]
         made["annotations"] = [
-            {"text": f"default {short(table['default'])}", "xref": "paper", "x": 1, "xanchor": "right"}
+            {"text": f"default {short(table['default'])}", "xref": "paper", "x": 0.005, "xanchor": "left"}
             | {"y": table["default"], "yanchor": "bottom", "showarrow": False, "font": {"color": BLACK, "size": 12}}
             | {"bgcolor": "rgba(0,0,0,0)", "bordercolor": FAINT, "borderwidth": 0}
         ]
@@ -162,7 +181,9 @@ def _switches(
     time: tuple[str, float],
 ) -> dict[str, Any]:
     unit, seconds = time
-    over_time = [[None if row["seconds"] is None else _round(row["seconds"] / seconds) for row in rows] for rows in places]
+    over_time = [
+        [None if row["seconds"] is None else _round(row["seconds"] / seconds) for row in rows] for rows in places
+    ]
     found: dict[str, Any] = {
         "x": {
             "trials": {"x": [trace["x"] for trace in traces], "title": "trials with a result"},

@@ -28,12 +28,12 @@ def parallel_figure(table: dict[str, Any], *, top: int | None = None) -> Figure:
     for shade in range(len(shades) - 1, -1, -1):
         share = [line["at"] for i, line in enumerate(lines[:top]) if i * len(shades) // max(1, top) == shade]
         traces.append(_trace(across, share, shades[shade], 1.4, 0.9))
-    figure = {"data": traces, "layout": _layout(axes)}
-    figure["top"] = top
-    return figure
+    return {"data": traces, "layout": _layout(axes), "top": top}
 
 
-def _trace(across: list[int], lines: list[list[float | None]], colour: str, width: float, opacity: float) -> dict[str, Any]:
+def _trace(
+    across: list[int], lines: list[list[float | None]], colour: str, width: float, opacity: float
+) -> dict[str, Any]:
     placed = [[INACTIVE if at is None else at for at in line] for line in lines]
     return {
         "type": "scatter",
@@ -51,28 +51,30 @@ def _layout(axes: list[dict[str, Any]]) -> dict[str, Any]:
     conditional = any(axis["when"] for axis in axes)
     shapes, notes = [], []
     for i, axis in enumerate(axes):
-        shapes.append(
-            {"type": "line", "x0": i, "x1": i, "y0": 0, "y1": 1, "line": {"color": GREY, "width": 1.2}}
-        )
-        title = label(axis["name"]) + (" (log)" if axis["log"] else "")
-        weight = "<b>" + title + "</b>" if i == len(axes) - 1 else title
-        notes.append(_note(weight, i, 1.05, yanchor="bottom", size=12.5, xanchor="center"))
+        shapes.append({"type": "line", "x0": i, "x1": i, "y0": 0, "y1": 1, "line": {"color": GREY, "width": 1.2}})
+        title = label(_cut(axis["name"], 18))
+        title = f"<b>{title}</b>" if i == len(axes) - 1 else title
+        below = "<br><span style='font-size:10px'>log</span>" if axis["log"] else ""
+        notes.append(_note(title + below, i, 1.17, yanchor="top", size=12.5, xanchor="center"))
         for place, text in axis["ticks"]:
-            shown = text if len(text) <= 14 else text[:13] + "…"
-            notes.append(_note(label(shown), i, place, yanchor="middle", size=11, xanchor="left", xshift=5))
+            notes.append(_note(label(_cut(text, 12)), i, place, yanchor="middle", size=11, xanchor="left", xshift=5))
         if axis["when"]:
             notes.append(_note("not active", i, INACTIVE, yanchor="middle", size=11, xanchor="left", xshift=5))
     hidden = {"visible": False, "fixedrange": True}
     return layout(
         height=440 if conditional else 400,
-        x={**hidden, "range": [-0.15, len(axes) - 1 + 0.55]},
-        y={**hidden, "range": [INACTIVE - 0.05 if conditional else -0.05, 1.16]},
+        x={**hidden, "range": [-0.45, len(axes) - 1 + 0.55]},
+        y={**hidden, "range": [INACTIVE - 0.05 if conditional else -0.05, 1.18]},
         margin={"l": 12, "r": 12, "t": 4, "b": 4},
         shapes=shapes,
         annotations=notes,
         showlegend=False,
         dragmode=False,
     )
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _note(text: str, x: float, y: float, *, yanchor: str, size: float, xanchor: str, xshift: int = 0) -> dict[str, Any]:

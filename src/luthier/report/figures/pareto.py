@@ -28,12 +28,14 @@ def pareto_figures(table: dict[str, Any]) -> list[Figure]:
 
 def _pair(table: dict[str, Any], i: int, j: int) -> Figure:
     across, up = table["objectives"][i], table["objectives"][j]
-    text = hover(
-        "trial %{customdata}", f"{label(across['name'])} %{{x:.6g}}", f"{label(up['name'])} %{{y:.6g}}"
-    )
+    text = hover("trial %{customdata}", f"{label(across['name'])} %{{x:.6g}}", f"{label(up['name'])} %{{y:.6g}}")
     front = [point for point in table["points"] if point["front"]]
     groups = [
-        ("not counted", [p for p in table["points"] if not p["front"] and not p["counted"]], _marker(GREY, "circle-open", 5, 0.5)),
+        (
+            "not counted",
+            [p for p in table["points"] if not p["front"] and not p["counted"]],
+            _marker(GREY, "circle-open", 5, 0.5),
+        ),
         ("dominated", [p for p in table["points"] if not p["front"] and p["counted"]], _marker(BLUE, "circle", 6, 0.5)),
         ("Pareto set", front, _marker(VERMILION, "diamond", 9, 1.0)),
     ]

@@ -6,13 +6,13 @@ import math
 from typing import Any
 
 from luthier.report._values import shown_range
-from luthier.report.figures._style import BLUE, GREY, VERMILION, Figure, hover, label, layout, log_ticks
+from luthier.report.figures._style import BLUE, SKY, VERMILION, Figure, hover, label, layout
 
 
 def slice_figures(table: dict[str, Any]) -> list[Figure]:
     """One small picture for each hyperparameter, all with the same vertical axis.
 
-    Filled points used the full resource (or the study has none), hollow grey ones ended earlier.
+    Filled points used the full resource (or the study has none), hollow ones ended earlier.
 
     Args:
         table: From `report.slices.slices`.
@@ -35,7 +35,7 @@ def _one(table: dict[str, Any], one: dict[str, Any], ends: tuple[float, float] |
     lines = [f"{name} %{{customdata[2]}}", f"{objective} %{{y:.6g}}", *([spent] if spent else [])]
     text = hover("trial %{customdata[0]}", *lines)
     traces = [
-        _trace(early, scale, {"color": GREY, "size": 4.5, "symbol": "circle-open", "opacity": 0.55}, text),
+        _trace(early, scale, {"color": SKY, "size": 4.5, "symbol": "circle-open", "opacity": 0.75}, text),
         _trace(full, scale, {"color": BLUE, "size": 6, "opacity": 0.7}, text),
         _trace(
             best,
@@ -74,7 +74,7 @@ def _place(point: dict[str, Any], scale: dict[str, Any]) -> float | None:
 
 
 def _x_axis(scale: dict[str, Any], name: str) -> dict[str, Any]:
-    title = {"title": {"text": name + (" (log)" if scale["log"] else ""), "standoff": 6}}
+    title: dict[str, Any] = {"title": {"text": name + (" (log)" if scale["log"] else ""), "standoff": 6}}
     if scale["kind"] == "category":
         labels = [label(word if len(word) <= 16 else word[:15] + "…") for word in scale["categories"]]
         places = list(range(len(labels)))
@@ -82,6 +82,7 @@ def _x_axis(scale: dict[str, Any], name: str) -> dict[str, Any]:
     low, high = scale["low"], scale["high"]
     if scale["log"]:
         low, high = math.log10(low), math.log10(high)
-        title |= log_ticks(scale["low"], scale["high"])
+        title["type"] = "log"
     margin = 0.03 * (high - low) or 0.5
-    return {"nticks": 6, **title, "range": [low - margin, high + margin]}
+    ticks = {"tickvals": scale["levels"], "ticktext": [text for _, text in scale["ticks"]]}
+    return {**ticks, **title, "range": [low - margin, high + margin]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -19,11 +20,7 @@ from luthier.runtime.executors import _tree
 from luthier.runtime.executors._base import End, Launch
 
 #: A program that dies of these has a fault; any other signal came from outside.
-FAULTS = {
-    name: getattr(signal, name)
-    for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGSYS", "SIGTRAP")
-    if hasattr(signal, name)
-}
+_FAULTS = frozenset({"SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGSYS", "SIGTRAP"})
 _START = (
     "import sys; sys.path[:] = {path!r}; "
     "from luthier.runtime.executors._worker import main; main({descriptor}, {driver}, {mark!r})"
@@ -95,10 +92,8 @@ class WorkerProcess:
 
     def send(self, kind: str, content: Any = None) -> None:
         """Send something; a worker that is gone is found out by its death, not here."""
-        try:
+        with contextlib.suppress(OSError):
             self.connection.send((kind, content))
-        except OSError:
-            pass
 
     def finish(self) -> None:
         """The run is over: free for the next."""
@@ -113,8 +108,13 @@ class WorkerProcess:
         """Whether the process has ended (it stays a zombie, so that its number is nobody else's)."""
         if self.process.returncode is not None:
             return True
-        status = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        return status is not None
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13
+            entry = _tree.table().get(self.process.pid)
+            return entry is None or entry.dead
+        try:
+            return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # somebody in the driver waits for all children
+            return True
 
     def kill(self) -> int:
         """End the process and everything it started. Returns its exit status, negative for a signal."""
@@ -156,11 +156,8 @@ def end_of(code: int, seconds: float, worker: str) -> End:
     """
     if code >= 0:
         return End(Status.FAILED, None, f"the program ended its process with exit code {code}", seconds)
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    if name in FAULTS:
+    name = _tree.signal_name(-code)
+    if name in _FAULTS:
         return End(Status.FAILED, None, f"the program was killed by {name} ({signal.strsignal(-code)})", seconds)
     why = " (by hand, or by the system for want of memory)" if name == "SIGKILL" else ""
     return End(Status.LOST, None, f"{worker} was killed from outside by {name}{why}", seconds)

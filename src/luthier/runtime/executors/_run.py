@@ -8,15 +8,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from luthier.base.errors import ArgumentError, MetricError, SpaceError
 from luthier.base.records import Configuration, Decision, Fidelity, Status
 from luthier.runtime.executors._base import Launch, Message
 from luthier.runtime.executors._checkpoints import Checkpoints
-
-if TYPE_CHECKING:
-    from luthier.space.domains import Domain
 
 _UNSET = object()  # None is a value that a choice may hold
 
@@ -45,7 +42,7 @@ class TrialEnded(BaseException):
         self.decision = decision
 
 
-class RunFailed(Exception):  # noqa: N818 - says how the run ended
+class RunFailed(Exception):
     """A program that is not a Python function failed; the text is the whole story.
 
     Args:
@@ -321,7 +318,7 @@ class Run:
 
         return self._ask(name, Ordinal(*values) if default is _UNSET else Ordinal(*values, default=default))
 
-    def _ask(self, name: str, domain: Domain) -> Any:
+    def _ask(self, name: str, domain: Any) -> Any:
         if not self._launch.open_space:
             if name in self.config:
                 return self.config[name]

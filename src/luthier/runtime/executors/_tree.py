@@ -75,7 +75,8 @@ def _ps_table() -> dict[int, Process]:
 
 def marked(mark: str, processes: Iterable[int]) -> set[int]:
     """Which processes were started with a mark in their environment."""
-    sign, found = mark.encode(), set()
+    sign = mark.encode()
+    found: set[int] = set()
     if not LINUX:
         return found
     for pid in processes:
@@ -156,6 +157,14 @@ def send(pid: int, signum: int) -> None:
     """Send a signal; a process that is gone is no error."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signum)
+
+
+def signal_name(number: int) -> str:
+    """The name of a signal, SIGKILL for 9; a real-time signal has no name of its own."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def adopt_orphans() -> None:

@@ -9,7 +9,6 @@ import select
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Iterator
 from multiprocessing import process, spawn
@@ -65,9 +64,7 @@ def _watch(descriptor: int, driver: int, mark: str) -> None:
     poll = select.poll()
     poll.register(descriptor, 0)  # no events wanted: what is left is "the other end was closed"
     while os.getppid() == driver:
-        if poll.poll(1000):
-            # an orderly goodbye looks the same for a moment: it ends the main thread before this one wakes up
-            time.sleep(0.05)
+        if poll.poll(1000):  # milliseconds
             break
     _tree.kill(None, mark, seconds=3.0)
     os.kill(os.getpid(), signal.SIGKILL)

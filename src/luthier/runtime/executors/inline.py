@@ -7,10 +7,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from luthier.base.errors import ExecutorError, UnsupportedError
+from luthier.base.errors import ArgumentError, ExecutorError, MetricError, SpaceError, UnsupportedError
 from luthier.base.records import Decision, Status
 from luthier.base.registry import register
 from luthier.runtime.executors._base import End, Executor, Host, Launch, Message, Setting
+from luthier.runtime.executors._run import TrialEnded
 from luthier.runtime.executors._runner import execute
 
 _WORKER = "inline"
@@ -82,13 +83,13 @@ class Inline(Executor):
             time.sleep(max(0.0, timeout))
             return
         self._queued, self._running = None, launch
+        channel = _Direct(self, launch, host)
         try:
-            if self._cancelled:
-                end = End(Status.STOPPED)
-            else:
-                end = execute(setting.target, launch, _Direct(self, launch, host))
+            end = End(Status.STOPPED) if self._cancelled else execute(setting.target, launch, channel)
         finally:
             self._running, self._cancelled = None, False
+        if channel.failure is not None:
+            raise channel.failure
         if end.log is not None and setting.folder is not None:
             end = End(end.status, end.result, end.error, end.seconds, os.path.relpath(end.log, setting.folder))
         host.ended(launch, end, time.time())
@@ -111,16 +112,32 @@ class Inline(Executor):
 
 
 class _Direct:
-    """The channel of a run in this process: the host itself."""
+    """The channel of a run in this process: the host itself.
 
-    __slots__ = ("_executor", "_host", "_launch")
+    An error of the study (a full disk, say) is none of the program's: it ends the run and comes out of `step`.
+    """
+
+    __slots__ = ("_executor", "_host", "_launch", "failure")
 
     def __init__(self, executor: Inline, launch: Launch, host: Host) -> None:
         self._executor, self._launch, self._host = executor, launch, host
+        self.failure: BaseException | None = None
 
     def report(self, message: Message) -> Decision:
-        decision = self._host.reported(self._launch, message, time.time())
+        try:
+            decision = self._host.reported(self._launch, message, time.time())
+        except MetricError:
+            raise
+        except Exception as error:
+            self.failure = error
+            return Decision.STOP
         return Decision.STOP if self._executor._cancelled else decision
 
     def suggest(self, name: str, domain: Any) -> Any:
-        return self._host.suggested(self._launch, name, domain)
+        try:
+            return self._host.suggested(self._launch, name, domain)
+        except (SpaceError, ArgumentError, UnsupportedError):
+            raise
+        except Exception as error:
+            self.failure = error
+            raise TrialEnded(Decision.STOP) from error

@@ -10,11 +10,10 @@ import time
 import uuid
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any
 
 from luthier.base.checks import check
-from luthier.base.errors import ArgumentError, ExecutorError, LuthierError, MetricError, UnsupportedError
+from luthier.base.errors import ArgumentError, ExecutorError, LuthierError, MetricError, SpaceError, UnsupportedError
 from luthier.base.records import Decision, Status
 from luthier.base.registry import register
 from luthier.runtime.executors import _tree, _worker
@@ -24,6 +23,12 @@ from luthier.runtime.executors._process import WorkerProcess, end_of, main_modul
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _LOOK = 0.25  # seconds between two looks at the limits: a compromise of delay and cost (2 ms a look)
+
+# what a host raises about a program: it is told, and may live on
+_REFUSALS: dict[str, tuple[type[LuthierError], ...]] = {
+    "report": (MetricError,),
+    "suggest": (SpaceError, ArgumentError, UnsupportedError),
+}
 
 
 @register("executor")
@@ -256,15 +261,14 @@ class Processes(Executor):
         return True
 
     def _answer(self, worker: WorkerProcess, launch: Launch, host: Host, kind: str, content: Any) -> None:
+        answer: Any
         try:
             if kind == "report":
-                answer: Any = host.reported(launch, content, self.now())
+                answer = host.reported(launch, content, self.now())
             else:
                 answer = host.suggested(launch, *content)
-        except (MetricError, ValueError) as error:
-            if not isinstance(error, LuthierError):
-                raise
-            if isinstance(error, MetricError):
+        except _REFUSALS[kind] as error:  # the program's fault; any other error is the study's, and goes up
+            if kind == "report":
                 self._end_soon(worker, Status.FAILED, str(error))
             worker.send("error", (type(error), str(error)))
             return
@@ -343,15 +347,12 @@ class Processes(Executor):
 
     def _with_log(self, launch: Launch, end: End) -> End:
         assert self._setting is not None
-        if launch.folder is None:
-            return end
-        path = str(launch.folder / f"run-{launch.attempt}.log")
+        path = None if launch.folder is None else launch.folder / f"run-{launch.attempt}.log"
+        if path is None or not path.exists():
+            return End(end.status, end.result, end.error, end.seconds)
         folder = self._setting.folder
-        return End(end.status, end.result, end.error, end.seconds, path if folder is None else _relative(path, folder))
-
-
-def _relative(path: str, folder: Path) -> str:
-    return os.path.relpath(path, folder)
+        shown = str(path) if folder is None else os.path.relpath(path, folder)
+        return End(end.status, end.result, end.error, end.seconds, shown)
 
 
 def _cores() -> int:

@@ -145,10 +145,23 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def claim(self, study: int, trial: int, what: str, driver: str) -> bool:
+    def claim(self, study: int, trial: int, what: str, driver: str, *, head: int | None = None) -> bool:
         """Take something that only one driver may do (a promotion to a rung): True for the first to ask.
 
-        Asking again as the same driver gives True again.
+        Asking again as the same driver gives True again. A driver may die between its claim and the event that
+        says the thing is done; so that the thing is not lost, a caller that knows the whole log takes over.
+
+        Args:
+            study: The study's number.
+            trial: The trial concerned, or any other number that is agreed on.
+            what: What is to be done with it.
+            driver: Who asks.
+            head: `seq` of the last event the caller has folded in. If the log ends there, and its claimant is no
+                longer registered, the claim passes to the caller: whatever that driver did, the caller has seen.
+                Without it a claim never passes.
+
+        Returns:
+            Whether the caller may do it.
         """
 
     @abstractmethod

@@ -150,10 +150,14 @@ class Memory(Storage):
             log.reservations[number] = driver
             return number
 
-    def claim(self, study: int, trial: int, what: str, driver: str) -> bool:
+    def claim(self, study: int, trial: int, what: str, driver: str, *, head: int | None = None) -> bool:
         """Take something that only one driver may do: True for the first to ask, and for it again."""
         with self._log(study) as log:
-            return log.claims.setdefault((trial, what), driver) == driver
+            owner = log.claims.setdefault((trial, what), driver)
+            if owner != driver and (head != len(log.events) or owner in log.drivers):
+                return False
+            log.claims[trial, what] = driver
+            return True
 
     def register(self, study: int, driver: Driver) -> None:
         """Say that a driver works on the study (`beat` is set by the store's clock)."""

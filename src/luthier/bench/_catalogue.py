@@ -1,0 +1,84 @@
+"""Names to benchmarks: "family/task", where the family is a file of `bench/families/` or an entry point."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from luthier.base.errors import ArgumentError, did_you_mean
+from luthier.base.registry import check_own
+from luthier.base.registry import load as load_class
+from luthier.base.registry import names as registered
+from luthier.bench._base import BaseBenchmark, Family
+
+
+def load(name: str, **options: Any) -> BaseBenchmark:
+    """Load a benchmark.
+
+    Args:
+        name: Its full name, such as "fcnet/protein_structure" or "yahpo/lcbench/3945"; `names()` lists them.
+        **options: The family's own arguments.
+
+    Raises:
+        ArgumentError: the name is not known, or an option is not.
+        DataMissing: a file has to be supplied; the message says which, in which layout, and where it comes from.
+        ChecksumError: a file is not the one that the benchmark's card names.
+        MissingExtra: a package is missing.
+    """
+    family, _, task = name.partition("/")
+    known = family.replace("_", "-")
+    if known not in registered("benchmark"):
+        raise ArgumentError(f"benchmark {name!r} is not known. {did_you_mean(_shown(known), _families())}")
+    cls = load_class("benchmark", known)
+    check_own("benchmark", _shown(known), cls, options)
+    opened = cast(Family, cls(**options))
+    if not task:
+        raise ArgumentError(f"benchmark {name!r} names a family. {_example(_shown(known), opened)}")
+    benchmark = opened.open(task)
+    benchmark._origin = (name, dict(options))
+    return benchmark
+
+
+def names(prefix: str = "") -> list[str]:
+    """Full names of all benchmarks that can be told without their data, and of those whose data is there.
+
+    Args:
+        prefix: Only names that begin so, such as "yahpo/lcbench/".
+    """
+    head = prefix.partition("/")[0]
+    wanted = [f for f in _families() if (f == head if "/" in prefix else f.startswith(head))]
+    found = [
+        f"{family}/{task}"
+        for family in wanted
+        for task in cast(Family, load_class("benchmark", family.replace("_", "-"))()).tasks()
+    ]
+    return [name for name in found if name.startswith(prefix)]
+
+
+def check_task(family: str, task: str, tasks: Any) -> str:
+    """The task itself, if the family has it.
+
+    Raises:
+        ArgumentError: it has not; with a suggestion.
+    """
+    if task not in tasks:
+        raise ArgumentError(f"benchmark family {family!r} has no task {task!r}. {did_you_mean(task, tasks)}")
+    return task
+
+
+def _families() -> list[str]:
+    return [_shown(name) for name in registered("benchmark")]
+
+
+def _shown(family: str) -> str:
+    """Families are written as their tasks are, with underscores."""
+    return family.replace("-", "_")
+
+
+def _example(family: str, opened: Family) -> str:
+    tasks = opened.tasks()
+    return f"Give a task too, such as {family + '/' + tasks[0]!r}." if tasks else "It has no task here."
+
+
+def _load_from(name: str, options: dict[str, Any]) -> BaseBenchmark:
+    """For pickle."""
+    return load(name, **options)

@@ -1,0 +1,1 @@
+"""Benchmark families: one file is one family, found by its name."""

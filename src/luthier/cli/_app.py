@@ -1,0 +1,109 @@
+"""The application: its commands, and the one place where an error becomes an exit code."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from luthier import __version__
+from luthier.base.errors import LuthierWarning
+from luthier.cli import convert, demo, doctor, list_, replay, report, resume, show, tune
+from luthier.cli._errors import INTERRUPTED, PARSER_ERROR, explain
+from luthier.cli._options import DEBUG
+
+
+class Commands(TyperGroup):
+    """The group of all commands: errors are explained in one line, and exit codes are as documented."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; every error that is ours ends in an exit code."""
+        try:
+            return super().invoke(ctx)
+        except (Exception, KeyboardInterrupt) as error:
+            code = explain(error, debug=bool(ctx.meta.get(DEBUG)))
+            if code is None:
+                raise
+            raise typer.Exit(code) from None
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Parse, run, and leave with the exit code."""
+        try:
+            code = super().main(
+                args=args,
+                prog_name=prog_name,
+                complete_var=complete_var,
+                standalone_mode=False,
+                windows_expand_args=windows_expand_args,
+                **extra,
+            )
+        except PARSER_ERROR as error:
+            code = explain(error)
+        except typer.Abort:
+            code = INTERRUPTED
+        if not standalone_mode:
+            return code
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+app = typer.Typer(
+    cls=Commands,
+    name="luthier",
+    help="Tune a model, and look at what was found.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def _start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    """Tune a model, and look at what was found. Start with: luthier demo."""
+    warnings.showwarning = _warn
+    if version:
+        print(f"luthier {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        text = context.get_help()  # with rich it is printed at once, and the text is empty
+        if text:
+            print(text)
+
+
+_plain_warning = warnings.showwarning
+
+
+def _warn(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+    """One line for a warning of ours, the usual form for others."""
+    if issubclass(category, LuthierWarning):
+        print(f"warning: {message}", file=sys.stderr, flush=True)
+    else:
+        _plain_warning(message, category, *place, **more)
+
+
+for _name, _command in (
+    ("tune", tune.tune),
+    ("resume", resume.resume),
+    ("show", show.show),
+    ("report", report.report),
+    ("list", list_.list_),
+    ("doctor", doctor.doctor),
+    ("replay", replay.replay),
+    ("convert", convert.convert),
+    ("demo", demo.demo),
+):
+    app.command(_name)(_command)

@@ -1,0 +1,135 @@
+"""Run a study from a command: progress, the closing lines, and what to say when it ends before its time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from luthier.base.errors import LuthierError, StorageError
+from luthier.cli import _json
+from luthier.cli._errors import FAILED, INTERRUPTED, USER
+from luthier.cli._progress import Talk, progress
+from luthier.cli._text import closing, counts, follow
+
+if TYPE_CHECKING:
+    from luthier.runtime.executors import Limits
+    from luthier.runtime.executors._base import Target
+    from luthier.study import Result, Study
+
+
+def drive(
+    study: Study,
+    target: Target,
+    talk: Talk,
+    *,
+    trials: int | None,
+    seconds: float | None,
+    workers: int,
+    executor: str | None,
+    limits: Limits,
+    info: Mapping[str, Any],
+) -> Result:
+    """Run until the budget is used.
+
+    Args:
+        study: The study.
+        target: What to run.
+        talk: How to speak.
+        trials: Trials of the study in all.
+        seconds: Time for this call.
+        workers: Trials at once.
+        executor: Name of the executor.
+        limits: What one trial may use.
+        info: What `luthier resume` needs to find the program again.
+
+    Returns:
+        What was found; the closing lines are for `conclude`.
+    """
+    shown = progress(study, talk, (trials, seconds))
+    study.callbacks.append(shown)
+    try:
+        with shown:
+            return study.run(
+                target,
+                trials=trials,
+                seconds=seconds,
+                workers=workers,
+                executor=executor,
+                time_limit=limits.seconds,
+                memory_mb=limits.memory_mb,
+                gpus=limits.gpus,
+                cpus=limits.cpus,
+                info=info,
+            )
+    except KeyboardInterrupt as interrupt:
+        _last_object(talk, "interrupted", str(interrupt), INTERRUPTED, study)
+        raise
+    except (StorageError, OSError) as error:
+        text = _saved(error, study)
+        _last_object(talk, "error", text, USER, study)
+        raise StorageError(text) from error
+    except LuthierError as error:
+        _last_object(talk, "error", str(error), FAILED if isinstance(error, _trial_error()) else USER, study)
+        raise
+    finally:
+        study.callbacks.remove(shown)
+
+
+def _trial_error() -> type[LuthierError]:
+    from luthier.base.errors import TrialError
+
+    return TrialError
+
+
+def _last_object(talk: Talk, kind: str, text: str, code: int, study: Study) -> None:
+    if talk.json:
+        _json.write({"event": kind, "message": text, "exit": code, "where": study.where, "trials": len(study.trials)})
+
+
+def _saved(error: Exception, study: Study) -> str:
+    """A store's or a disk's error, with what is safe."""
+    if isinstance(error, OSError):
+        place = "" if error.filename is None else f"{error.filename}: "
+        text = f"{place}{error.strerror or error}. Allowed: a disk with free space that can be written. Make room."
+    else:
+        text = str(error)
+    trials = study.trials
+    reports = sum(len(trial.reports) for trial in trials)
+    return (
+        f"{text} Saved until now: {len(trials)} trials with {reports} reports. Continue with: luthier resume "
+        f"{study.where}"
+    )
+
+
+def conclude(study: Study, result: Result, talk: Talk) -> None:
+    """Print what was found and what to do next; leave with exit code 2 when there is no usable result."""
+    usable = result.best is not None or bool(result.pareto)
+    if talk.json:
+        _json.write({"event": "result", **_json.study_data(study), "exit": 0 if usable else FAILED})
+    talk.say(f"{counts(result)}; {result.reason}" if result.reason else counts(result))
+    for line in closing(result, study.problem):
+        talk.say(line)
+    for line in failures(study, 3):
+        talk.say(line)
+    talk.say(follow("report" if usable else "show", study.where))
+    if not usable:
+        raise typer.Exit(FAILED)
+
+
+def failures(study: Study, limit: int) -> list[str]:
+    """The last failed trials in a line each, with the file that holds their output."""
+    failed = {t.number: t for t in study.trials if t.status.value == "failed"}
+    if not failed:
+        return []
+    logs = {e.trial: e.data.get("log") for e in study.events() if e.kind == "failed"}
+    lines = []
+    for number in sorted(failed)[-limit:]:
+        log = logs.get(number)
+        # without a folder the log's path is the best that is known
+        place = f" (output: {study.folder / log if study.folder is not None else log})" if log else ""
+        lines.append(f"failed: trial {number}, {failed[number].error}{place}")
+    if len(failed) > limit:
+        lines.insert(0, f"failed: {len(failed)} trials, the last {limit}:")
+    return lines

@@ -1,0 +1,102 @@
+"""Trials, results and studies in words, one line each."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from luthier.base.records import Trial
+    from luthier.space.problem import Problem
+    from luthier.study import Result, Study
+
+
+def configuration(trial: Trial) -> str:
+    """`lr=0.01, width=64`."""
+    from luthier.base.records import pairs
+
+    return ", ".join(pairs(trial.config)) or "(no hyperparameters)"
+
+
+def outcome(trial: Trial, problem: Problem) -> str:
+    """`loss 0.0123 at epoch 27`: the objectives and constraints of a trial, and where they were measured."""
+    names = dict.fromkeys([*(o.name for o in problem.objectives), *(c.name for c in problem.constraints)])
+    texts = []
+    for name in names:
+        if name in trial.metrics:
+            error = f" ± {trial.stderr[name]:.2g}" if name in trial.stderr else ""
+            texts.append(f"{name} {trial.metrics[name]:.6g}{error}")
+    where = ""
+    if problem.fidelity is not None and trial.resource is not None:
+        where = f" at {problem.fidelity.name} {trial.resource:g}"
+    return (", ".join(texts) or "no result") + where
+
+
+def counts(result: Result) -> str:
+    """`60 trials: 20 completed, 40 stopped`."""
+    n = len(result.trials)
+    words = ", ".join(f"{count} {status}" for status, count in result.counts.items())
+    return f"{n} {'trial' if n == 1 else 'trials'}" + (f": {words}" if words else "")
+
+
+def closing(result: Result, problem: Problem) -> list[str]:
+    """What a study has found, in a few lines: the incumbent with its rule, the default beside it, the Pareto set."""
+    lines = []
+    if len(problem.objectives) > 1:
+        lines.append(f"Pareto set of {len(result.pareto)}:" if result.pareto else "Pareto set: empty, no usable result")
+        lines += [f"  trial {t.number}: {outcome(t, problem)}; {configuration(t)}" for t in result.pareto[:12]]
+        if len(result.pareto) > 12:
+            lines.append(f"  and {len(result.pareto) - 12} more")
+    elif result.best is None:
+        lines.append(f"best: none; {result.rule}")
+    else:
+        lines.append(f"best: trial {result.best.number}, {outcome(result.best, problem)} ({result.rule})")
+        lines.append(f"  {configuration(result.best)}")
+    default = result.default
+    if default is not None:
+        same = result.best is not None and result.best.number == default.number
+        state = "" if default.metrics else f", {default.status.value}"
+        lines.append(
+            "default: this is the default configuration"
+            if same
+            else f"default: trial {default.number}, {outcome(default, problem)}{state}"
+        )
+    return lines
+
+
+def heading(study: Study) -> str:
+    """What a study is, in one line."""
+    problem = study.problem
+    aims = " and ".join(f"{'minimise' if o.goal == 'min' else 'maximise'} {o.name}" for o in problem.objectives)
+    limits = "".join(f", {c.name} <= {c.upper:g}" for c in problem.constraints)
+    axis = problem.fidelity
+    until = "" if axis is None else f", {axis.name} {axis.low:g} to {axis.high:g}"
+    size = len(study.space)
+    space = f"{size} hyperparameters" if size else "hyperparameters named while running"
+    return (
+        f"{study.name}: {aims}{limits}; {space}; searcher {study.searcher_name}, scheduler "
+        f"{study.scheduler_name}{until}, seed {study.seed}"
+    )
+
+
+def follow(command: str, where: str, *more: str) -> str:
+    """The line that every command ends with: what to type next."""
+    return "next: " + " ".join(["luthier", command, shlex.quote(where), *more])
+
+
+def duration(seconds: float) -> str:
+    """`3.2 s`, `4:05`, `1:02:03`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def size(count: float) -> str:
+    """`1.2 MB`, decimal units."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,40 @@
+"""`luthier replay`: compute every decision of a study anew, and compare."""
+
+from __future__ import annotations
+
+import os
+
+import typer
+
+from luthier.cli._errors import WRONG
+from luthier.cli._options import Debug, Json, Where
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+def replay(where: Where, as_json: Json = False, debug: Debug = False) -> None:
+    """Compute every proposal and every decision of a study anew from its log; no difference is expected."""
+    # sums over several threads may round otherwise; set before any numerical library is loaded
+    for variable in _THREADS:
+        os.environ.setdefault(variable, "1")
+    from luthier.cli import _json
+    from luthier.cli._text import follow
+    from luthier.study import Study
+
+    with Study.open(where) as study:
+        found = study.replay()
+        place = study.where
+    if as_json:
+        _json.write(
+            {"proposals": found.proposals, "decisions": found.decisions, "differences": found.differences}
+        )
+    else:
+        print(f"{found.proposals} proposals and {found.decisions} decisions computed anew")
+        print(f"{len(found.differences)} differences")
+        for line in found.differences[:20]:
+            print(f"  {line}")
+        if len(found.differences) > 20:
+            print(f"  and {len(found.differences) - 20} more: --json lists all")
+        print(follow("doctor" if found.differences else "report", place))
+    if found.differences:
+        raise typer.Exit(WRONG)

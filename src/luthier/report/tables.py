@@ -1,0 +1,37 @@
+"""Every table of a study by its name: what the pictures are drawn from, for other tools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from luthier.report._source import StudyView, snapshot
+from luthier.report.curves import curves, rungs
+from luthier.report.history import history
+from luthier.report.parallel import parallel
+from luthier.report.pareto_front import pareto_front
+from luthier.report.slices import slices
+from luthier.report.timeline import timeline
+from luthier.report.trials import trials
+
+
+def tables(study: StudyView) -> dict[str, Any]:
+    """All tables, JSON-able.
+
+    Args:
+        study: The study.
+
+    Returns:
+        `history` (a list, one for each objective), `trials`, `parallel`, `slices`, `curves`, `rungs`, `timeline` and
+        `pareto`, each as its own function describes it.
+    """
+    shot = snapshot(study)
+    return {
+        "history": [history(shot, i) for i in range(len(shot.problem.objectives))],
+        "trials": trials(shot),
+        "parallel": parallel(shot),
+        "slices": slices(shot),
+        "curves": curves(shot),
+        "rungs": rungs(shot),
+        "timeline": timeline(shot),
+        "pareto": pareto_front(shot),
+    }
