@@ -87,7 +87,7 @@ RUNGS = (1, 3, 9, 27, 81)
 
 
 def halving(trials: int = 120, *, workers: int = 4, seed: int = 0, name: str = "digits-mlp") -> SampleStudy:
-    """A stopping-type asynchronous halving study with failures, divergence, lost and paused trials and a night's gap."""
+    """An asynchronous halving study with failed, diverged, lost and paused trials, and a night in between."""
     rng, where = generator(seed, "report"), space()
     problem = Problem(where, (Objective("val_loss"),), fidelity=Fidelity("epoch", 1, 81))
     write = _Writer()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spaces import spaces
+from random_spaces import spaces
 
 from luthier.base.errors import SpaceError
 from luthier.space import Choice, Fixed, Float, Int, Ordinal, Space

@@ -1,4 +1,7 @@
-"""Records as JSON-able values, strict JSON: a number that is not finite becomes null."""
+"""Records as strict JSON.
+
+JSON has no word for NaN and infinity: they become the texts "NaN", "Infinity" and "-Infinity", which `float` reads.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ if TYPE_CHECKING:
 def plain(value: Any) -> Any:
     """A value that any JSON reader takes."""
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        if math.isfinite(value):
+            return value
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -40,32 +45,11 @@ def event_data(event: Event) -> dict[str, Any]:
 
 def trial_data(trial: Trial, *, full: bool = False) -> dict[str, Any]:
     """A trial; with `full` all its reports too."""
-    data: dict[str, Any] = {
-        "number": trial.number,
-        "status": trial.status.value,
-        "origin": trial.origin,
-        "config": dict(trial.config),
-        "metrics": trial.metrics,
-        "resource": trial.resource,
-        "seconds": trial.seconds,
-        "runs": trial.runs,
-        "worker": trial.worker,
-        "error": trial.error,
-    }
-    if trial.stderr:
-        data["stderr"] = trial.stderr
-    if full:
-        data["started"], data["ended"], data["checkpoint"] = trial.started, trial.ended, trial.checkpoint
-        data["parent"], data["tags"], data["note"], data["repeats"] = (
-            trial.parent,
-            trial.tags,
-            trial.note,
-            trial.repeats,
-        )
-        data["reports"] = [
-            {"resource": r.resource, "metrics": r.metrics, "seconds": r.seconds, "repeat": r.repeat, "folds": r.folds}
-            for r in trial.reports
-        ]
+    from luthier.study.exchange import records
+
+    [data] = records([trial])
+    if not full:
+        del data["reports"]
     return data
 
 

@@ -26,4 +26,3 @@ Trials = Annotated[
 Seconds = Annotated[
     float | None, typer.Option("--seconds", metavar="S", help="Time for this call, in seconds.", show_default=False)
 ]
-

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Sequence
 from typing import Any, Literal, Union
 
-from luthier.base.errors import ArgumentError, did_you_mean
+from luthier.base.errors import ArgumentError
 from luthier.base.registry import check_own, load, own_arguments
 
 KINDS = ("searcher", "scheduler")

@@ -1,11 +1,11 @@
-"""What is shown while a study runs: nothing, plain lines, or JSON lines. (`_live` draws the table of a terminal.)"""
+"""What is shown while a study runs: nothing, plain lines, or JSON lines; `_live` has the table for terminals."""
 
 from __future__ import annotations
 
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from luthier.cli import _json
 from luthier.cli._text import configuration, duration, outcome
@@ -53,10 +53,14 @@ class Progress:
 
 
 class Watch:
-    """Notices a new incumbent; looks seldom enough to cost a run next to nothing."""
+    """Notices a new incumbent; looks seldom enough to cost a run next to nothing.
 
-    def __init__(self) -> None:
-        self._known: Any = None
+    Args:
+        study: The study before it runs: the incumbent that it has already is no news.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self._known = _incumbent(study.result())
         self._due = 0.0
 
     def look(self, study: Study, event: Event) -> Result | None:
@@ -67,14 +71,19 @@ class Watch:
         result = study.result()
         # at most a twentieth of the time goes into looking, and people read no faster than this
         self._due = time.monotonic() + max(0.2, 20 * (time.monotonic() - begin))
-        now: Any = tuple(t.number for t in result.pareto)
-        if result.best is not None:
-            # a trial that goes on reports better and better: one line when it takes the lead, one when it ends
-            now = (result.best.number, result.best.status.ended)
+        now = _incumbent(result)
         if not now or now == self._known:
             return None
         self._known = now
         return result
+
+
+def _incumbent(result: Result) -> tuple[int | bool, ...]:
+    """What has to change for an incumbent to be a new one; empty without any."""
+    if result.best is None:
+        return tuple(trial.number for trial in result.pareto)
+    # a trial that goes on reports better and better: one line when it takes the lead, one when it ends
+    return result.best.number, result.best.status.ended
 
 
 class Lines(Progress):
@@ -82,10 +91,11 @@ class Lines(Progress):
 
     Args:
         talk: Where they go.
+        study: The study before it runs.
     """
 
-    def __init__(self, talk: Talk) -> None:
-        self._talk, self._watch, self._begin = talk, Watch(), time.monotonic()
+    def __init__(self, talk: Talk, study: Study) -> None:
+        self._talk, self._watch, self._begin = talk, Watch(study), time.monotonic()
 
     def __call__(self, study: Study, event: Event) -> None:
         """Print a new incumbent."""
@@ -107,10 +117,13 @@ class JsonLines(Progress):
     """Every event of the log as a line of JSON, and an `incumbent` for each new one.
 
     While it is entered, what the program prints in this process goes to standard error.
+
+    Args:
+        study: The study before it runs.
     """
 
-    def __init__(self) -> None:
-        self._watch, self._out = Watch(), sys.stdout
+    def __init__(self, study: Study) -> None:
+        self._watch, self._out = Watch(study), sys.stdout
 
     def __enter__(self) -> Self:
         sys.stdout = sys.stderr
@@ -139,11 +152,11 @@ def progress(study: Study, talk: Talk, budget: tuple[int | None, float | None]) 
         budget: Trials in all and seconds for this call.
     """
     if talk.json:
-        return JsonLines()
+        return JsonLines(study)
     if talk.quiet:
         return Progress()
     if sys.stdout.isatty():
         from luthier.cli._live import Board
 
         return Board(study, budget)
-    return Lines(talk)
+    return Lines(talk, study)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,20 +11,28 @@ from luthier.cli._options import Debug, Json
 
 
 def convert(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A study, or another tool's history.")],
-    dest: Annotated[str, typer.Argument(metavar="DEST", help="A folder, a store's URL, or a table's file.")],
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A study, or a history of Optuna or Syne Tune.")],
+    dest: Annotated[str, typer.Argument(metavar="DEST", help="Folder, store's URL, or .csv, .json or .parquet file.")],
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name of the study to read.", show_default=False)
+        str | None, typer.Option(metavar="NAME", help="Which study of the source.", show_default=False)
     ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Copy a study to another store, write it as .csv, .json or .parquet, or read another tool's history."""
-    from luthier.cli import _json
-    from luthier.study.convert import convert as run
+    """Copy a study, or read the history of another tool.
 
-    done = run(source, dest, name=name)
-    if as_json:
-        _json.write({"source": source, "dest": dest, "result": str(done)})
-        return
-    print(done)
+    SOURCE may be a study, an Optuna database or journal, or a Syne Tune folder; DEST a store, or a file for the
+    trials alone.
+    """
+    from luthier.cli import _json
+    from luthier.cli._text import counts, follow
+    from luthier.study.convert import convert as run
+    from luthier.study.exchange import WRITERS
+
+    with run(source, dest, name=name) as study:
+        is_file = Path(dest).suffix.lower() in WRITERS
+        if as_json:
+            _json.write({**_json.study_data(study), "file": dest if is_file else None})
+            return
+        print(f"{study.name}: {counts(study.result())}")
+        print(f"written: {dest}" if is_file else follow("show", study.where))

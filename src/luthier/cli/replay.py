@@ -13,7 +13,10 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLI
 
 
 def replay(where: Where, as_json: Json = False, debug: Debug = False) -> None:
-    """Compute every proposal and every decision of a study anew from its log; no difference is expected."""
+    """Compute every decision of a study anew, and compare.
+
+    No difference is expected; exit code 4 when there is one.
+    """
     # sums over several threads may round otherwise; set before any numerical library is loaded
     for variable in _THREADS:
         os.environ.setdefault(variable, "1")
@@ -25,12 +28,10 @@ def replay(where: Where, as_json: Json = False, debug: Debug = False) -> None:
         found = study.replay()
         place = study.where
     if as_json:
-        _json.write(
-            {"proposals": found.proposals, "decisions": found.decisions, "differences": found.differences}
-        )
+        _json.write({"proposals": found.proposals, "decisions": found.decisions, "differences": found.differences})
     else:
         print(f"{found.proposals} proposals and {found.decisions} decisions computed anew")
-        print(f"{len(found.differences)} differences")
+        print("1 difference" if len(found.differences) == 1 else f"{len(found.differences)} differences")
         for line in found.differences[:20]:
             print(f"  {line}")
         if len(found.differences) > 20:

@@ -22,7 +22,10 @@ def report(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Write a study as one HTML file: it works offline and can be mailed."""
+    """Write a study as one HTML file.
+
+    It works offline and can be mailed.
+    """
     from luthier.cli import _json
     from luthier.cli._text import size
     from luthier.report import write_report

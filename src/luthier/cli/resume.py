@@ -24,7 +24,10 @@ def resume(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Go on with a study: same program, same settings; nothing that was reported is done again."""
+    """Go on with a study where it was.
+
+    Same program, same settings; nothing that was reported is done again.
+    """
     from luthier.cli._drive import conclude, drive
     from luthier.cli._progress import Talk
     from luthier.cli._text import heading

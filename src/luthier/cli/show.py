@@ -22,7 +22,10 @@ def show(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Show what a study has found: trials by status, the best, the default beside it, the last trials, failures."""
+    """Show what a study has found, or one trial in full.
+
+    Trials by status, the best with its rule, the default beside it, failures and the last trials.
+    """
     from luthier.cli import _json
     from luthier.study import Study
 
@@ -129,5 +132,3 @@ def _table(names: list[str], rows: list[list[Any]]) -> None:
     for row in [names, *rows]:
         line = "  ".join(f"{cell!s:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         print(line[:room] if room else line)
-
-

@@ -23,7 +23,7 @@ _RUNS = "How trials run"
 def tune(
     target: Annotated[
         str | None,
-        typer.Argument(metavar="[TARGET]", help="file.py:function or package.module:function.", show_default=False),
+        typer.Argument(metavar="TARGET", help="file.py:function or package.module:function.", show_default=False),
     ] = None,
     command: Annotated[
         str | None,
@@ -160,9 +160,7 @@ def tune(
         ),
     ] = None,
     out: Out = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name of the study.", show_default=False)
-    ] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the study.", show_default=False)] = None,
     storage: Annotated[
         str | None, typer.Option(metavar="URL", help="Store. Default: study.db in the folder.", show_default=False)
     ] = None,
@@ -170,7 +168,10 @@ def tune(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Tune a function or any program. A study that is there already, with the same definition, goes on."""
+    """Tune a function or any program.
+
+    A study that is there already, with the same definition, goes on.
+    """
     from luthier.cli._drive import conclude, drive
     from luthier.cli._own import parts
     from luthier.cli._progress import Talk

@@ -16,6 +16,8 @@ Ints = NDArray[np.int32]
 SHARE = 1.0 - np.exp(-1.0)
 # ... and at most this many, so that the cost of a fit levels off.
 MOST_ROWS = 256
+# Gains that differ by less than this share are equal, and chance decides.
+TIES = 1e-6
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,8 @@ class _Grower:
         # centred values sum to 0 in each node, so the gain in squares is s^2 (1 / n_left + 1 / n_right)
         with np.errstate(divide="ignore", invalid="ignore"):
             gain = s_left**2 * (1.0 / n_left + 1.0 / n_right)
+        # small nodes split into the same parts by many features: rounding must not decide between them
+        gain *= 1.0 + TIES * self.rng.random(gain.shape, dtype=np.float32)
         gain = np.where((high > low) & (n_left >= self.leaf) & (n_right >= self.leaf), gain, -1.0)
         feature = np.argmax(gain, axis=0).astype(np.int32)
         nodes = np.arange(len(self.counts))

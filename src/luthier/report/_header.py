@@ -8,6 +8,9 @@ from typing import Any
 from luthier.report._html import element, escape
 from luthier.report._values import duration, short
 
+#: Rows of the Pareto set that the head of the page lists; the picture shows all.
+MOST_IN_FRONT = 12
+
 
 def header(facts: dict[str, Any]) -> str:
     """Title, cards, best configuration and command.
@@ -121,9 +124,7 @@ def _trials_card(facts: dict[str, Any]) -> str:
 def _found(facts: dict[str, Any]) -> str:
     best, default = facts["best"], facts["default"]
     if best is None:
-        words = "The Pareto set is listed at the end." if facts["pareto"] else "None yet."
-        title = "Best configurations" if len(facts["objectives"]) > 1 else "Best configuration"
-        return element("section", element("h2", title) + element("p", words), class_="panel")
+        return _front(facts) if len(facts["objectives"]) > 1 else _panel("Best configuration", "None yet.")
     usual = {} if default is None else default["config"]
     rows = []
     for name in dict.fromkeys([*best["config"], *usual]):
@@ -139,6 +140,36 @@ def _found(facts: dict[str, Any]) -> str:
     button = element("button", "Copy as JSON", type="button", data_copy=text, class_="copy")
     title = element("div", element("h2", "Best configuration") + button, class_="row")
     return element("section", title + element("div", table, class_="scroll"), class_="panel")
+
+
+def _panel(title: str, words: str) -> str:
+    return element("section", element("h2", title) + element("p", words), class_="panel")
+
+
+def _front(facts: dict[str, Any]) -> str:
+    """The Pareto set by its values, an even sample where it is long."""
+    front = facts["pareto"]
+    if not front:
+        return _panel("Pareto set", "None yet.")
+    names = [one["name"] for one in facts["objectives"]]
+    steps = min(len(front), MOST_IN_FRONT)
+    chosen = [front[(i * (len(front) - 1)) // max(1, steps - 1)] for i in range(steps)]
+    rows = []
+    for one in chosen:
+        text = json.dumps(one["config"], ensure_ascii=False)
+        words = f"Copy configuration of trial {one['trial']}"
+        button = element("button", "Copy", type="button", data_copy=text, class_="copy", aria_label=words)
+        cells = element("th", f"trial {one['trial']}", scope="row")
+        cells += "".join(element("td", short(one["values"][name])) for name in names) + element("td", button)
+        rows.append(element("tr", cells))
+    head = '<th scope="col"></th>' + "".join(element("th", escape(name), scope="col") for name in names)
+    head += '<th scope="col">configuration</th>'
+    table = element("table", f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody>", class_="config")
+    left = f"{steps} of {len(front)}, from one end to the other." if steps < len(front) else ""
+    note = element("p", left, class_="note") if left else ""
+    return element(
+        "section", element("h2", "Pareto set") + element("div", table, class_="scroll") + note, class_="panel"
+    )
 
 
 def _value(name: str, config: dict[str, Any]) -> str:

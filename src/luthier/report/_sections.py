@@ -156,12 +156,12 @@ def _parallel(shot: Snapshot) -> Section | None:
     figure = parallel_figure(table)
     total = len(table["lines"])
     how = (
-        f"Each line is a trial, dark for the best (ranked by {escape(table['ranked_by'])}); where the dark lines meet "
-        "on an axis, that hyperparameter matters. Drag along an axis to keep only the lines through that range, click "
-        "it to let go."
+        f"Each line is a trial, the strongest colour for the best (ranked by {escape(table['ranked_by'])}); where "
+        "those lines meet on an axis, that hyperparameter matters. Drag along an axis to keep only the lines through "
+        "that range, click it to let go."
     )
     place = _put(figures, "plot-parallel", figure, f"Parallel coordinates of {total} trials")
-    width = 92 * len(table["axes"])
+    width = 108 * len(table["axes"])
     body = (
         f'<div class="tools"><label class="slide">Best <input type="range" id="top" min="1" max="{total}" '
         f'value="{figure["top"]}"> <output id="top-now"></output></label>'
@@ -189,9 +189,8 @@ def _slices(shot: Snapshot) -> Section | None:
         caption = element("figcaption", escape(note)) if note else ""
         parts.append(element("figure", place + caption))
     better = "lower" if table["goal"] == "min" else "higher"
-    how = (
-        f"{escape(table['objective'])} against one hyperparameter at a time, {better} is better; the star is the best."
-    )
+    how = f"{escape(table['objective'])} against one hyperparameter at a time, {better} is better."
+    how += " The star is the best." if table["best"] is not None else ""
     if table["full"] is not None:
         how += (
             f" Filled marks reached {escape(table['fidelity'])} {short(table['full'])}, hollow ones ended earlier and "

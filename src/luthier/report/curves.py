@@ -90,8 +90,8 @@ def rungs(study: StudyView) -> dict[str, Any]:
 
     Returns:
         `objective`, `goal`, `fidelity`; `levels`, one for each bracket and rung from the lowest, with bracket,
-        resource, entered, promoted (counts) and last (whether it is the full resource); `rows` with bracket, resource, trial, value (None when it was not
-        finite), promoted and last. `brackets` counts the brackets.
+        resource, entered, promoted (counts) and last (whether it is the full resource); `rows` with bracket, resource,
+        trial, value (None when it was not finite), promoted and last; `brackets`, how many there are.
     """
     problem = study.problem
     rows = [

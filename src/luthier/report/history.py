@@ -22,9 +22,9 @@ def history(study: StudyView, objective: int = 0) -> dict[str, Any]:
 
     Returns:
         `objective`, `goal` and `fidelity` (their names); `rows` with trial, order (from 1), seconds, status, value
-        or None, resource, feasible and origin; `incumbent`, one row for each change, with order, seconds, trial and value;
-        `best`, the number of the study's own incumbent; `default`, the default configuration's value; `seconds`,
-        the length of the study.
+        or None, resource, feasible and origin; `incumbent`, one row for each change, with order, seconds, trial and
+        value; `best`, the number of the study's own incumbent; `default`, the default configuration's value;
+        `seconds`, the length of the study.
     """
     problem, leader = study.problem, study.best
     wanted = problem.objectives[objective]

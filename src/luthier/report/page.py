@@ -90,7 +90,7 @@ def render(study: StudyView) -> str:
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n<body>\n{body}\n'
         f'<script type="application/json" id="report-data">{embed(data)}</script>\n'
-        f"<script>{plotly}</script>\n<script>{script}</script>\n"
+        f"<script>{script}</script>\n<script>{plotly}</script>\n"
         f'<script type="text/plain" id="licences">{escape(_asset("plotly.LICENSES.txt"))}</script>\n</body>\n</html>\n'
     )
 

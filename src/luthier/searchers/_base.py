@@ -38,6 +38,8 @@ class Searcher(ABC):
     #: "multi_objective": two objectives and more. "transfer": learns from `problem.past`. "parallel": takes
     #: pending configurations into account. "fidelity": uses reports of unfinished trials.
     supports: ClassVar[frozenset[str]] = frozenset()
+    #: Whether results guide it; the contract battery then expects it to beat random search on smooth problems.
+    model_based: ClassVar[bool] = True
 
     def __init__(self, problem: Problem, *, seed: int) -> None:
         self.problem = problem

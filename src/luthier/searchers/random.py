@@ -29,6 +29,7 @@ class Random(Searcher):
 
     # the past is ignored, which "transfer" would deny; everything else is sound for independent draws
     supports = FEATURES - {"transfer"}
+    model_based = False
 
     def __init__(self, problem: Problem, *, seed: int) -> None:
         super().__init__(problem, seed=seed)

@@ -40,6 +40,7 @@ class Sobol(Searcher):
 
     # as for random search: what is proposed never depends on results
     supports = FEATURES - {"transfer"}
+    model_based = False
 
     def __init__(self, problem: Problem, *, seed: int) -> None:
         super().__init__(problem, seed=seed)

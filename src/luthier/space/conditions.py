@@ -156,7 +156,7 @@ def parse_condition(given: Any, name: str) -> Condition:
         given = (given[0], "in" if listed else "==", given[1])
     parent, operator, value = given
     if operator not in OPERATORS:
-        hint = did_you_mean(str(operator), OPERATORS)
+        hint = suggest_operator(operator)
         raise SpaceError(f"hyperparameter {name!r}: operator {operator!r} in when={given!r}. {hint}", name=name)
     if operator in ("in", "not in"):
         if isinstance(value, (set, frozenset)):
@@ -171,6 +171,11 @@ def parse_condition(given: Any, name: str) -> Condition:
     if not known:
         _refuse(given, name)
     return Comparison(str(parent), operator, value)
+
+
+def suggest_operator(given: Any) -> str:
+    """A sentence that suggests the operator that was meant."""
+    return "Did you mean '=='?" if given == "=" else did_you_mean(str(given), OPERATORS)
 
 
 def _combined(kind: type[AllOf] | type[AnyOf], parts: Any, given: Any, name: str) -> Condition:

@@ -15,7 +15,17 @@ from typing import Any
 
 from luthier.base.errors import SpaceError, did_you_mean
 from luthier.space.columns import comparable
-from luthier.space.conditions import OPERATORS, AllOf, AnyOf, Comparison, Condition, Relation, parents, parse_condition
+from luthier.space.conditions import (
+    OPERATORS,
+    AllOf,
+    AnyOf,
+    Comparison,
+    Condition,
+    Relation,
+    parents,
+    parse_condition,
+    suggest_operator,
+)
 from luthier.space.domain import Domain
 from luthier.space.rules import COMPARE, settle
 
@@ -67,7 +77,7 @@ def _parse(given: Any, owner: str, domains: Mapping[str, Domain]) -> Condition:
         return Relation(*given)
     if isinstance(given, (tuple, list)) and len(given) in (2, 3):
         if len(given) == 3 and given[1] not in OPERATORS:
-            raise SpaceError(f"{owner}: operator {given[1]!r} in {given!r}. {did_you_mean(str(given[1]), OPERATORS)}")
+            raise SpaceError(f"{owner}: operator {given[1]!r} in {given!r}. {suggest_operator(given[1])}")
         try:
             return parse_condition(given, owner)
         except SpaceError:

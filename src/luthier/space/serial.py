@@ -60,3 +60,26 @@ def domain_from_dict(name: str, data: Mapping[str, Any]) -> Domain:
     if not isinstance(values, (list, tuple)):
         raise SpaceError(f"hyperparameter {name!r}: values={values!r}. Allowed: a list. Write [{values!r}].", name=name)
     return make(*values, **arguments)
+
+
+def domains_from_list(data: Any) -> dict[str, Domain]:
+    """Read the hyperparameters of a stored space.
+
+    Args:
+        data: A list of what `domain_from_dict` reads, each with its "name".
+
+    Raises:
+        SpaceError: it is no such list, a name stands there twice, or an entry is wrong.
+    """
+    if not isinstance(data, (list, tuple)) or not all(isinstance(item, Mapping) and "name" in item for item in data):
+        raise SpaceError(
+            "this is no stored space: the list 'hyperparameters', whose entries have a name, is missing. "
+            "Use what Space.to_dict() gives."
+        )
+    domains: dict[str, Domain] = {}
+    for item in data:
+        name = item["name"]
+        if name in domains:
+            raise SpaceError(f"hyperparameter {name!r} stands there twice. Take one away.", name=name)
+        domains[name] = domain_from_dict(name, {key: value for key, value in item.items() if key != "name"})
+    return domains

@@ -17,7 +17,7 @@ from luthier.space.domain import Domain
 from luthier.space.encoding import Encoding, ordered
 from luthier.space.forbidden import parse_clause
 from luthier.space.rules import settle
-from luthier.space.serial import domain_from_dict
+from luthier.space.serial import domains_from_list
 from luthier.space.values import Array, Mask
 
 
@@ -310,11 +310,7 @@ class Space(Mapping[str, Domain]):
         Raises:
             SpaceError: the form is not known, or the content wrong.
         """
-        domains: dict[str, Domain] = {}
-        for entry in data["hyperparameters"]:
-            rest = {key: value for key, value in entry.items() if key != "name"}
-            domains[entry["name"]] = domain_from_dict(entry["name"], rest)
-        return cls(domains, forbid=data.get("forbid", ()))
+        return cls(domains_from_list(data.get("hyperparameters")), forbid=data.get("forbid", ()))
 
     def to_json(self) -> str:
         """`to_dict` as text; equal for equal spaces."""

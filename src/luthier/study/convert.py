@@ -6,9 +6,10 @@ from pathlib import Path
 
 from luthier.base.errors import ArgumentError, StorageError
 from luthier.runtime.storage import Draft, Storage, open_storage, split_name
+from luthier.study._optuna_files import TABLES, connect, is_journal, tables
 from luthier.study.exchange import WRITERS
 from luthier.study.foreign import History, into_study
-from luthier.study.from_optuna import TABLES, connect, is_journal, read_optuna, tables
+from luthier.study.from_optuna import read_optuna
 from luthier.study.from_syne_tune import is_experiment, read_syne_tune
 from luthier.study.study import Study
 

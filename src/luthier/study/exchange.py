@@ -38,7 +38,8 @@ def columns(trials: Sequence[Trial], problem: Problem) -> dict[str, list[Any]]:
         One list for each column, all as long as `trials`. None stands for what is absent: an inactive
         hyperparameter, a metric that was not reported. (A `Choice` whose value is None looks the same; the JSON
         file tells them apart.) A metric that was NaN or infinite stays so. `started` and `ended` are seconds since
-        the epoch, `seconds` is the time spent running.
+        the epoch, `seconds` is the time spent running. Half a surrogate pair in a text, which other programs cannot
+        hold, is escaped.
     """
     measured = [*(o.name for o in problem.objectives), *(c.name for c in problem.constraints)]
     table: dict[str, list[Any]] = {
@@ -56,9 +57,9 @@ def columns(trials: Sequence[Trial], problem: Problem) -> dict[str, list[Any]]:
     table["ended"] = [t.ended for t in trials]
     table["worker"] = [t.worker for t in trials]
     table["runs"] = [t.runs for t in trials]
-    table["error"] = [t.error for t in trials]
-    table |= _group("tag", (), [t.tags for t in trials])
-    table["note"] = [t.note or None for t in trials]
+    table["error"] = [_text(t.error) for t in trials]
+    table |= _group("tag", (), [{name: _text(text) for name, text in t.tags.items()} for t in trials])
+    table["note"] = [_text(t.note or None) for t in trials]
     return table
 
 
@@ -169,14 +170,14 @@ def write(trials: Sequence[Trial], problem: Problem, path: str | Path) -> Path:
 
 def _write_csv(trials: Sequence[Trial], problem: Problem, path: Path) -> None:
     table = columns(trials, problem)
-    # backslashreplace: a program's output may hold half a surrogate pair, which UTF-8 cannot
-    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(table)
         writer.writerows(zip(*table.values(), strict=True))
 
 
 def _write_json(trials: Sequence[Trial], problem: Problem, path: Path) -> None:
+    # half a surrogate pair, which UTF-8 cannot hold, becomes the very escape that JSON has for it
     with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
         json.dump(records(trials), file, indent=1, allow_nan=False, ensure_ascii=False)
         file.write("\n")
@@ -203,17 +204,17 @@ def _kind(name: str, values: Sequence[Any]) -> str:
     if name in _TEXT or not types or not types <= {bool, int, float}:
         return "string"
     if types == {bool}:
-        return "bool"
+        return "bool_"
     if bool in types:
         return "string"
     return "int64" if types == {int} and all(-(2**63) <= v < 2**63 for v in values if v is not None) else "float64"
 
 
-def _text(value: Any) -> str:
-    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
+def _text(text: str | None) -> str | None:
+    return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-_CASTS: Mapping[str, Callable[[Any], Any]] = {"bool": bool, "int64": int, "float64": float, "string": _text}
+_CASTS: Mapping[str, Callable[[Any], Any]] = {"bool_": bool, "int64": int, "float64": float, "string": str}
 
 #: Ending of a file to what writes it.
 WRITERS: Mapping[str, Callable[[Sequence[Trial], Problem, Path], None]] = {

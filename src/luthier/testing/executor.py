@@ -61,7 +61,7 @@ def swallows(run: Any) -> str:
 def raises(run: Any) -> None:
     """Fail."""
     print("about to divide")
-    print(1 / (run.config["x"] * 0))
+    print(1.0 / (run.config["x"] * 0.0))
 
 
 def leaves(run: Any) -> None:
@@ -222,7 +222,7 @@ def check_failures(factory: Factory) -> None:
     end = host.ends[0]
     assert end.status is Status.FAILED, f"an exception: {end}"
     error = end.error or ""
-    assert error.startswith("ZeroDivisionError: division by zero"), f"the reason is missing: {error!r}"
+    assert error.startswith("ZeroDivisionError: "), f"the reason is missing: {error!r}"
     assert "(executor.py:" in error, f"the place is missing: {error!r}"
     assert "\n" not in error, f"more than one line: {error!r}"
     host = Recorder()

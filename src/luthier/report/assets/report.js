@@ -442,12 +442,14 @@
 
   /* ---- draw one picture at a time, so that the page stays alive ------------------------------------------- */
 
-  (async () => {
+  // the plotting library stands below this script, so that words and table are there before it is read
+  async function drawAll() {
     for (const id of figures.keys()) {
-      await draw(id);
       await new Promise((next) => setTimeout(next, 0));
+      await draw(id);
     }
     root.dataset.ready = String(drawn.size);
     root.dataset.milliseconds = String(Math.round(performance.now()));
-  })().catch(note);
+  }
+  document.addEventListener("DOMContentLoaded", () => drawAll().catch(note));
 })();

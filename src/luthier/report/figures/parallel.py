@@ -52,8 +52,8 @@ def _layout(axes: list[dict[str, Any]]) -> dict[str, Any]:
     shapes, notes = [], []
     for i, axis in enumerate(axes):
         shapes.append({"type": "line", "x0": i, "x1": i, "y0": 0, "y1": 1, "line": {"color": GREY, "width": 1.2}})
-        title = label(_cut(axis["name"], 18))
-        title = f"<b>{title}</b>" if i == len(axes) - 1 else title
+        title = label(_cut(axis["name"], 15))
+        title = f"<b>{title}</b>" if axis["objective"] else title
         below = "<br><span style='font-size:10px'>log</span>" if axis["log"] else ""
         notes.append(_note(title + below, i, 1.17, yanchor="top", size=12.5, xanchor="center"))
         for place, text in axis["ticks"]:

@@ -32,7 +32,8 @@ def _one(table: dict[str, Any], one: dict[str, Any], ends: tuple[float, float] |
     early = [p for p in one["points"] if not (table["full"] is None or p["resource"] == table["full"])]
     best = [p for p in one["points"] if p["trial"] == table["best"]]
     spent = "" if table["fidelity"] is None else f"{label(table['fidelity'])} %{{customdata[1]}}"
-    lines = [f"{name} %{{customdata[2]}}", f"{objective} %{{y:.6g}}", *([spent] if spent else [])]
+    here = "%{customdata[2]}" if scale["kind"] == "category" else "%{x:.6g}"
+    lines = [f"{name} {here}", f"{objective} %{{y:.6g}}", *([spent] if spent else [])]
     text = hover("trial %{customdata[0]}", *lines)
     traces = [
         _trace(early, scale, {"color": SKY, "size": 4.5, "symbol": "circle-open", "opacity": 0.75}, text),
@@ -58,7 +59,7 @@ def _trace(points: list[dict[str, Any]], scale: dict[str, Any], marker: dict[str
         "x": [_place(point, scale) for point in points],
         "y": [point["value"] for point in points],
         "customdata": [
-            [p["trial"], p["resource"], label(p["x"]) if scale["kind"] == "category" else p["x"]] for p in points
+            [p["trial"], p["resource"], *([label(p["x"])] if scale["kind"] == "category" else [])] for p in points
         ],
         "hovertemplate": text,
         "marker": marker,

@@ -114,7 +114,8 @@ class Limits:
         seconds: Wall-clock time of one run, None for no limit.
         memory_mb: Resident memory of its whole process tree, in megabytes, None for no limit.
         gpus: GPUs of one trial; a fraction shares one.
-        cpus: Threads of one trial (OMP_NUM_THREADS and its kin), None leaves the environment as it is.
+        cpus: Threads of one trial (OMP_NUM_THREADS and its kin). None leaves it to the executor: the environment's
+            own setting where there is one, else an equal share of the cores for each worker process.
     """
 
     seconds: float | None = None
@@ -173,7 +174,11 @@ class Executor(ABC):
 
     @abstractmethod
     def close(self, *, kill: bool = False) -> None:
-        """Let go of all workers; with `kill`, end their programs first. No call to the host follows."""
+        """Let go of all workers. No call to the host follows.
+
+        Idle workers may leave in order; with `kill` they are ended at once. What still runs is ended in either case:
+        nobody could hear how it goes on. Closing what is not open does nothing.
+        """
 
     def now(self) -> float:
         """Seconds since the epoch, by the clock of this executor."""

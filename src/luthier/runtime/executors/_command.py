@@ -215,8 +215,10 @@ class _Program:
                 ended = self._has_ended()
         for line in lines.end():
             self._hear(line)
-        while not self._has_ended():  # it closed its output and works on
-            time.sleep(_LOOK_MS / 1000)
+        pause = 0.001
+        while not self._has_ended():  # it closed its output, and is about to end or works on
+            time.sleep(pause)
+            pause = min(2 * pause, _LOOK_MS / 1000)
 
     def _hear(self, line: bytes) -> None:
         reading = read(line)

@@ -26,7 +26,8 @@ class Template:
 
     Args:
         text: The command line, or its arguments.
-        shell: Whether a shell will read it: values are quoted, and "argument" means whatever blanks separate.
+        shell: Whether a shell will read it: values are quoted, and "argument" means whatever blanks separate. Inside
+            quotes of the command line itself only values that need no quotes can stand.
 
     Raises:
         ArgumentError: it is empty, its quotes or braces do not match, or a placeholder is no plain name.
@@ -40,6 +41,7 @@ class Template:
         if not any(part.strip() for part in self._parts):
             raise ArgumentError("the command is empty. Write one such as 'python train.py --lr {lr}'.")
         self._used = [self._names(part) for part in self._parts]
+        self._quoted = _quoted(self._parts) if shell else [False] * len(self._parts)
 
     def _split(self, text: str | Sequence[str]) -> list[str]:
         if not isinstance(text, str):
@@ -94,7 +96,7 @@ class Template:
         missing = {name for name in self.names if values.get(name) is None}
         filled: list[str] = []
         flag_at: int | None = None  # where in `filled` a bare flag stands that the next argument may take along
-        for part, used in zip(self._parts, self._used, strict=True):
+        for part, used, quoted in zip(self._parts, self._used, self._quoted, strict=True):
             if self.shell and not part.strip():
                 filled.append(part)
             elif used & missing:
@@ -103,10 +105,10 @@ class Template:
                 flag_at = None
             else:
                 flag_at = len(filled) if not used and _BARE_FLAG.match(part) else None
-                filled.append(self._format(part, values))
+                filled.append(self._format(part, values, quoted))
         return ["".join(filled)] if self.shell else filled
 
-    def _format(self, part: str, values: Mapping[str, Any]) -> str:
+    def _format(self, part: str, values: Mapping[str, Any], quoted: bool) -> str:
         pieces: list[str] = []
         for literal, name, layout, conversion in _FORMATTER.parse(part):
             pieces.append(literal)
@@ -118,10 +120,32 @@ class Template:
                     raise ArgumentError(
                         f"{self._where}: {{{name}:{layout}}} cannot show {value!r} ({error}). Mend the format."
                     ) from None
-                pieces.append(shlex.quote(text) if self.shell else text)
+                safe = shlex.quote(text) if self.shell else text
+                if quoted and safe != text:
+                    raise ArgumentError(
+                        f"{self._where}: {{{name}}} stands inside quotes, and the value {text!r} needs its own. "
+                        "Take the quotes away, values are quoted already; or pass it without a shell."
+                    )
+                pieces.append(safe)
         return "".join(pieces)
 
 
 def _text(value: Any) -> str:
     # repr of a float gives back exactly that float
     return repr(value) if type(value) is float else str(value)
+
+
+def _quoted(parts: Sequence[str]) -> list[bool]:
+    """Which pieces of a shell's command line hold a placeholder inside quotes."""
+    found, open_quote = [], ""
+    for part in parts:
+        inside = False
+        for literal, name, _, _ in _FORMATTER.parse(part):
+            for mark in re.findall(r"\\.|['\"]", literal):
+                if not open_quote and len(mark) == 1:
+                    open_quote = mark
+                elif mark == open_quote:
+                    open_quote = ""
+            inside = inside or (name is not None and bool(open_quote))
+        found.append(inside)
+    return found

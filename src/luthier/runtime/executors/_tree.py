@@ -56,7 +56,9 @@ def _linux_table() -> dict[int, Process]:
                 fields = file.read().rpartition(b")")[2].split()
         except OSError:
             continue  # it ended meanwhile
-        found[int(name)] = Process(int(fields[1]), int(fields[3]), int(fields[21]) * _PAGE, fields[0] in b"ZX")
+        # a first thread that has ended while others live looks like a zombie, and is none
+        dead = fields[0] in b"ZX" and int(fields[17]) <= 1
+        found[int(name)] = Process(int(fields[1]), int(fields[3]), int(fields[21]) * _PAGE, dead)
     return found
 
 

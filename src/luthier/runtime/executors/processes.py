@@ -158,13 +158,16 @@ class Processes(Executor):
     # starting and ending --------------------------------------------------------------------------------
 
     def _start(self, name: str) -> WorkerProcess:
-        assert self._setting is not None
-        if self._guardian is None or self._guardian.poll() is not None:
-            self._guardian = _start_guardian(self._mark)
-        mark = uuid.uuid4().hex
-        worker = WorkerProcess(name, mark, self._environment(name))
-        needs_main = b"__main__" in self._target
-        worker.load(self._target, main_module() if needs_main else None)
+        try:
+            if self._guardian is None or self._guardian.poll() is not None:
+                self._guardian = _start_guardian(self._mark)
+            worker = WorkerProcess(name, uuid.uuid4().hex, self._environment(name))
+        except OSError as error:
+            raise ExecutorError(
+                f"executor 'processes': {name} could not be started: {error}. Allow more processes and open files "
+                "(ulimit -u, -n), or ask for fewer workers."
+            ) from error
+        worker.load(self._target, main_module() if b"__main__" in self._target else None)
         return worker
 
     def _environment(self, name: str) -> dict[str, str]:

@@ -1,0 +1,144 @@
+"""What a study shows: its problem, trials, results and tables. Nothing here changes it."""
+
+from __future__ import annotations
+
+from copy import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from luthier.base.records import Event, Status, Trial
+from luthier.space.problem import PastTask, Problem
+from luthier.space.space import Space
+from luthier.study._definition import Definition
+from luthier.study._session import Session
+from luthier.study._state import State
+from luthier.study.result import Result, choose, pareto_set
+
+if TYPE_CHECKING:
+    from luthier.study.replay import Replay
+
+
+class View:
+    """The reading half of `Study`."""
+
+    name: str
+    folder: Path | None
+    _definition: Definition
+    _session: Session
+
+    @property
+    def _state(self) -> State:
+        return self._session.engine.state
+
+    @property
+    def problem(self) -> Problem:
+        """The problem, with the space as it is now."""
+        return self._definition.with_space(self._state.space).problem
+
+    @property
+    def space(self) -> Space:
+        """The space as it is now."""
+        return self._state.space
+
+    @property
+    def seed(self) -> int:
+        """Decides every random draw."""
+        return self._definition.seed
+
+    @property
+    def repeats(self) -> int:
+        """Times each configuration is evaluated."""
+        return self._definition.repeats
+
+    @property
+    def searcher_name(self) -> str:
+        """Who proposes."""
+        return self._definition.searcher[0]
+
+    @property
+    def scheduler_name(self) -> str:
+        """Who spends the resource."""
+        return self._definition.scheduler[0]
+
+    @property
+    def url(self) -> str:
+        """Where the log is."""
+        return self._session.storage.url
+
+    @property
+    def where(self) -> str:
+        """What to give to `Study.open` and to the commands to find this study again."""
+        if self.folder is not None and (self.folder / "study.db").exists():
+            return str(self.folder)
+        return f"{self.url}#{self.name}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How it was last run: program, budget, executor, workers, limits; empty before the first run."""
+        return dict(self._state.begun)
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Every trial in order of its number; copies, as far as this process knows the log."""
+        return [copy(trial) for _, trial in sorted(self._state.trials.items())]
+
+    def events(self) -> list[Event]:
+        """The whole log."""
+        return self._session.storage.read(self._session.study)
+
+    @property
+    def best(self) -> Trial | None:
+        """The incumbent by `rule`; None while there is none, and with several objectives (see `pareto`)."""
+        return choose(self.trials, self.problem, self.repeats)[0]
+
+    @property
+    def rule(self) -> str:
+        """How the incumbent is chosen."""
+        return choose(self.trials, self.problem, self.repeats)[1]
+
+    @property
+    def pareto(self) -> list[Trial]:
+        """Feasible trials that no other dominates."""
+        return pareto_set(self.trials, self.problem, self.repeats)
+
+    def result(self) -> Result:
+        """What has been found until now."""
+        return Result.of(self.name, self.where, self.trials, self.problem, self.repeats, self._state.ended)
+
+    def diagnostics(self) -> dict[str, float | str]:
+        """What the searcher says of itself."""
+        self._session.engine.refresh()
+        return self._session.engine.scheduler.searcher.diagnostics()
+
+    def rungs(self) -> list[dict[str, object]]:
+        """What stands at each rung."""
+        self._session.engine.refresh()
+        return self._session.engine.scheduler.rungs()
+
+    def as_past(self, order: float = 0.0) -> PastTask:
+        """This study as an earlier task of another one: its finished trials, to be minimised."""
+        problem = self.problem
+        told = tuple(
+            problem.observe(t.number, t.config, t.metrics, resource=t.resource, status=t.status)
+            for t in self.trials
+            if t.status in (Status.COMPLETED, Status.STOPPED) and t.metrics and problem.usable(t.metrics)
+        )
+        return PastTask(self.name, order, problem.space, problem.objectives, told)
+
+    def frame(self) -> dict[str, list[Any]]:
+        """All trials as columns, ready for `pandas.DataFrame(study.frame())` or another table library."""
+        from luthier.study.exchange import columns
+
+        return columns(self.trials, self.problem)
+
+    def export(self, path: str | Path) -> Path:
+        """Write all trials to a file: .csv, .json or .parquet by its ending."""
+        from luthier.study.exchange import write
+
+        return write(self.trials, self.problem, Path(path))
+
+    def replay(self) -> Replay:
+        """Compute every decision anew from the log, and compare."""
+        from luthier.study.replay import replay
+
+        return replay(self._definition, self.events())

@@ -1,0 +1,82 @@
+"""Every searcher that the registry knows keeps the contract, and the battery notices who does not."""
+
+import pytest
+
+from luthier.base.errors import ArgumentError
+from luthier.base.registry import load, names
+from luthier.searchers.random import Random
+from luthier.testing.searcher import CHECKS, check_searcher
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", names("searcher"))
+def test_searcher_keeps_the_contract(name, check):
+    check(load("searcher", name), {})
+
+
+class Forgetful(Random):
+    """Does not note all that was tried."""
+
+    def tell(self, observations):
+        super().tell([observation for observation in observations if observation.trial != 3])
+
+
+class Counting(Random):
+    """Proposes by how often it was asked."""
+
+    def __init__(self, problem, *, seed):
+        super().__init__(problem, seed=seed)
+        self.count = 0
+
+    def _propose(self, n, k, pending):
+        self.count += 1
+        return super()._propose(n, self.count, pending)
+
+
+class Outside(Random):
+    """Leaves the space."""
+
+    def _propose(self, n, k, pending):
+        return [type(c)({**c, "width": 1000}) if "width" in c else c for c in super()._propose(n, k, pending)]
+
+
+class Boastful(Random):
+    """Says that it learns."""
+
+    model_based = True
+
+
+class Timid(Random):
+    """Says that it cannot, and does not refuse."""
+
+    supports = frozenset({"parallel"})
+
+    def __init__(self, problem, *, seed):
+        kept, type(self).supports = self.supports, Random.supports
+        super().__init__(problem, seed=seed)
+        type(self).supports = kept
+
+
+@pytest.mark.parametrize(
+    ("cls", "message"),
+    [
+        (Forgetful, "configurations told and pending: 17, not 16"),
+        (Counting, "the same study again|after a cold rebuild"),
+        (Outside, "width"),
+        (Boastful, "change nothing|random search has|are feasible"),
+        (Timid, "is not in supports, and a problem that needs it is not refused"),
+    ],
+)
+def test_battery_notices(cls, message):
+    with pytest.raises((AssertionError, ValueError), match=message):
+        check_searcher(cls)
+
+
+def test_battery_needs_a_known_name():
+    with pytest.raises(ArgumentError, match=r"searcher 'randon' is not known\. Did you mean 'random'\?"):
+        check_searcher("randon")
+
+
+def test_battery_needs_known_arguments():
+    with pytest.raises(ArgumentError, match=r"has no argument 'candidate'\. Did you mean 'candidates'\?"):
+        check_searcher("cqr", candidate=10)

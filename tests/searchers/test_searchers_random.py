@@ -1,0 +1,68 @@
+"""Random search."""
+
+import math
+
+import numpy as np
+import pytest
+
+import luthier as lu
+from luthier.base.errors import SpaceError
+from luthier.base.records import Objective, Observation, Status
+from luthier.base.registry import load, names, summary
+from luthier.space.problem import Problem
+
+
+def _make(space, seed=0):
+    return load("searcher", "random")(Problem(space, (Objective("loss"),)), seed=seed)
+
+
+def test_is_listed():
+    assert {"random", "sobol", "cqr"} <= set(names("searcher"))
+    assert summary("searcher", "random") == "Random search: independent draws from the space, as its priors say."
+
+
+def test_a_proposal_depends_on_seed_and_number_alone():
+    space = lu.Space(x=lu.Float(0, 1), c=lu.Choice("a", "b"))
+    searcher = _make(space)
+    wanted = searcher.ask(k=7)
+    searcher.tell([Observation(0, wanted[0], None, (1.0,))])
+    assert searcher.ask(3, k=6)[1:2] == wanted == _make(space).ask(k=7)
+    assert wanted != _make(space, seed=1).ask(k=7)
+
+
+def test_hits_the_best_fraction_as_often_as_it_should():
+    space = lu.Space(x=lu.Float(0, 1), y=lu.Float(0, 1))
+    hits = [any(c["x"] < 0.05 for c in _make(space, seed).ask(20, k=0)) for seed in range(400)]
+    share = 1 - 0.95**20
+    assert np.mean(hits) == pytest.approx(share, abs=3 * math.sqrt(share * (1 - share) / 400))
+
+
+def test_follows_priors():
+    space = lu.Space(c=lu.Choice("a", "b", prior=(9, 1)), x=lu.Float(0, 1))
+    assert np.mean([c["c"] == "a" for c in _make(space).ask(500, k=0)]) == pytest.approx(0.9, abs=0.05)
+
+
+def test_failed_and_lost_sight_of_trials_are_not_drawn_again():
+    space = lu.Space(a=lu.Int(1, 4))
+    searcher = _make(space)
+    searcher.tell([Observation(0, lu.Configuration(a=1), None, (), status=Status.FAILED)])
+    rest = searcher.ask(9, k=1, pending=[lu.Configuration(a=2)])
+    assert sorted(c["a"] for c in rest) == [3, 4]
+
+
+def test_large_finite_space_is_used_up():
+    space = lu.Space(a=lu.Int(1, 40), b=lu.Int(1, 40), forbid=[("a", ">", "b")])
+    found = _make(space).ask(2000, k=0)
+    assert len(found) == len(set(found)) == space.size == 820
+
+
+def test_space_too_large_to_list_but_with_little_allowed():
+    wide = {f"x{i}": lu.Int(1, 4) for i in range(9)}  # 262 144 combinations, of which forbid leaves 4
+    space = lu.Space(wide, forbid=[(f"x{i}", "!=", f"x{i + 1}") for i in range(8)])
+    searcher = _make(space)
+    try:
+        found = searcher.ask(6, k=0)
+    except SpaceError as error:
+        assert "forbid" in str(error)
+    else:
+        assert len(set(found)) == len(found) <= 4
