@@ -37,10 +37,18 @@ def test_battery(name):
     check_benchmark(bench.load(name))
 
 
+def test_battery_on_what_trains():
+    b = bench.load("digits/0")
+    quick = {"width": 16, "batch_size": 256}
+    configs = [{**b.space.default(), **quick, "activation": activation} for activation in ("relu", "tanh")]
+    check_benchmark(b, configs=configs)
+
+
 @NEEDS_DATA
 @pytest.mark.parametrize("name", SUPPLIED)
 def test_battery_with_data(name):
-    check_benchmark(bench.load(name))
+    # glmnet's surrogate ends in exponentials, which magnify the order of a network's sums
+    check_benchmark(bench.load(name), rtol=1e-3 if "iaml" in name else 1e-5)
 
 
 class Drifting(GridTable):

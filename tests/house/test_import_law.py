@@ -14,7 +14,8 @@ FREE = {"__init__", "__main__"}  # the package's own front door: lazy exports an
 
 
 def table() -> dict[str, set[str]]:
-    rows = re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|$", (ROOT / "docs" / "rooms.md").read_text(), re.MULTILINE)
+    text = (ROOT / "docs" / "rooms.md").read_text().partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|$", text, re.MULTILINE)
     return {room: {word.strip() for word in allowed.split(",") if word.strip()} for room, allowed in rows}
 
 

@@ -420,7 +420,7 @@ def test_a_refused_domain_is_an_ordinary_error_of_the_program(kind):
 def test_a_worker_that_cannot_be_started_is_an_error(opened, monkeypatch):
     executor, _, _ = opened(returns)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with pytest.raises(ExecutorError, match="worker-0 could not be started: .*No such file"):
+    with pytest.raises(ExecutorError, match=r"worker-0 could not be started: .*No such file"):
         executor.submit(launch(0), "worker-0")
     assert executor.free() == ["worker-0"]
 
@@ -554,6 +554,20 @@ def test_nothing_outlives_the_driver(tmp_path, busy, how):
         for pid in carriers(sign):
             os.kill(pid, signal.SIGKILL)
         process.communicate()
+
+
+def leaves_a_daemon(run):
+    subprocess.run(["setsid", "-f", "sleep", "600"], check=True)
+    return 0.0
+
+
+@linux
+def test_closing_ends_what_finished_runs_left_behind(opened):
+    executor, host, sign = opened(leaves_a_daemon)
+    work(executor, host, [launch(0)])
+    assert len(carriers(sign)) == 2
+    executor.close()
+    assert carriers(sign) == set()
 
 
 @linux

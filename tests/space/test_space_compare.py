@@ -17,7 +17,7 @@ from luthier.space import Beta, Choice, Fixed, Float, Int, Normal, Ordinal, Spac
 NAMES = {name: getattr(luthier.space, name) for name in luthier.space.__all__ if name[0].isupper() or "_of" in name}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(spaces())
 def test_every_way_of_storing_gives_an_equal_space(space):
     for again in (
@@ -169,14 +169,17 @@ def test_narrower(change, text):
     [name] = change
     with pytest.raises(SpaceError) as caught:
         Space(BASE).widen(Space({**BASE, **change}))
-    assert str(caught.value) == f"hyperparameter {name!r}: {text}. A wider space must keep every value, its type and log."
+    assert (
+        str(caught.value) == f"hyperparameter {name!r}: {text}. A wider space must keep every value, its type and log."
+    )
     assert caught.value.name == name
 
 
 def test_narrower_structure():
     old = Space(BASE, forbid=FORBID)
     cases = [
-        ({name: BASE[name] for name in BASE if name != "lr"}, [], "hyperparameter 'lr' is missing from the wider space."),
+        ({name: BASE[name] for name in BASE if name != "lr"}, [],
+         "hyperparameter 'lr' is missing from the wider space."),
         ({**BASE, "lr": Float(1e-4, 1e-1, log=True, when=("act", "relu"))}, FORBID,
          "hyperparameter 'lr' was always active and now needs act == 'relu'."),
         ({**BASE, "m": Float(0, 1, when=("act", "gelu"))}, FORBID,
@@ -196,7 +199,10 @@ def test_narrower_structure():
     ("data", "text"),
     [
         ({"type": "flaot", "low": 0, "high": 1}, "hyperparameter 'x': type='flaot'. Did you mean 'float'?"),
-        ({"low": 0, "high": 1}, "hyperparameter 'x' has no type. Allowed: float, int, choice, ordinal, fixed. Add one."),
+        (
+            {"low": 0, "high": 1},
+            "hyperparameter 'x' has no type. Allowed: float, int, choice, ordinal, fixed. Add one.",
+        ),
         (
             {"type": "float", "low": 0, "high": 1, "logg": True},
             "hyperparameter 'x': key 'logg' is not known for type 'float'. Did you mean 'log'?",
@@ -250,4 +256,4 @@ def test_every_public_name_is_there():
     for name in luthier.space.__all__:
         assert getattr(luthier.space, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
-        luthier.space.Nothing  # noqa: B018
+        luthier.space.Nothing

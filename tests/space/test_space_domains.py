@@ -58,7 +58,7 @@ MISTAKES = [
     (Choice("a", "b", prior="b"), "prior='b'. Allowed: one weight above 0 for each of 2 values."),
     (Fixed([1]), "Fixed([1]). Allowed: text, a finite number, True, False, None."),
     (Float(0, 1, prior=[1, 2]), "prior=[1, 2]. Allowed: Normal(mean, sd), Beta(alpha, beta) or None."),
-    (Float(0, 1, prior=Normal(0.5, 0)), "prior Normal: sd=0. Allowed: a finite number above 0."),
+    (Float(0, 1, prior=Normal(0.5, 0)), "prior Normal: sd=0.0. Allowed: a finite number above 0."),
     (Float(0, 1, prior=Normal("a", 1)), "prior Normal: mean='a'. Allowed: a finite number."),
     (
         Float(0, 1, prior=Normal(9.5, 1)),
@@ -66,7 +66,7 @@ MISTAKES = [
     ),
     (
         Float(1, 2, log=True, prior=Normal(-1, 1)),
-        "prior Normal: mean=-1 with log=True. Allowed: a number above 0. Move it into the range.",
+        "prior Normal: mean=-1.0 with log=True. Allowed: a number above 0. Move it into the range.",
     ),
     (Float(0, 1, prior=Beta(0.5, 1)), "prior Beta: alpha=0.5. Allowed: a finite number, at least 1."),
 ]
@@ -191,7 +191,7 @@ def test_equality_tells_types_apart():
 def test_names_and_entries():
     with pytest.raises(SpaceError, match=r"hyperparameter 'lr': \(0, 1\) is no domain. Use Float"):
         Space(lr=(0, 1))
-    with pytest.raises(SpaceError, match="hyperparameter name 3. Allowed: text"):
+    with pytest.raises(SpaceError, match=r"hyperparameter name 3\. Allowed: text"):
         Space({3: Float(0, 1)})
     with pytest.raises(SpaceError, match="hyperparameter 'lr' is given twice"):
         Space({"lr": Float(0, 1)}, lr=Float(0, 1))

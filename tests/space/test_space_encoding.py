@@ -26,7 +26,7 @@ def mixed():
     )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(spaces(), st.integers(0, 2**32))
 def test_round_trip(space, seed):
     rng = np.random.default_rng(seed)
@@ -54,13 +54,14 @@ def test_round_trip(space, seed):
         assert np.array_equal(space.encode(configs[i : i + 1])[0][0], X[i])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(spaces(), st.integers(0, 2**32))
 def test_one_sample_is_the_first_of_the_matrix_way(space, seed):
     try:
         rows = space.sample_unit(1, np.random.default_rng(seed))
     except SpaceError as error:
-        assert "forbid leaves (almost) nothing" in str(error)
+        if "forbid leaves (almost) nothing" not in str(error):
+            raise
         return
     [one] = space.sample(1, np.random.default_rng(seed))
     assert repr([one]) == repr(space.decode(rows))
@@ -71,7 +72,7 @@ def test_one_sample_is_the_first_of_the_matrix_way(space, seed):
     assert all(space.check(config) == config for config in many)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(spaces())
 def test_default_is_a_configuration(space):
     default = space.default()
@@ -203,9 +204,7 @@ def test_check_of_whole_configurations():
     assert space.check({"lr": 0.25}, fill=True) == {"lr": 0.25, "layers": 4, "seed": 3}
     with pytest.raises(SpaceError) as caught:
         space.check({"lr": 0.5, "layer": 3}, "first[0]")
-    assert str(caught.value) == (
-        "first[0] has hyperparameter 'layer', which the space lacks. Did you mean 'layers'?"
-    )
+    assert str(caught.value) == ("first[0] has hyperparameter 'layer', which the space lacks. Did you mean 'layers'?")
     assert caught.value.name == "layer"
     with pytest.raises(SpaceError) as caught:
         space.check({"lr": 0.5})

@@ -226,6 +226,9 @@ def test_optuna_journal_being_written_damaged_or_with_a_deleted_study(tmp_path: 
         f"{str(path)!r}, line 4: KeyError('trial_id'). Allowed: a journal of Optuna's JournalFileBackend. Take an "
         "undamaged copy."
     )
+    path.write_text("".join(lines) + '{"op_code": 99}\n')
+    with pytest.raises(SchemaError, match="op_code 99 is not known"):
+        read_optuna(path)
     path.write_text("".join(lines) + '{"op_code": 1, "study_id": 0}\n')
     assert read_optuna(path).name == "pair"
 

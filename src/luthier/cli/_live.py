@@ -40,11 +40,11 @@ class Board(Progress):
     def __init__(self, study: Study, budget: tuple[int | None, float | None], console: Console | None = None) -> None:
         self._study, (self._trials, self._seconds) = study, budget
         self._begin = time.monotonic()
-        self._live = Live(get_renderable=self.draw, console=console or Console(), refresh_per_second=4, transient=True)
         self._dirty, self._due = True, 0.0
         self._result: Result | None = None
         self._rungs: list[Mapping[str, Any]] = []
         self._rungs_due = 0.0
+        self._live = Live(get_renderable=self.draw, console=console or Console(), refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Self:
         self._live.start()

@@ -38,8 +38,9 @@ def resume(
     with Study.open(where) as study:
         settings = study.settings
         total = trials if trials is not None else settings.get("trials")
-        if trials is None and seconds is None and _done(study, total):
-            talk.detail(f"{total} of {total} trials are done; give --trials {_more(total)} for more")
+        if seconds is None and _done(study, total):
+            count = len(study.trials)
+            talk.detail(f"{count} of {total} trials are done; give --trials {int(1.5 * count)} for more")
             conclude(study, study.result(), talk)
             return
         info = {key: settings.get(key) for key in ("target", "command", "cwd")}
@@ -71,10 +72,6 @@ def _done(study: Study, total: int | None) -> bool:
     """Whether the trials that were asked for have all ended."""
     counted = [trial for trial in study.trials if trial.origin != "added"]
     return total is not None and len(counted) >= total and all(trial.status.ended for trial in study.trials)
-
-
-def _more(total: int | None) -> int:
-    return int((total or 0) * 1.5)
 
 
 def _refuse_unknown(study: Study) -> None:

@@ -174,7 +174,7 @@ class _Grower:
         with np.errstate(divide="ignore", invalid="ignore"):
             gain = s_left**2 * (1.0 / n_left + 1.0 / n_right)
         # small nodes split into the same parts by many features: rounding must not decide between them
-        gain *= 1.0 + TIES * self.rng.random(gain.shape, dtype=np.float32)
+        gain *= 1.0 + TIES * self.rng.random(gain.shape)
         gain = np.where((high > low) & (n_left >= self.leaf) & (n_right >= self.leaf), gain, -1.0)
         feature = np.argmax(gain, axis=0).astype(np.int32)
         nodes = np.arange(len(self.counts))

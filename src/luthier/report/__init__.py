@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from luthier.report._source import StudyView as StudyView
     from luthier.report.page import render as render
     from luthier.report.page import write_report as write_report
-    from luthier.report.tables import tables as tables
+    from luthier.report._tables import tables as tables
     from luthier.report.text import summary as summary
 
-_HOMES = {"write_report": "page", "render": "page", "summary": "text", "tables": "tables", "StudyView": "_source"}
+_HOMES = {"write_report": "page", "render": "page", "summary": "text", "tables": "_tables", "StudyView": "_source"}
 
 __all__ = ["StudyView", "render", "summary", "tables", "write_report"]
 

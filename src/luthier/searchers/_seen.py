@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from luthier.base.errors import SpaceError
 from luthier.base.records import Configuration, Observation
 from luthier.space.space import Space
 from luthier.space.values import Array
@@ -15,8 +15,8 @@ from luthier.space.values import Array
 LISTED = 100_000
 #: Draws in a row that hit nothing new before what is left is listed.
 DRAWS = 64
-#: Draws before a space that is finite, nearly used up and too large to be listed counts as exhausted.
-LAST_DRAWS = 20_000
+#: Times that so many are drawn before a finite space that is too large to be listed counts as exhausted.
+ROUNDS = 30
 
 
 class Seen:
@@ -31,6 +31,8 @@ class Seen:
         self._keys: set[bytes] = set()
         self._trials: set[int] = set()
         self._waiting: list[Configuration] = []
+        #: Whether the space is finite and small enough to be listed.
+        self.listed = 0 not in space.levels and math.prod(space.levels) <= LISTED
 
     def add(self, observations: Sequence[Observation]) -> None:
         """Note the configurations of observations; a trial's further observations cost nothing."""
@@ -52,13 +54,9 @@ class Seen:
 
     def left(self, taken: set[bytes]) -> Array:
         """Every configuration that is not taken, as snapped rows; none when the space is too large to be listed."""
-        if self.space.size is None:
+        if not self.listed:
             return np.empty((0, self.space.dimensions))
-        try:
-            rows = self.space.all_rows(LISTED)
-        except SpaceError:
-            return np.empty((0, self.space.dimensions))
-        return fresh(self.space, rows, taken)
+        return fresh(self.space, self.space.all_rows(LISTED), taken)
 
 
 def fresh(space: Space, rows: Array, taken: set[bytes]) -> Array:
@@ -86,6 +84,8 @@ def draw(seen: Seen, taken: set[bytes], rng: np.random.Generator) -> Configurati
     if not len(found):
         left = seen.left(taken)
         found = left[rng.permutation(len(left))[:1]]
-    if not len(found):
-        found = fresh(space, space.sample_unit(LAST_DRAWS, rng), taken)
+        for _ in range(0 if len(left) or seen.listed else ROUNDS):
+            found = fresh(space, space.sample_unit(DRAWS, rng), taken)
+            if len(found):
+                break
     return space.decode(found[:1])[0] if len(found) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from luthier.base.errors import SpaceError, UnsupportedError
+from luthier.base.errors import UnsupportedError
 from luthier.base.records import Configuration, Observation
 from luthier.base.registry import register
 from luthier.searchers._base import FEATURES, Searcher
@@ -146,9 +146,7 @@ class _Points:
         if self._space.size is None:
             self._append(self._space.sample_unit(BLOCK, rng))  # raises where forbid leaves nothing
             return
-        try:
-            rows = self._space.all_rows(LISTED)
-        except SpaceError:
-            rows = self._space.sample_unit(BLOCK, rng)
+        listed = self._searcher._seen.listed
+        rows = self._space.all_rows(LISTED) if listed else self._space.sample_unit(BLOCK, rng)
         self._append(rows[rng.permutation(len(rows))])
         self._complete = True

@@ -124,7 +124,7 @@ def _number(name: str, item: Mapping[str, Any], when: Condition | None) -> Domai
     if whole and step == 1:
         step = None
     if step is not None:  # older forms let q overshoot the upper bound; the last value within it is meant
-        high = low + math.floor((high - low) / step * (1 + 1e-12)) * step
+        high = _decimal(low + math.floor((high - low) / step * (1 + 1e-12)) * step)
     prior: Normal | Beta | None = None
     if item["type"].startswith("normal"):
         # with log, ConfigSpace turns sigma into a distance of logarithms by this rule
@@ -135,8 +135,12 @@ def _number(name: str, item: Mapping[str, Any], when: Condition | None) -> Domai
     make = Int if whole else Float
     default = _default(item)
     if default is not None and step is not None:
-        default = low + round((min(max(default, low), high) - low) / step) * step
+        default = _decimal(low + round((min(max(default, low), high) - low) / step) * step)
     return make(low, high, log=log, step=step, default=default, when=when, prior=prior)
+
+
+def _decimal(number: float) -> float:
+    return number if isinstance(number, int) else float(f"{number:.12g}")
 
 
 def _categorical(name: str, item: Mapping[str, Any], when: Condition | None) -> Domain:

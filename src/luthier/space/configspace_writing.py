@@ -114,6 +114,9 @@ def _listed_number(name: str, domain: Number) -> dict[str, Any]:
 
 def _satisfying(condition: Comparison, domain: Domain) -> list[Any] | None:
     """Values for which a comparison holds; None when there are too many to list."""
+    word, wanted = condition.operator, condition.value
+    if word == "in":
+        return list(wanted)
     if isinstance(domain, Fixed):
         values = [domain.value]
     elif isinstance(domain, Number):
@@ -122,9 +125,8 @@ def _satisfying(condition: Comparison, domain: Domain) -> list[Any] | None:
         values = [domain.at(level) for level in range(domain.levels)]
     else:
         values = list(getattr(domain, "values", ()))
-    word, wanted = condition.operator, condition.value
-    if word in ("in", "not in"):
-        return [value for value in values if (value in wanted) == (word == "in")]
+    if word == "not in":
+        return [value for value in values if value not in wanted]
     if isinstance(domain, Ordinal):
         place = values.index(wanted)
         return [value for at, value in enumerate(values) if COMPARE[word](at, place)]
@@ -170,8 +172,6 @@ def _condition(condition: Condition, child: str, space: Space) -> dict[str, Any]
         if len(listed) == 1:
             return {**base, "type": "EQ", "value": listed[0]}
         return {**base, "type": "IN", "values": listed}
-    if condition.operator == "in":
-        return {**base, "type": "IN", "values": list(condition.value)}
     if condition.operator in ("!=", "not in"):
         # not as NEQ: ConfigSpace counts an inactive parent as unequal to everything
         excluded = condition.value if condition.operator == "not in" else (condition.value,)
@@ -199,7 +199,7 @@ def _clause(clause: Condition, space: Space) -> dict[str, Any]:
         return _gathered("OR", [{**base, "type": f"RELATION_{WORDS[word]}"} for word in words])
     domain = space.domains[clause.parent]
     base = {"name": clause.parent}
-    listed = list(clause.value) if clause.operator == "in" else _satisfying(clause, domain)
+    listed = _satisfying(clause, domain)
     if listed is not None:
         if not listed:
             raise _never(clause)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,12 @@ REACH = 9.0
 OUTSIDE = 8.0
 
 
+def _to_floats(prior: Any) -> None:
+    for field in fields(prior):
+        value = plain(getattr(prior, field.name))
+        object.__setattr__(prior, field.name, float(value) if is_number(value) else value)
+
+
 @dataclass(frozen=True)
 class Normal:
     """A normal distribution, cut off at the bounds of the hyperparameter.
@@ -33,11 +39,14 @@ class Normal:
     mean: float
     sd: float
 
+    def __post_init__(self) -> None:
+        _to_floats(self)
+
     def problem(self) -> str | None:
         """What is wrong with the numbers, or None."""
-        if not is_number(plain(self.mean)):
+        if not is_number(self.mean):
             return f"mean={self.mean!r}. Allowed: a finite number."
-        if not is_number(plain(self.sd)) or self.sd <= 0:
+        if not is_number(self.sd) or self.sd <= 0:
             return f"sd={self.sd!r}. Allowed: a finite number above 0."
         return None
 
@@ -54,10 +63,13 @@ class Beta:
     alpha: float
     beta: float
 
+    def __post_init__(self) -> None:
+        _to_floats(self)
+
     def problem(self) -> str | None:
         """What is wrong with the numbers, or None."""
         for name, value in (("alpha", self.alpha), ("beta", self.beta)):
-            if not is_number(plain(value)) or value < 1:
+            if not is_number(value) or value < 1:
                 return f"{name}={value!r}. Allowed: a finite number, at least 1."
         return None
 
@@ -107,9 +119,9 @@ def weight_table(weights: Sequence[float]) -> Table:
 def prior_to_json(prior: Any) -> Any:
     """A prior as JSON-able values: {"normal": [mean, sd]}, {"beta": [alpha, beta]} or a list of weights."""
     if isinstance(prior, Normal):
-        return {"normal": [plain(prior.mean), plain(prior.sd)]}
+        return {"normal": [prior.mean, prior.sd]}
     if isinstance(prior, Beta):
-        return {"beta": [plain(prior.alpha), plain(prior.beta)]}
+        return {"beta": [prior.alpha, prior.beta]}
     return prior if prior is None else list(prior)
 
 

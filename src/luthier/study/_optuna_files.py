@@ -29,7 +29,16 @@ TABLES = frozenset({"studies", "study_directions", "trials", "trial_params", "tr
 
 @dataclass
 class ForeignTrial:
-    """A trial as Optuna keeps it: parameters as numbers, a choice by its position."""
+    """A trial as Optuna keeps it.
+
+    Args:
+        number: Position in its study, from 0.
+        state: "RUNNING", "COMPLETE", "PRUNED", "FAIL" or "WAITING".
+        params: Name to the value as a number (a choice by its position) and the distribution's JSON form.
+        values: One for each objective, None when it has none.
+        curve: Step to intermediate value.
+        tags: User attributes.
+    """
 
     number: int
     state: str
@@ -41,6 +50,15 @@ class ForeignTrial:
 
 @dataclass
 class ForeignStudy:
+    """A study as Optuna keeps it.
+
+    Args:
+        name: Its name.
+        directions: "MINIMIZE" or "MAXIMIZE", one for each objective.
+        metric_names: Names of the objectives, None when the user gave none.
+        trials: Its trials in order of their number.
+    """
+
     name: str
     directions: list[str]
     metric_names: list[str] | None = None
@@ -104,6 +122,11 @@ def tables(connection: sa.Connection) -> set[str]:
 
 
 def read_database(connection: sa.Connection, source: str) -> list[ForeignStudy]:
+    """Every study of a database, with its trials.
+
+    Raises:
+        SchemaError: it is not Optuna's, or older than 2.4.
+    """
     missing = TABLES - tables(connection)
     if missing:
         raise SchemaError(
@@ -153,6 +176,11 @@ def _number(value: float | None, kind: str | None) -> float:
 
 
 def read_journal(path: Path) -> list[ForeignStudy]:
+    """Every study of a journal, with its trials; a last line that is not whole is left out, as Optuna does it.
+
+    Raises:
+        SchemaError: a line is damaged, or of a kind that is not known.
+    """
     studies: list[ForeignStudy | None] = []
     trials: list[ForeignTrial] = []
     with path.open(encoding="utf-8") as file:
@@ -190,6 +218,8 @@ def _apply(log: Mapping[str, Any], studies: list[ForeignStudy | None], trials: l
         trial = trials[log["trial_id"]]
         if trial.state in ("RUNNING", "WAITING"):  # two workers may both end one: the first counts
             _change(code, log, trial)
+    elif code not in (2, 9, 10):  # attributes that are not needed, and what Optuna itself passes over
+        raise ValueError(f"op_code {code} is not known")
 
 
 def _created(log: Mapping[str, Any], number: int) -> ForeignTrial:

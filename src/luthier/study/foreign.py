@@ -132,7 +132,7 @@ def into_study(
                 reports=[(at, metrics) for at, metrics in trial.curve if at < last],
             )
             if trial.tags:
-                study._annotate(number, {"tags": dict(trial.tags)})  # `tag` cannot take a mark called "trial"
+                study.tag(number, **dict(trial.tags))  # `tag` cannot take a mark called "trial"
     except BaseException:
         study.close()
         raise

@@ -41,8 +41,9 @@ def read_optuna(source: str | Path, name: str | None = None) -> History:
         StudyNotFound: no study of that name, several and no name, or one without a finished trial.
     """
     text = str(source)
-    if "://" not in text and is_journal(Path(text)):
-        studies = read_journal(Path(text))
+    path = Path(text).expanduser()
+    if "://" not in text and is_journal(path):
+        studies = read_journal(path)
     else:
         with connect(text) as connection:
             studies = read_database(connection, text)

@@ -64,8 +64,8 @@ def replay(definition: Definition, events: Sequence[Event]) -> Replay:
 
 def _fold(engine: Engine, event: Event, answers: dict[int | None, Event], found: Replay) -> None:
     engine.fold(event)
-    if event.kind != "reported" or event.trial is None:
-        return
+    if event.kind != "reported" or event.trial is None or engine.state.trials[event.trial].origin == "added":
+        return  # what was measured elsewhere was not answered here
     found.decisions += 1
     decided = engine.pending.get(event.trial)
     now = decided[1] if decided is not None and decided[0] == event.seq else Decision.CONTINUE

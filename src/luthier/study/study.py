@@ -389,7 +389,7 @@ class Study(View):
         """End a run that is going on (from a callback or another thread): running trials are stopped."""
         self._stop = reason
 
-    def tag(self, trial: int, **tags: str) -> None:
+    def tag(self, trial: int, /, **tags: str) -> None:
         """Mark a trial with `name="text"`."""
         self._annotate(trial, {"tags": {name: str(text) for name, text in tags.items()}})
 

@@ -145,12 +145,12 @@ def check_inside(cls: type[Searcher], own: dict[str, Any]) -> None:
     alone = _problem(cls, Space(only=Fixed(1)))
     _, told = _study(cls, own, alone, lambda config: {"loss": 0.0})
     _equal([observation.config for observation in told], [{"only": 1}], "proposals for a space of one configuration")
-    for bad in ({"n": 0, "k": 0}, {"n": 1, "k": -1}):
+    for n, k in ((0, 0), (1, -1)):
         try:
-            searcher.ask(**bad)
+            searcher.ask(n, k=k)
         except ArgumentError:
             continue
-        raise AssertionError(f"ask({bad}) is not refused")
+        raise AssertionError(f"ask({n}, k={k}) is not refused")
 
 
 def check_rebuild(cls: type[Searcher], own: dict[str, Any]) -> None:
@@ -185,7 +185,9 @@ def check_process(cls: type[Searcher], own: dict[str, Any]) -> None:
     try:
         work = pickle.dumps((cls, own, problem.space.to_json(), told))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise ArgumentError(f"check_searcher({cls.__name__}): {error}. Allowed: a class that can be imported.") from None
+        raise ArgumentError(
+            f"check_searcher({cls.__name__}): {error}. Allowed: a class that can be imported."
+        ) from None
     # packed twice: the path has to be set before the class is loaded
     packed = pickle.dumps((list(sys.path), work))
     code = "import pickle, sys; sys.path[:], work = pickle.load(sys.stdin.buffer); "

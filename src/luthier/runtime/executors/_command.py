@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import IO
 
 from luthier.base.checks import check as check_argument
-from luthier.base.errors import ArgumentError
+from luthier.base.errors import ArgumentError, UnsupportedError
 from luthier.base.records import Status
 from luthier.runtime.executors import _tree
 from luthier.runtime.executors._lines import Lines, Reading, read
@@ -62,9 +62,12 @@ class Command:
 
     Raises:
         ArgumentError: the command line is malformed.
+        UnsupportedError: the system is none of the POSIX family.
     """
 
     def __init__(self, command: str | Sequence[str], *, shell: bool = False, grace_seconds: float = 3.0) -> None:
+        if os.name != "posix":
+            raise UnsupportedError("Command needs Linux, macOS or WSL. Write a function that starts the program here.")
         if shell and not isinstance(command, str):
             raise ArgumentError(f"Command({command!r}, shell=True). Allowed with a shell: one text.")
         check_argument("grace_seconds", grace_seconds, at_least=0)

@@ -84,6 +84,7 @@ class Run:
         "_ended",
         "_launch",
         "_newest",
+        "_pruned",
         "_reported",
         "_saves",
         "_started",
@@ -101,6 +102,7 @@ class Run:
         self._current: builtins.float | None = None  # where `resources()` stands
         self._reported: builtins.float | None = None  # the last resource reported
         self._newest: str | None = None  # the newest checkpoint
+        self._pruned: str | None = None  # the newest one whose forerunners were cleared away
         self._saves = 0
         self._checkpoints: Checkpoints | None = None
         self._ended: Decision | MetricError | None = None
@@ -232,8 +234,9 @@ class Run:
             self._ended = error
             raise
         self._reported = spent
-        if self._checkpoints is not None and self._newest is not None:
+        if self._checkpoints is not None and self._newest is not None and self._newest != self._pruned:
             self._checkpoints.prune(self._newest)
+            self._pruned = self._newest
         if decision is not Decision.CONTINUE:
             self._ended = decision
             raise TrialEnded(decision)

@@ -197,13 +197,11 @@ class Processes(Executor):
         guardian, self._guardian = self._guardian, None
         if guardian is None:
             return
+        _tree.kill(None, self._mark)  # the guardian's own work, done sooner: what earlier runs had left behind
+        guardian.kill()
+        guardian.wait()
         assert guardian.stdin is not None
-        guardian.stdin.close()  # it looks once more for what carries the mark, and ends
-        try:
-            guardian.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            guardian.kill()
-            guardian.wait()
+        guardian.stdin.close()
 
     # what the workers say -------------------------------------------------------------------------------
 
