@@ -169,7 +169,7 @@ def test_parallel_coordinates_are_cut_by_slider_and_brush(browser: Browser, page
     browser.wait(f"{coloured} === {count}")
     assert 0 < count < 30
     browser.click("#brush-table")
-    assert browser.run("document.getElementById('row-count').value") == f"{count} of 120 trials (from the lines chosen)"
+    assert browser.run("document.getElementById('row-count').value") == f"{count} of {TRIALS} trials (from the lines chosen)"
     by_number = {str(trial.number): trial for trial in study.trials}
     assert {by_number[number].config["optimiser"] for number in rows(browser, 0)} == {"adam"}
     browser.click("#brush-clear")

@@ -1,0 +1,31 @@
+"""testing: public contract batteries; a plug-in proves itself with the same checks as the built-in parts.
+
+    from luthier.testing import check_searcher
+
+    def test_mine():
+        check_searcher("mine")          # a registered name, or a class
+
+Nothing here is imported by the rest of luthier, and no test framework is needed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from luthier.testing.benchmark import check_benchmark
+    from luthier.testing.executor import check_executor
+    from luthier.testing.scheduler import check_scheduler
+    from luthier.testing.searcher import check_searcher
+    from luthier.testing.storage import check_storage
+
+_HOMES = {f"check_{kind}": kind for kind in ("benchmark", "executor", "scheduler", "searcher", "storage")}
+
+__all__ = ["check_benchmark", "check_executor", "check_scheduler", "check_searcher", "check_storage"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"luthier.testing.{_HOMES[name]}"), name)
