@@ -22,6 +22,7 @@ from luthier.base.errors import DataMissing
 from luthier.base.records import Configuration, Objective, Observation
 from luthier.base.registry import load as load_class
 from luthier.base.seeds import generator
+from luthier.searchers._base import Searcher
 from luthier.space.problem import Problem
 
 EPOCH = 52  # the full resource of lcbench
@@ -110,13 +111,16 @@ def load(name: str) -> Table | Lcbench:
     return Lcbench(task) if family == "lcbench" else Table(family, task)
 
 
-def search(task: Table | Lcbench, searcher: str, seed: int, evaluations: int, **own: Any) -> list[float]:
+def search(
+    task: Table | Lcbench, searcher: str | type[Searcher], seed: int, evaluations: int, **own: Any
+) -> list[float]:
     """Normalised regret of the incumbent after each evaluation.
 
     (score - best) / (median random configuration - best), within [0, 1.5]. The incumbent is chosen by what was seen.
     """
     problem = Problem(task.space, (Objective("loss"),))
-    proposer = load_class("searcher", searcher)(problem, seed=seed, **own)
+    cls = load_class("searcher", searcher) if isinstance(searcher, str) else searcher
+    proposer = cls(problem, seed=seed, **own)
     lowest, regret, found = np.inf, CLIP, []
     for k in range(evaluations):
         [config] = proposer.ask(k=k)

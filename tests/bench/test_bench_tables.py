@@ -143,7 +143,8 @@ def rows(missing):
     space = Space(x=Float(0.0, 1.0), n=Int(0, 10), op=Choice("a", "b"))
     configs = [Configuration(x=0.1, n=2, op="a"), Configuration(x=0.9, n=8, op="a"), Configuration(x=0.1, n=2, op="b")]
     metrics = {"loss": np.array([3.0, 1.0, 2.0]), "size": np.array([1.0, 5.0, 2.0])}
-    return RowTable(configs, metrics, space, (Objective("loss"),), CARD, missing=missing, seconds=np.array([1.0, 2.0, 3.0]))
+    costs = np.array([1.0, 2.0, 3.0])
+    return RowTable(configs, metrics, space, (Objective("loss"),), CARD, missing=missing, seconds=costs)
 
 
 def test_recorded_and_nearest():
@@ -178,7 +179,11 @@ def test_missing_is_an_error_when_asked_for():
         ("fcnett/protein_structure", {}, "benchmark 'fcnett/protein_structure' is not known. Did you mean 'fcnet'?"),
         ("fcnet/protein", {}, "benchmark family 'fcnet' has no task 'protein'. Did you mean 'protein_structure'?"),
         ("fcnet", {}, "benchmark 'fcnet' names a family. Give a task too, such as 'fcnet/protein_structure'."),
-        ("transfer_xgboost/heart", {"mising": "error"}, "benchmark 'transfer_xgboost' has no argument 'mising'. Did you mean 'missing'?"),
+        (
+            "transfer_xgboost/heart",
+            {"mising": "error"},
+            "benchmark 'transfer_xgboost' has no argument 'mising'. Did you mean 'missing'?",
+        ),
         (
             "transfer_nasbench201/cifar10",
             {"objectives": "error,latency"},
@@ -186,7 +191,7 @@ def test_missing_is_an_error_when_asked_for():
         ),
         ("digits/x", {}, "benchmark 'digits/x'. Allowed: digits/<split seed>, such as digits/0."),
     ],
-)  # fmt: skip
+)
 def test_names_are_judged(name, options, message):
     with pytest.raises(ArgumentError) as caught:
         bench.load(name, **options)
@@ -210,7 +215,7 @@ def test_data_is_looked_for_in_one_folder(tmp_path, monkeypatch):
     )
     assert "work/" not in str(caught.value)
     monkeypatch.setenv("LUTHIER_DATA", str(tmp_path))
-    with pytest.raises(DataMissing, match="is not there. The folder of LUTHIER_DATA must hold tabular_hpo/"):
+    with pytest.raises(DataMissing, match=r"is not there\. The folder of LUTHIER_DATA must hold tabular_hpo/"):
         bench.load("hpobench_mlp/car")
 
 

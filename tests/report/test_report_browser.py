@@ -11,6 +11,8 @@ from report_samples import SampleStudy, halving, two_objectives
 from test_report_page import EVIL, hostile
 
 from luthier.report import write_report
+from luthier.report.figures.history import outside
+from luthier.report.history import history
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason=MISSING)
 
@@ -59,6 +61,12 @@ def points(browser: Browser, plot: str) -> int:
     return browser.run(f"document.querySelectorAll('#{plot} .points path').length")
 
 
+def marks(study: SampleStudy) -> int:
+    """Marks of the history: trials with a value, those that ended without one, and the star of the best."""
+    rows = history(study)["rows"]
+    return sum(row["value"] is not None or row["status"] in ("failed", "diverged", "lost") for row in rows) + 1
+
+
 def test_every_picture_is_drawn(browser: Browser, page: Path, study: SampleStudy) -> None:
     browser.open(page)
     quiet(browser)
@@ -66,7 +74,9 @@ def test_every_picture_is_drawn(browser: Browser, page: Path, study: SampleStudy
     assert len(plots) == int(browser.run(f"{PAGE}.ready")) == 13
     assert all(drawn for _, drawn in plots)
     best = 1
-    assert points(browser, "plot-history-0") == TRIALS + best
+    far = outside(history(study))
+    assert points(browser, "plot-history-0") == marks(study) - far
+    assert (f" {far} value" in browser.run("document.querySelector('#history .how').textContent")) == (far > 0)
     usable = sum(bool(t.metrics) and t.status.value not in ("failed", "diverged", "lost") for t in study.trials)
     assert points(browser, "plot-slice-0") == usable + best
     bars = browser.run("document.querySelectorAll('#plot-timeline .bars .point path').length")
@@ -130,7 +140,7 @@ def test_a_configuration_is_copied_exactly(browser: Browser, page: Path, study: 
     quiet(browser)
 
 
-def test_axes_switch(browser: Browser, page: Path) -> None:
+def test_axes_switch(browser: Browser, page: Path, study: SampleStudy) -> None:
     browser.open(page, drawn=False)
     browser.wait("!!document.querySelector('#plot-history-0 .points')")
     axis = "document.getElementById('plot-history-0').layout.{}axis.{}"
@@ -138,7 +148,7 @@ def test_axes_switch(browser: Browser, page: Path) -> None:
     assert browser.run(axis.format("y", "type")) == "log"
     browser.click("[data-axis=x] [data-key=seconds]")
     assert browser.run(axis.format("x", "title.text")) == "seconds of the study"
-    assert points(browser, "plot-history-0") == TRIALS + 1
+    assert points(browser, "plot-history-0") == marks(study)  # a logarithmic axis shows them all
     browser.click("[data-axis=y] [data-key=linear]")
     assert browser.run(axis.format("y", "type")) == "linear"
     quiet(browser)
@@ -169,7 +179,10 @@ def test_parallel_coordinates_are_cut_by_slider_and_brush(browser: Browser, page
     browser.wait(f"{coloured} === {count}")
     assert 0 < count < 30
     browser.click("#brush-table")
-    assert browser.run("document.getElementById('row-count').value") == f"{count} of {TRIALS} trials (from the lines chosen)"
+    assert (
+        browser.run("document.getElementById('row-count').value")
+        == f"{count} of {TRIALS} trials (from the lines chosen)"
+    )
     by_number = {str(trial.number): trial for trial in study.trials}
     assert {by_number[number].config["optimiser"] for number in rows(browser, 0)} == {"adam"}
     browser.click("#brush-clear")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ class State:
     def save(self, path: Path) -> None:
         """Write everything to an .npz file."""
         arrays = {f"{name}{i}": array for name in self._names for i, array in enumerate(getattr(self, name))}
-        np.savez(path, epoch=self.epoch, steps=self.steps, **arrays)  # type: ignore[arg-type]
+        np.savez(path, epoch=self.epoch, steps=self.steps, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> State:
@@ -86,7 +87,7 @@ def initial(recipe: Recipe, inputs: int, classes: int, seed: int) -> State:
     rng = np.random.default_rng([seed, 0])
     sizes = [inputs, *[recipe.width] * recipe.depth, classes]
     weights: list[Array] = []
-    for rows, columns in zip(sizes[:-1], sizes[1:], strict=True):
+    for rows, columns in pairwise(sizes):
         bound = math.sqrt(6.0 / (rows + columns))
         weights.append(rng.uniform(-bound, bound, (rows, columns)).astype(np.float32))
         weights.append(np.zeros(columns, dtype=np.float32))
@@ -160,9 +161,7 @@ def _softmax(z: Array) -> Array:
     return np.asarray(e / e.sum(axis=1, keepdims=True))
 
 
-def _slopes(
-    weights: list[Array], recipe: Recipe, x: Array, labels: Labels, rng: np.random.Generator
-) -> list[Array]:
+def _slopes(weights: list[Array], recipe: Recipe, x: Array, labels: Labels, rng: np.random.Generator) -> list[Array]:
     """Gradient of the mean log loss plus penalty."""
     n, hidden = len(x), len(weights) - 2
     relu, keep = recipe.activation == "relu", 1 - recipe.dropout

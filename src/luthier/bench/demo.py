@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +104,10 @@ class Train:
 
     def __call__(self, run: Any) -> None:
         """Train as `run.config` says; report `log_loss` (nats) and `error` (percent) of the validation images."""
+        with one_thread():
+            self._train(run)
+
+    def _train(self, run: Any) -> None:
         images, labels = digits()
         parts = split(self.split_seed)
         how = recipe(run.config)
@@ -122,6 +127,13 @@ def train(run: Any) -> None:
     Train(0)(run)
 
 
+def one_thread() -> AbstractContextManager[Any]:
+    """Keep the linear algebra to one thread: for matrices of this size more threads only wait for each other."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    return cast(AbstractContextManager[Any], threadpool_limits(1))
+
+
 def _fresh(how: Recipe, seed: int) -> State:
     return initial(how, 64, CLASSES, seed)
 
@@ -138,8 +150,9 @@ def fit(config: Mapping[str, Any], rows: NDArray[np.int64], *, epochs: int, seed
     images, labels = digits()
     how = recipe(config)
     state = _fresh(how, seed)
-    for _ in range(epochs):
-        train_epoch(state, how, images[rows], labels[rows], epochs=EPOCHS, seed=seed)
+    with one_thread():
+        for _ in range(epochs):
+            train_epoch(state, how, images[rows], labels[rows], epochs=EPOCHS, seed=seed)
     return state, how
 
 
@@ -180,7 +193,7 @@ def sklearn_default(split_seed: int = 0, *, refits: int = 3) -> NDArray[np.float
     rows = np.concatenate([parts.train, parts.validation])
     right = np.zeros(len(parts.test))
     for seed in range(refits):
-        with warnings.catch_warnings():
+        with one_thread(), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # its own limit of 200 epochs is part of the default
             model = MLPClassifier(random_state=seed).fit(images[rows], labels[rows])
         right += model.predict(images[parts.test]) == labels[parts.test]
@@ -204,9 +217,7 @@ def difference(
     return accuracy(ours - theirs, level=level, draws=draws, seed=seed)
 
 
-def accuracy(
-    right: NDArray[np.float64], *, level: float = 0.95, draws: int = 10_000, seed: int = 0
-) -> Interval:
+def accuracy(right: NDArray[np.float64], *, level: float = 0.95, draws: int = 10_000, seed: int = 0) -> Interval:
     """Mean of per-image correctness with a bootstrap interval, in percent; arguments as of `difference`."""
     rng = generator(seed, "bench", 1)
     n = len(right)

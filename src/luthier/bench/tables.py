@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from luthier.base.errors import BenchmarkError
 from luthier.base.records import Card, Configuration, Evaluation, Objective, Status
 from luthier.bench._base import BaseBenchmark, Config
-from luthier.space.domains import Choice, Domain, Ordinal
+from luthier.space.domain import Domain
+from luthier.space.domains import Choice, Ordinal
 from luthier.space.space import Space
 
 
@@ -87,7 +88,7 @@ class GridTable(BaseBenchmark):
     @property
     def means(self) -> NDArray[np.float64]:
         """(cells,) means over repetitions."""
-        return self._means.copy()
+        return np.array(self._means)
 
     def row(self, config: Config) -> int:
         """Row of a configuration.
@@ -111,8 +112,8 @@ class GridTable(BaseBenchmark):
     def at(self, rows: NDArray[np.int64], seed: int | None = 0) -> NDArray[np.float64]:
         """Values of many cells: (n,) rows -> (n,)."""
         if seed is None:
-            return self._means[rows]
-        return self._values[rows, seed % self._there[rows]]
+            return np.asarray(self._means[rows])
+        return np.asarray(self._values[rows, seed % self._there[rows]])
 
     def evaluate(self, config: Config, *, resource: float | None = None, seed: int | None = 0) -> Evaluation:
         """As the base class says; this path is the quick one."""

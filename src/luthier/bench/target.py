@@ -28,7 +28,7 @@ class BenchmarkTarget:
         Raises:
             BenchmarkError: the benchmark says that this configuration failed.
         """
-        seed = run.seed if self.seed == "trial" else self.seed
+        seed = run.seed if isinstance(self.seed, str) else self.seed
         if self.benchmark.fidelity is None or run.until is None:
             run.report(_metrics(self.benchmark, self.benchmark.evaluate(run.config, seed=seed)))
             return

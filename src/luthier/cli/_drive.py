@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from luthier.base.errors import LuthierError, StorageError
+from luthier.base.errors import LuthierError, StorageError, TrialError
 from luthier.cli import _json
 from luthier.cli._errors import FAILED, INTERRUPTED, USER
 from luthier.cli._progress import Talk, progress
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
     from luthier.runtime.executors import Limits
     from luthier.runtime.executors._base import Target
     from luthier.study import Result, Study
+
+
+@contextmanager
+def kept(study: Study) -> Iterator[Study]:
+    """Close a study at the end; when something went wrong, that is what is told, not what its closing meets then."""
+    try:
+        yield study
+    except BaseException:
+        with suppress(StorageError):
+            study.close()
+        raise
+    study.close()
 
 
 def drive(
@@ -71,16 +84,10 @@ def drive(
         _last_object(talk, "error", text, USER, study)
         raise StorageError(text) from error
     except LuthierError as error:
-        _last_object(talk, "error", str(error), FAILED if isinstance(error, _trial_error()) else USER, study)
+        _last_object(talk, "error", str(error), FAILED if isinstance(error, TrialError) else USER, study)
         raise
     finally:
         study.callbacks.remove(shown)
-
-
-def _trial_error() -> type[LuthierError]:
-    from luthier.base.errors import TrialError
-
-    return TrialError
 
 
 def _last_object(talk: Talk, kind: str, text: str, code: int, study: Study) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from luthier.cli._options import Debug, Json, Out, Quiet
+from luthier.cli._threads import single_thread
 
 if TYPE_CHECKING:
     from luthier.base.records import Trial
@@ -32,6 +33,7 @@ def demo(
 
     A search in a recorded table; with --full a real model on real data, in minutes.
     """
+    single_thread()
     from luthier.cli._progress import Talk
 
     talk = Talk(json=as_json, quiet=quiet)
@@ -43,7 +45,7 @@ def _table(folder: Path, seed: int, talk: Talk) -> None:
     """Cqr and random search on a table of recorded trainings; nothing is trained."""
     from luthier import bench
     from luthier.cli import _json
-    from luthier.cli._drive import drive
+    from luthier.cli._drive import drive, kept
     from luthier.cli._text import configuration, follow
     from luthier.report import write_report
     from luthier.runtime.executors import Limits
@@ -58,7 +60,8 @@ def _table(folder: Path, seed: int, talk: Talk) -> None:
     rows: dict[str, list[float]] = {}
     for searcher in ("random", "cqr"):
         place = folder / searcher
-        with Study(benchmark.space, benchmark.objectives, searcher=searcher, folder=place, seed=seed) as study:
+        study = Study(benchmark.space, benchmark.objectives, searcher=searcher, folder=place, seed=seed)
+        with kept(study):
             result = drive(
                 study,
                 bench.objective(benchmark, seed=None),
@@ -101,13 +104,13 @@ def _best_within(trials: list[Trial], name: str, n: int) -> float:
 def _full(folder: Path, seed: int, talk: Talk) -> None:
     """A digit classifier, epoch by epoch, in two processes; the winner is judged on images that no trial saw."""
     from luthier.bench import demo as problem
-    from luthier.cli._drive import conclude, drive
+    from luthier.cli._drive import conclude, drive, kept
     from luthier.cli._text import heading
     from luthier.runtime.executors import Limits
     from luthier.runtime.executors._function import FunctionTarget
     from luthier.study import Study
 
-    with Study(
+    study = Study(
         problem.space(),
         problem.OBJECTIVE,
         searcher="cqr",
@@ -116,7 +119,8 @@ def _full(folder: Path, seed: int, talk: Talk) -> None:
         folder=folder,
         name="demo",
         seed=seed,
-    ) as study:
+    )
+    with kept(study):
         talk.detail(heading(study))
         target = FunctionTarget("luthier.bench.demo", "train")
         result = drive(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-
 import typer
 
 from luthier.cli._errors import WRONG
 from luthier.cli._options import Debug, Json, Where
-
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+from luthier.cli._threads import single_thread
 
 
 def replay(where: Where, as_json: Json = False, debug: Debug = False) -> None:
@@ -17,9 +14,7 @@ def replay(where: Where, as_json: Json = False, debug: Debug = False) -> None:
 
     No difference is expected; exit code 4 when there is one.
     """
-    # sums over several threads may round otherwise; set before any numerical library is loaded
-    for variable in _THREADS:
-        os.environ.setdefault(variable, "1")
+    single_thread()
     from luthier.cli import _json
     from luthier.cli._text import follow
     from luthier.study import Study

@@ -28,7 +28,7 @@ def resume(
 
     Same program, same settings; nothing that was reported is done again.
     """
-    from luthier.cli._drive import conclude, drive
+    from luthier.cli._drive import conclude, drive, kept
     from luthier.cli._progress import Talk
     from luthier.cli._text import heading
     from luthier.runtime.executors import Limits
@@ -47,7 +47,7 @@ def resume(
         _refuse_unknown(study)
         place = _place(study, where)
     # opened again by its full path, since the program may need another current folder
-    with Study.open(place) as study:
+    with kept(Study.open(place)) as study:
         target = _program(study)
         talk.detail(heading(study))
         talk.detail(f"it goes on: {len(study.trials)} trials are there")

@@ -172,7 +172,7 @@ def tune(
 
     A study that is there already, with the same definition, goes on.
     """
-    from luthier.cli._drive import conclude, drive
+    from luthier.cli._drive import conclude, drive, kept
     from luthier.cli._own import parts
     from luthier.cli._progress import Talk
     from luthier.cli._text import heading
@@ -198,7 +198,7 @@ def tune(
         name=title,
         seed=seed,
     )
-    with study:
+    with kept(study):
         talk.detail(heading(study))
         if study.trials:
             talk.detail(f"it goes on: {len(study.trials)} trials are there")

@@ -54,9 +54,10 @@ def normal_scores(y: Array) -> Array:
         (n,) standard normal quantiles at rank / (n + 1).
     """
     from scipy.special import ndtri
-    from scipy.stats import rankdata
 
-    scores: Array = ndtri(rankdata(y) / (len(y) + 1.0))
+    _, place, count = np.unique(y, return_inverse=True, return_counts=True)
+    rank = np.cumsum(count) - (count - 1) / 2.0
+    scores: Array = ndtri(rank[place] / (len(y) + 1.0))
     return scores
 
 

@@ -59,7 +59,8 @@ class Snapshot(NamedTuple):
         if failed.all():
             return np.zeros(len(values))
         if self.records[0].violations or any(record.violations for record in self.records):
-            values = _feasible_first(values, [record.violations for record in self.records])
+            left = np.flatnonzero(~failed)
+            values[left] = _feasible_first(values[left], [self.records[place].violations for place in left])
         values[failed] = values[~failed].max()
         return values
 
@@ -69,7 +70,7 @@ def _feasible_first(values: Array, violations: Sequence[tuple[float, ...]]) -> A
     amounts = np.array([one if len(one) == width else (0.0,) * width for one in violations])
     amounts = np.maximum(amounts, 0.0)
     total = (amounts / np.where(amounts.max(axis=0) > 0, amounts.max(axis=0), 1.0)).sum(axis=1)
-    order = np.lexsort((values, total))  # NaN, a failed trial, sorts last among equals and is overwritten by the caller
+    order = np.lexsort((values, total))
     feasible = total == 0.0
     same = (total[order][1:] == total[order][:-1]) & (~feasible[order][1:] | (values[order][1:] == values[order][:-1]))
     found = np.empty(len(values))

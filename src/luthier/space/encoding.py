@@ -232,13 +232,22 @@ class Encoding:
             return Configuration([(name, get if place < 0 else get(row[place])) for name, (place, get) in self._quick])
         for _ in range(MOST_DRAWS):
             row = rng.random(len(self._list)).tolist()
-            codes = self.default_row.tolist()
-            for place, found in self._pivots:
-                codes[place] = found.code_at(row[place])
+            codes = self._decisive_codes(row)
             on = self.on_row(codes)
             if not any(clause.holds(codes, on) for clause in self.clauses):
                 return self._quick_row(row, on)
         raise _nothing_left(0, MOST_DRAWS)
+
+    def decode_one(self, row: list[float]) -> Configuration:
+        """`decode` of one row of positions, without matrices."""
+        return self._quick_row(row, self.on_row(self._decisive_codes(row)) if self.rules else [])
+
+    def _decisive_codes(self, row: list[float]) -> list[float]:
+        """Codes of one row where conditions and clauses look; defaults elsewhere."""
+        codes: list[float] = self.default_row.tolist()
+        for place, found in self._pivots:
+            codes[place] = found.code_at(row[place])
+        return codes
 
     def _quick_row(self, row: list[float], on: list[bool]) -> Configuration:
         if not self.rules:
@@ -294,7 +303,7 @@ class Encoding:
                         name=name,
                     )
                 values[name] = domain.default
-            if name in self.columns:
+            if self.places.get(name, -1) in self.decisive:  # no condition looks at the others
                 codes[self.places[name]] = float(self.columns[name].codes([values[name]])[0])
         return Configuration([(name, values[name]) for name, active in zip(self.names, on, strict=True) if active])
 

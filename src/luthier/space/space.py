@@ -211,7 +211,10 @@ class Space(Mapping[str, Domain]):
 
     def decode(self, X: Array) -> list[Configuration]:
         """Configurations that positions stand for, inactive hyperparameters left out; (n, d) -> n."""
-        rows = self._encoding.numeric(np.asarray(X, dtype=float))
+        rows = np.asarray(X, dtype=float)
+        if len(rows) == 1:
+            return [self._encoding.decode_one(rows[0].tolist())]
+        rows = self._encoding.numeric(rows)
         return self._encoding.decode(rows, self._encoding.on(rows))
 
     @property

@@ -136,15 +136,20 @@ class Loop:
             self._give_up()
             idle = self._fill()
             if not self.mine:
-                study._session.sync()
-                state = study._state
-                if idle and not state.running and not state.waiting:
+                study._session.recover()
+                if idle and self._nothing_left():
                     return self._reason()
-                study._session.join()
                 time.sleep(TICK / 10)  # other drivers have the rest; theirs may yet be lost
                 continue
             self.executor.step(TICK)
             study._session.join()
+
+    def _nothing_left(self) -> bool:
+        """Whether no driver has anything to do: nothing runs or waits, and no other one holds a number it may use."""
+        state, session = self.study._state, self.study._session
+        if state.running or state.waiting or session.engine.continue_job() is not None:
+            return False
+        return self.trials is None or session.exhausted or len(state.trials) >= self._limit()
 
     def _reason(self) -> str:
         done = len(self.study._state.trials)

@@ -30,6 +30,7 @@ class Session:
         self.engine = Engine(definition, lambda head: storage.read(study, until=head))
         self.me = this_driver(lease)
         self.joined = False
+        self.exhausted = False  # whether the searcher had nothing left to propose when last asked
         self._beaten = 0.0
         self.sync()
 
@@ -59,11 +60,11 @@ class Session:
         if not self.joined:
             self.storage.register(self.study, self.me)
             self.joined, self._beaten = True, now
-            self._recover()
+            self.recover()
         elif now - self._beaten > self.me.lease / 6:
             self.storage.beat(self.study, self.me.id)
             self._beaten = now
-            self._recover()
+            self.recover()
 
     def leave(self) -> None:
         """Take this driver off the list."""
@@ -71,7 +72,7 @@ class Session:
             self.joined = False
             self.storage.leave(self.study, self.me.id)
 
-    def _recover(self) -> None:
+    def recover(self) -> None:
         """Take over from drivers that died: their running trials are lost, unless they were decided already."""
         self.sync()
         alive = {self.me.id}
@@ -139,6 +140,7 @@ class Session:
         if k is None:
             return None
         proposal = self._propose(k)
+        self.exhausted = proposal is None
         if proposal is None:
             self.storage.append(self.study, (), release=[k])
             return None

@@ -77,9 +77,7 @@ def _close(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def _check_pure(
-    b: BaseBenchmark, configs: Sequence[Configuration], singles: Sequence[Evaluation], rtol: float
-) -> None:
+def _check_pure(b: BaseBenchmark, configs: Sequence[Configuration], singles: Sequence[Evaluation], rtol: float) -> None:
     for config, before in reversed(list(zip(configs, singles, strict=True))):
         given = dict(config)
         assert _alike(b.evaluate(given), before, 0), f"{config}: a second answer differs from the first"

@@ -67,6 +67,8 @@ class Grids(Family):
             for path, sha256 in zip(own, self.in_package[task], strict=True):
                 verify(path, sha256)
             return own[0], own[1]
-        npz, lists = (DataFile(self.table + ending, h) for ending, h in zip((".npz", ".json"), self.hashes, strict=True))
+        npz, lists = (
+            DataFile(self.table + ending, h) for ending, h in zip((".npz", ".json"), self.hashes, strict=True)
+        )
         found = find(name, (npz, lists), origin=ORIGIN)
         return found[npz.path], found[lists.path]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -62,8 +63,9 @@ class Digits(BaseBenchmark):
         train, validation, _ = self._split
         state = initial(how, images.shape[1], demo.CLASSES, seed)
         rows = []
-        for _ in range(epochs):
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # divergence is an answer
+        divergence_is_an_answer = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+        with demo.one_thread(), divergence_is_an_answer:
+            for _ in range(epochs):
                 train_epoch(state, how, images[train], labels[train], epochs=demo.EPOCHS, seed=seed)
                 rows.append(dict(scores(state, how, images[validation], labels[validation])))
         return state, rows
@@ -82,7 +84,7 @@ class Digits(BaseBenchmark):
 
 def _epoch_seconds(how: Recipe, images: int) -> float:
     sizes = [64, *[how.width] * how.depth, demo.CLASSES]
-    weights = sum(a * b for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+    weights = sum(a * b for a, b in pairwise(sizes))
     steps = -(-images // how.batch_size)
     return steps * _STEP_SECONDS + 3 * images * weights / _MULTIPLICATIONS_PER_SECOND
 

@@ -36,7 +36,18 @@ class TransferXgboost(Family):
 
     def tasks(self) -> Sequence[str]:
         """Names of the data sets."""
-        return ("a6a", "australian", "german.numer", "heart", "ijcnn1", "madelon", "skin_nonskin", "spambase", "svmguide1", "w6a")
+        return (
+            "a6a",
+            "australian",
+            "german.numer",
+            "heart",
+            "ijcnn1",
+            "madelon",
+            "skin_nonskin",
+            "spambase",
+            "svmguide1",
+            "w6a",
+        )
 
     def open(self, task: str) -> RowTable:
         """One data set."""

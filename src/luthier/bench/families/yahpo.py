@@ -50,7 +50,9 @@ class Yahpo(Family):
         scenario, _, instance = task.partition("/")
         name = f"yahpo/{task}"
         if not instance:
-            raise ArgumentError(f"benchmark {name!r} names no task. Write yahpo/<scenario>/<task>, as yahpo/lcbench/3945.")
+            raise ArgumentError(
+                f"benchmark {name!r} names no task. Write yahpo/<scenario>/<task>, as yahpo/lcbench/3945."
+            )
         here = f"yahpo/{scenario}"
         files = [
             DataFile(f"{here}/model.onnx", MODELS.get(scenario)),
