@@ -30,9 +30,7 @@ FILE = _machine.RESULTS / "demo.json"
 
 def one(split: int, trials: int) -> dict[str, Any]:
     """One study, judged."""
-    study = lu.Study(
-        demo.space(), demo.OBJECTIVE, searcher="cqr", scheduler="asha", fidelity=demo.FIDELITY, seed=split
-    )
+    study = lu.Study(demo.space(), demo.OBJECTIVE, searcher="cqr", scheduler="asha", fidelity=demo.FIDELITY, seed=split)
     begin = time.perf_counter()
     result = study.run(demo.Train(split), trials=trials)
     seconds = time.perf_counter() - begin
@@ -82,7 +80,8 @@ def summarise(rows: list[dict[str, Any]], key: dict[str, Any]) -> str:
     )
     machine = _machine.machine(["luthier", "numpy", "scipy", "scikit-learn"])
     shown = [{k: v for k, v in row.items() if k != "config"} for row in rows]
-    text = "\n\n".join([line + ".", _machine.table(shown), _machine.table([{"machine": k, "": v} for k, v in machine.items()]),
+    shown_machine = _machine.table([{"machine": k, "": v} for k, v in machine.items()])
+    text = "\n\n".join([line + ".", _machine.table(shown), shown_machine,
                         f"`python benchmarks/demo.py`, {date.today().isoformat()}."])  # fmt: skip
     data = {"key": key, "date": date.today().isoformat(), "machine": machine, "summary": line, "rows": rows}
     _machine.write("demo", "The demo over 20 split seeds", text, data)

@@ -51,7 +51,7 @@ def main():
     parser.add_argument("--min-leaf", type=int, default=20)
     parser.add_argument("--l2", type=float, default=0.0)
     parser.add_argument("--max-features", type=float, default=1.0)
-    parser.add_argument("--iterations", type=int, default=270, help="how many, when no study says so")
+    parser.add_argument("--iterations", type=int, default=90, help="how many, when no study says so")
     parser.add_argument("--test", action="store_true", help="train on training and validation, judge on the test rows")
     args = parser.parse_args()
 

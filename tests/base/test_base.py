@@ -60,6 +60,8 @@ def test_generators_depend_on_their_own_number_alone() -> None:
     assert generator(1, "searcher", 5).random() == generator(1, "searcher", 5).random()
     draws = {generator(s, room, k).random() for s in (0, 1) for room in ("searcher", "run") for k in (0, 1)}
     assert len(draws) == 8
+    for k in (0, 7, 2**32 - 1, 2**32, 2**40):
+        assert generator(3, "searcher", k).random() == np.random.default_rng([3, 1, k]).random()
     seeds = {trial_seed(s, t, r) for s in range(3) for t in range(50) for r in range(3)}
     assert len(seeds) == 450
     assert all(0 <= seed < 2**31 for seed in seeds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -91,7 +91,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def done(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def done(shared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The shared folder as the current one."""
     monkeypatch.chdir(shared)
-    yield shared
+    return shared

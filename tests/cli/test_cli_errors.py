@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (whole messages, one a line)
 """Bad input: one line with where, what was given, what is allowed and what to do; and the exit code."""
 
 from __future__ import annotations

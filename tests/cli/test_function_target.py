@@ -16,7 +16,8 @@ from luthier.runtime.executors._function import FunctionTarget
 def test_a_file_is_loaded_on_the_first_call_and_once(tmp_path: Path) -> None:
     (tmp_path / "helper_of_once.py").write_text("value = 20\n")
     (tmp_path / "once.py").write_text(
-        "import helper_of_once\ncount = []\ncount.append(1)\n\ndef train(run):\n    return run + helper_of_once.value\n\n"
+        "import helper_of_once\ncount = []\ncount.append(1)\n\n"
+        "def train(run):\n    return run + helper_of_once.value\n\n"
         "class Thing:\n    @staticmethod\n    def train(run):\n        return -run\n"
     )
     target = FunctionTarget.parse("once.py:train", folder=str(tmp_path))

@@ -13,38 +13,41 @@ from conftest import PROGRAM, started
 import luthier as lu
 from luthier.base.errors import ArgumentError
 
-SEARCHER = '''"""Mine: the middle of a few random draws."""
+SEARCHER = '''"""Mine: random draws, none twice."""
 
 import luthier as lu
-from luthier.base.records import Configuration
-from luthier.searchers._base import Searcher
 
 
-class Mine(Searcher):
-    """Draws a few configurations, and proposes the one in the middle of the first column.
+class Mine(lu.Searcher):
+    """Draws until it finds something new.
 
     Args:
         problem: What is to be solved.
         seed: Decides the draws.
-        draws: How many.
+        tries: How often it draws before it says that a finite space has no more.
     """
 
     name = "mine"
     supports = frozenset({"conditions", "constraints", "multi_objective", "parallel"})
+    model_based = False
 
-    def __init__(self, problem, *, seed: int, draws: int = 3) -> None:
+    def __init__(self, problem, *, seed: int, tries: int = 1000) -> None:
         super().__init__(problem, seed=seed)
-        self.draws = draws
+        self.tries, self.tried = tries, set()
 
     def tell(self, observations) -> None:
-        """It learns nothing."""
+        """Remember what was tried."""
+        self.tried.update(observation.config for observation in observations)
 
-    def _propose(self, n, k, pending) -> list[Configuration]:
-        found = []
+    def _propose(self, n, k, pending):
+        taken, found = {*self.tried, *pending}, []
         for i in range(n):
-            unit = self.space.sample_unit(self.draws, self.rng(k + i))
-            order = unit[:, 0].argsort()
-            found += self.space.decode(unit[order[self.draws // 2]][None])
+            draws = self.space.sample(1 if self.space.size is None else self.tries, self.rng(k + i))
+            new = next((config for config in draws if config not in taken), None)
+            if new is None:
+                break
+            taken.add(new)
+            found.append(new)
         return found
 '''
 
@@ -67,9 +70,9 @@ def test_it_is_listed_and_tunes(plugin: Path, tmp_path: Path) -> None:
     process = started("list", "searchers", "--verbose", cwd=tmp_path, env=env)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
-    assert "mine    Draws a few configurations, and proposes the one in the middle of the first column." in out
-    assert "draws=3  a whole number" in out
-    words = ["tune", "train.py:two", "--searcher", "mine", "--set", "searcher.draws=5", "--executor", "inline"]
+    assert "mine    Draws until it finds something new." in out
+    assert "tries=1000  a whole number" in out
+    words = ["tune", "train.py:two", "--searcher", "mine", "--set", "searcher.tries=500", "--executor", "inline"]
     process = started(*words, "--trials", "6", "--out", "s", cwd=tmp_path, env=env)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
@@ -84,7 +87,7 @@ def test_it_is_listed_and_tunes(plugin: Path, tmp_path: Path) -> None:
     found = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, **env}, capture_output=True, text=True
     )
-    assert found.stdout == "{'mine'} ('mine', {'draws': 5})\n", found.stderr
+    assert found.stdout == "{'mine'} ('mine', {'tries': 500})\n", found.stderr
 
 
 def test_it_passes_the_battery(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,10 @@ def generator(seed: int, room: str, k: int = 0, *more: int) -> np.random.Generat
     Returns:
         A fresh generator: equal arguments give equal draws.
     """
-    return np.random.default_rng([seed, ROOMS[room], k, *more])
+    words = [seed, ROOMS[room], k, *more]
+    if max(words) < 2**32:  # the same stream, without numpy's slow way from a list to 32-bit words
+        return np.random.default_rng(np.array(words, dtype=np.uint32))
+    return np.random.default_rng(words)
 
 
 def trial_seed(seed: int, trial: int, repeat: int = 0) -> int:

@@ -13,7 +13,7 @@ from luthier.cli._options import Debug, Json, Out, Quiet, Seconds, Trials
 if TYPE_CHECKING:
     from luthier.base.records import Constraint, Fidelity, Objective
     from luthier.runtime.executors._base import Target
-    from luthier.space import Space
+    from luthier.space import PastTask, Space
 
 _HERE = "What is tuned"
 _HOW = "How it searches"
@@ -190,7 +190,7 @@ def tune(
         scheduler=the_scheduler,
         fidelity=_fidelity(minimum, maximum),
         constraints=[_constraint(text) for text in constraint or []],
-        past=[Study.open(where) for where in past or []],
+        past=[_past(where, order) for order, where in enumerate(past or [])],
         first=_configurations(first),
         repeats=repeats,
         storage=storage,
@@ -264,6 +264,14 @@ def _space(file: Path | None, program: Target) -> Space | None:
         raise ArgumentError("--command without a space. Give one: --space space.yaml (names, types and ranges).")
     found = getattr(program.module(), "space", None)
     return found if isinstance(found, Space) else None
+
+
+def _past(where: str, order: int) -> PastTask:
+    """An earlier study, read and closed again."""
+    from luthier.study import Study
+
+    with Study.open(where) as study:
+        return study.as_past(float(order))
 
 
 def _objectives(minimize: Sequence[str], maximize: Sequence[str]) -> list[Objective]:

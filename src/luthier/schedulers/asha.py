@@ -50,13 +50,13 @@ class Asha(Scheduler):
         eta: Reduction factor, a whole number >= 2 (3: the paper's experiments use 4, most tools 3).
         grace: Resource of the first rung, in the unit of the fidelity; None: its lowest value.
         type: "stopping" or "promotion".
-        brackets: Number of brackets, from 1 to the number of rungs (1: the paper finds more of them rarely worth it).
+        brackets: Number of brackets, from 1 to the number of rungs (1, the most aggressive, as in the paper).
 
     Raises:
         ArgumentError: no fidelity, or an argument out of range.
 
-    Source: Li et al. 2020, A System for Massively Parallel Hyperparameter Tuning, algorithm 2 (promotion) and its
-        appendix on stopping; the weights of brackets from Li et al. 2018 (Hyperband).
+    Source: Li et al. 2020, A System for Massively Parallel Hyperparameter Tuning, algorithm 2 (promotion); the
+        stopping type as in the tools that followed (Ray Tune, Syne Tune); sizes of brackets from Li et al. 2018.
     Differs: a promoted trial must have paused (its checkpoint is complete); ties as above.
     Cost: O(log n) per decision for n results at a rung, one list shift included; O(n^2) with several objectives.
     """

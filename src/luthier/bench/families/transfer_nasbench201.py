@@ -12,7 +12,7 @@ from luthier.base.records import Card, Configuration, Objective
 from luthier.base.registry import register
 from luthier.bench._base import Family
 from luthier.bench._catalogue import check_task
-from luthier.bench.data import DataFile, find
+from luthier.bench.data import DataFile, checksums, find
 from luthier.bench.families._parquet import read_task
 from luthier.bench.rows import RowTable
 from luthier.space.domains import Choice
@@ -69,7 +69,7 @@ class TransferNasbench201(Family):
             name,
             ORIGIN,
             "Apache-2.0",
-            {FILE.path: FILE.sha256 or ""},
+            checksums({FILE.path: place}),
             description="Error on test images in percent, latency in milliseconds, parameters in millions.",
         )
         objectives = tuple(Objective(word) for word in self._objectives)

@@ -8,7 +8,7 @@ from luthier.base.records import Card, Configuration, Objective
 from luthier.base.registry import register
 from luthier.bench._base import Family
 from luthier.bench._catalogue import check_task
-from luthier.bench.data import DataFile, find
+from luthier.bench.data import DataFile, checksums, find
 from luthier.bench.families._parquet import read_task
 from luthier.bench.rows import RowTable
 from luthier.space.domains import Float, Int
@@ -75,6 +75,6 @@ class TransferXgboost(Family):
             for row in rows
         ]
         card = Card(
-            name, ORIGIN, "MIT", {FILE.path: FILE.sha256 or ""}, description="Classification error on validation data."
+            name, ORIGIN, "MIT", checksums({FILE.path: place}), description="Classification error on validation data."
         )
         return RowTable(configs, {"error": error}, space, (Objective("error"),), card, missing=self._missing)

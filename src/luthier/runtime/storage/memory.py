@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 from weakref import WeakValueDictionary
@@ -27,15 +26,25 @@ from luthier.runtime.storage._words import (
 )
 
 
-@dataclass
+@dataclass(slots=True)
 class _Log:
+    """One study; `with log:` holds the lock of its place."""
+
     row: StudyRow
+    lock: threading.RLock
     events: list[Event] = field(default_factory=list)
     asked: set[int] = field(default_factory=set)
     next_trial: int = 0
     reservations: dict[int, str] = field(default_factory=dict)
     claims: dict[tuple[int, str], str] = field(default_factory=dict)
     drivers: dict[str, Driver] = field(default_factory=dict)
+
+    def __enter__(self) -> _Log:
+        self.lock.acquire()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.lock.release()
 
 
 class _Place:
@@ -84,11 +93,12 @@ class Memory(Storage):
         """Make a study. Raises StudyExists."""
         check_study(name, seed)
         own = plain(problem, f"the problem of study {name!r}")
-        with self._locked() as logs:
-            if any(log.row.name == name for log in logs):
+        place = self._open()
+        with place.lock:
+            if any(log.row.name == name for log in place.logs):
                 raise study_exists(self.where, self.url, name)
-            row = StudyRow(len(logs) + 1, name, int(seed), own, time.time(), SCHEMA)
-            logs.append(_Log(row))
+            row = StudyRow(len(place.logs) + 1, name, int(seed), own, time.time(), SCHEMA)
+            place.logs.append(_Log(row, place.lock))
             return _copy(row)
 
     def open(self, name: str | None = None) -> StudyRow:
@@ -97,8 +107,9 @@ class Memory(Storage):
 
     def studies(self) -> list[StudyRow]:
         """All studies, oldest first."""
-        with self._locked() as logs:
-            return [_copy(log.row) for log in logs]
+        place = self._open()
+        with place.lock:
+            return [_copy(log.row) for log in place.logs]
 
     def append(self, study: int, drafts: Sequence[Draft], *, release: Iterable[int] = ()) -> int:
         """Append events in order, all or none; returns `seq` of the first."""
@@ -186,20 +197,16 @@ class Memory(Storage):
         """Let go of the studies; those of a shared place live on in its other stores."""
         self._place = None
 
-    @contextmanager
-    def _locked(self) -> Iterator[list[_Log]]:
-        place = self._place
-        if place is None:
+    def _open(self) -> _Place:
+        if self._place is None:
             raise was_closed(self.where, self.url)
-        with place.lock:
-            yield place.logs
+        return self._place
 
-    @contextmanager
-    def _log(self, study: int) -> Iterator[_Log]:
-        with self._locked() as logs:
-            if not 1 <= study <= len(logs):
-                raise no_such_number(self.where, study)
-            yield logs[study - 1]
+    def _log(self, study: int) -> _Log:
+        logs = self._open().logs
+        if not 1 <= study <= len(logs):
+            raise no_such_number(self.where, study)
+        return logs[study - 1]
 
 
 def _copy(row: StudyRow) -> StudyRow:
