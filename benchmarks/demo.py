@@ -1,6 +1,6 @@
 """The demo over 20 split seeds: is the tuned winner better than scikit-learn's default on images that no tuner saw?
 
-    python benchmarks/demo.py [--splits 20] [--trials 70]
+    python benchmarks/demo.py [--splits 20] [--trials 100]
 
 Each split seed is one study as in `luthier demo --full` (cqr + asha, epochs 1..81), run by one worker in this process
 so that the figures repeat. The winner and `MLPClassifier()` are each trained three times on training and validation
@@ -56,7 +56,7 @@ def one(split: int, trials: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--splits", type=int, default=20)
-    parser.add_argument("--trials", type=int, default=70)
+    parser.add_argument("--trials", type=int, default=100)
     given = parser.parse_args()
     key = {"trials": given.trials, "luthier": lu.__version__}
     kept = json.loads(FILE.read_text()) if FILE.exists() else {}

@@ -297,6 +297,8 @@ def test_a_study_without_a_command_is_continued_where_it_lies() -> None:
     study = small([1.0])
     study.where = "runs/my study"  # type: ignore[attr-defined]
     assert summary(study)["command"] == "luthier resume 'runs/my study'"
+    study.where = "memory://#small"  # type: ignore[attr-defined]
+    assert summary(study)["command"] == ""
 
 
 def test_the_sample_space_is_conditional() -> None:

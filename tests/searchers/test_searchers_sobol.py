@@ -7,6 +7,7 @@ import luthier as lu
 from luthier.base.errors import UnsupportedError
 from luthier.base.records import Objective, Observation
 from luthier.base.registry import load
+from luthier.searchers.sobol import MOST_DIMENSIONS
 from luthier.space.problem import Problem
 
 
@@ -71,9 +72,16 @@ def test_users_configurations_are_stepped_over():
     assert set(searcher.ask(20, k=1)) == set(order) - {order[3]}
 
 
-def test_too_many_dimensions():
+def test_too_many_dimensions(monkeypatch):
+    monkeypatch.setattr("luthier.searchers.sobol.MOST_DIMENSIONS", 3)
     with pytest.raises(UnsupportedError) as caught:
-        _make(lu.Space({f"x{i}": lu.Float(0, 1) for i in range(21_202)}))
+        _make(lu.Space({f"x{i}": lu.Float(0, 1) for i in range(4)}))
     assert str(caught.value) == (
-        "searcher 'sobol': the space has 21202 dimensions. Allowed: at most 21201. Use searcher='random'."
+        "searcher 'sobol': the space has 4 dimensions. Allowed: at most 3. Use searcher='random'."
     )
+
+
+def test_most_dimensions_are_those_of_scipy():
+    from scipy.stats import qmc
+
+    assert qmc.Sobol.MAXDIM == MOST_DIMENSIONS

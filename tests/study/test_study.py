@@ -104,7 +104,8 @@ def test_all_trials_failing_is_an_error_at_once() -> None:
     assert caught.value.trial == 4
     assert len(study.trials) == 5
     with pytest.raises(TrialError, match="the first 5"):
-        study.run(train, trials=100)  # nothing is tried again until the program is mended
+        study.run(train, trials=100)  # not mended: told again, after five more
+    assert len(study.run(quality, trials=12).trials) == 12  # mended
 
 
 def test_nothing_reported_and_nothing_returned() -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TABLE = "fcnet/protein_structure"
 TRIALS = 50
-FULL_TRIALS = 70
+FULL_TRIALS = 100
 
 
 def demo(

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from luthier.report._source import StudyView as StudyView
+    from luthier.report._tables import tables as tables
     from luthier.report.page import render as render
     from luthier.report.page import write_report as write_report
-    from luthier.report._tables import tables as tables
     from luthier.report.text import summary as summary
 
 _HOMES = {"write_report": "page", "render": "page", "summary": "text", "tables": "_tables", "StudyView": "_source"}

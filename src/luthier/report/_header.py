@@ -100,7 +100,9 @@ def _best_card(facts: dict[str, Any]) -> str:
         verdict = element("strong", f"{100 * gain:.3g} % {'lower' if goal == 'min' else 'higher'}", class_="gain")
         verdict += " than the default"
     elif gain is not None:
-        verdict = "the default was not beaten"
+        verdict = (
+            "the default itself is the best" if best["trial"] == default["trial"] else "the default was not beaten"
+        )
     where = f"trial {best['trial']}{_at(best, facts)}"
     return _card(f"Best {escape(name)}", short(best["values"][name]) + spread, where, beside, verdict)
 

@@ -114,7 +114,8 @@ def snapshot(study: StudyView) -> Snapshot:
     """Read everything that the report needs of a study, once."""
     settings = dict(study.settings)
     where = getattr(study, "where", None)
-    if not settings.get("resume") and where:
+    # a study in memory ends with its process: nothing can continue it
+    if not settings.get("resume") and where and not str(where).startswith("memory:"):
         settings["resume"] = f"luthier resume {shlex.quote(str(where))}"
     return Snapshot(
         name=study.name,

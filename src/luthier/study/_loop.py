@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -71,6 +73,7 @@ class Loop:
         self.used: dict[int, list[str]] = {}
         self.over: set[int] = set()  # launches whose end is in the log, but whose worker is not free yet
         self.begin = 0.0
+        self.failed: list[tuple[int, str | None]] = []  # trial and log of what failed in this call
 
     def _executor(self, given: str | Executor | None) -> Executor:
         if isinstance(given, Executor):
@@ -97,7 +100,8 @@ class Loop:
         kill = True
         try:
             study._session.join()
-            study._session.append([Draft(self.begin, "begun", None, None, {**self._begun(), **info})])
+            begun = {**self._begun(), **_program(self.target), **info}
+            study._session.append([Draft(self.begin, "begun", None, None, begun)])
             reason = self._work()
             kill = bool(self.mine)
             self._finish(reason)
@@ -306,6 +310,7 @@ class Loop:
         data = self._data(launch, end.seconds, error=error)
         if end.log is not None:
             data["log"] = end.log
+        self.failed.append((launch.trial, end.log))
         self.study._session.append([Draft(now, "failed", launch.trial, None, data)])
 
     def _completed(self, launch: Launch, end: End, now: float) -> None:
@@ -353,22 +358,21 @@ class Loop:
     # how it ends -----------------------------------------------------------------------------------------
 
     def _give_up(self) -> None:
-        trials = self.study._state.trials.values()
-        if len(trials) > 20 * self.give_up:
-            return  # long past the beginning: failures are the searcher's to learn from
-        failed = [t for t in trials if t.status is Status.FAILED]
-        if len(failed) < self.give_up or any(t.metrics for t in trials):
+        """End at once when nothing has ever worked and this call has failed often enough to see why."""
+        trials = self.study._state.trials
+        if len(self.failed) < self.give_up or any(t.metrics for t in trials.values()):
             return
-        last = failed[-1]
-        logs = [e.data.get("log") for e in self.study.events() if e.kind == "failed" and e.trial == last.number]
-        log = logs[-1] if logs else None
+        number, log = self.failed[-1]
+        trial = trials[number]
+        if log is not None and self.study.folder is not None:
+            log = str(self.study.folder / log)
         self._stop_all("all trials failed")
         raise TrialError(
-            f"the first {len(failed)} trials all failed. Trial {last.number} ({', '.join(pairs(last.config))}): "
-            f"{last.error}" + (f" Its output is in {log}." if log else "") + " Nothing is lost; mend the program and "
+            f"the first {len(self.failed)} trials all failed. Trial {number} ({', '.join(pairs(trial.config))}): "
+            f"{trial.error}" + (f" Its output is in {log}." if log else "") + " Nothing is lost; mend the program and "
             f"continue with: luthier resume {self.study.where}",
-            trial=last.number,
-            config=last.config,
+            trial=number,
+            config=trial.config,
             log=log,
         )
 
@@ -392,6 +396,18 @@ class Loop:
         drafts = [self.study._session.lose(n, "interrupted", interrupted=True) for n in self.mine if n not in self.over]
         now = self.executor.now()
         self.study._session.append([*drafts, Draft(now, "ended", None, None, {"reason": "interrupted"})])
+
+
+def _program(target: Target) -> dict[str, Any]:
+    """How to find a Python function again, if another process could: what `luthier resume` needs."""
+    name = getattr(target, "__qualname__", "")
+    module = getattr(target, "__module__", None)
+    if not name or "<" in name or module is None:
+        return {}
+    if module == "__main__":
+        file = getattr(sys.modules["__main__"], "__file__", None)
+        return {} if file is None else {"target": f"{os.path.abspath(file)}:{name}", "cwd": os.getcwd()}
+    return {"target": f"{module}:{name}", "cwd": os.getcwd()}
 
 
 def resource_of(checkpoint: str, *, default: float) -> float:

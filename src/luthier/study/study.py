@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from luthier.base.errors import ArgumentError, SpaceError
+from luthier.base.errors import ArgumentError, SpaceError, StorageError
 from luthier.base.records import Configuration, Constraint, Decision, Event, Fidelity, Objective, Status, Trial
 from luthier.base.registry import load
 from luthier.runtime.executors._base import Executor, Limits, Target
@@ -21,9 +22,6 @@ from luthier.study._definition import Definition, Part, define
 from luthier.study._session import Session
 from luthier.study._view import View
 from luthier.study.result import Result
-
-if TYPE_CHECKING:
-    pass
 
 Callback = Callable[["Study", Event], None]
 
@@ -188,7 +186,11 @@ class Study(View):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+            return
+        with contextlib.suppress(StorageError):  # the first error says more than the farewell that failed after it
+            self.close()
 
     def close(self) -> None:
         """Say goodbye to the store. What is running elsewhere goes on; the log stays."""
