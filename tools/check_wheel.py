@@ -2,7 +2,8 @@
 
     python tools/check_wheel.py [--extras bench,...]
 
-Prints what the bare installation takes on disk. Downloads packages; part of `make test-slow`.
+Prints what each installation takes on disk. Extras that bring gigabytes are resolved and not installed, unless they
+are named. Downloads packages; part of `make test-slow`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+HEAVY = {"torch", "botorch", "llm", "eval", "ray", "integrations", "all"}
 
 
 def first_block() -> str:
@@ -27,6 +29,14 @@ def first_block() -> str:
 
 def size_mb(folder: Path) -> float:
     return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file() and not f.is_symlink()) / 1e6
+
+
+def resolve(wheel: Path, extra: str) -> str:
+    """Whether a set of packages exists that the extra can be installed with."""
+    constraints = ["-c", str(ROOT / "constraints.txt")]
+    command = [sys.executable, "-m", "pip", "install", "-q", "--dry-run", "--ignore-installed", *constraints]
+    subprocess.run([*command, f"{wheel}[{extra}]"], check=True, stdout=subprocess.DEVNULL)
+    return f"luthier[{extra}]: resolves (heavy: not installed)"
 
 
 def check(wheel: Path, extra: str | None) -> str:
@@ -67,7 +77,8 @@ def main() -> int:
         [wheel] = Path(name).glob("*.whl")
         print(f"wheel: {wheel.stat().st_size / 1e6:.1f} MB")
         for extra in (None, *[e for e in extras if e]):
-            print(check(wheel, extra), flush=True)
+            heavy = extra is not None and extra in HEAVY and given is None
+            print(resolve(wheel, str(extra)) if heavy else check(wheel, extra), flush=True)
     return 0
 
 
