@@ -215,3 +215,19 @@ def test_ctrl_c_leaves_a_resumable_log(tmp_path: Path) -> None:
     result = study.run(train, trials=6)
     assert result.counts == {"completed": 6}
     assert study.replay().differences == []
+
+
+def test_two_drivers_that_take_over_from_a_dead_one_do_it_once(tmp_path: Path) -> None:
+    from luthier.runtime.storage import Draft
+
+    study = make(tmp_path / "s", scheduler="straight")
+    study.ask()
+    study._session.append([study._session.lose(0, "its driver died")])
+    study.ask()  # run again: attempt 2
+    store, row = study._session.storage, study._session.study
+    store.append(row, [Draft(0.0, "lost", 0, None, {"error": "its driver died", "attempt": 1})])  # the other one's word
+    study._session.sync()
+    assert study.trials[0].status is lu.Status.RUNNING
+    study.tell(0, {"loss": 1.0})
+    assert study.trials[0].runs == 2
+    assert study.ask()[0].number == 1

@@ -97,16 +97,16 @@ class Session:
         decided = self.engine.pending.get(number)
         if decided is not None:
             return self.decided(number, now, *decided)
-        attempt = self.engine.state.trials[number].runs
-        data: dict[str, Any] = {"error": why, "attempt": attempt}
+        data: dict[str, Any] = {"error": why, "attempt": self.engine.state.trials[number].runs}
         if interrupted:
             data["interrupted"] = True
         return Draft(now, "lost", number, None, data)
 
-    @staticmethod
-    def decided(number: int, now: float, seq: int, decision: Decision, seconds: float = 0.0) -> Draft:
+    def decided(self, number: int, now: float, seq: int, decision: Decision, seconds: float = 0.0) -> Draft:
+        """The event that says what the scheduler answered to the report `seq`."""
         kind = "paused" if decision is Decision.PAUSE else "stopped"
-        return Draft(now, kind, number, seq, {"reason": "scheduler", "seconds": seconds})
+        attempt = self.engine.state.trials[number].runs
+        return Draft(now, kind, number, seq, {"reason": "scheduler", "seconds": seconds, "attempt": attempt})
 
     # proposals -------------------------------------------------------------------------------------------
 

@@ -22,6 +22,9 @@ _LATE = {
     (Status.LOST, Status.DIVERGED),
 }
 
+# what is said of one run, and not of the trial's result
+_OF_ONE_RUN = frozenset({Status.LOST, Status.PAUSED, Status.STOPPED})
+
 
 class State:
     """A study's trials, folded from its events one by one.
@@ -120,9 +123,15 @@ class State:
             trial.resource = report.resource
 
     def _over(self, event: Event, status: Status) -> Trial | None:
-        """End a run; None when it is over already (two drivers may both report a dead one's trial)."""
+        """End a run; None when it is over already.
+
+        Two drivers may both take over from a dead one: the second word on a run comes when the trial may be running
+        once more, and means nothing. A result is another matter: the first one counts, whoever brings it.
+        """
         trial = self._trial(event)
         if trial.status is not Status.RUNNING and (trial.status, status) not in _LATE:
+            return None
+        if status in _OF_ONE_RUN and event.data.get("attempt", trial.runs) != trial.runs:
             return None
         trial.status = status
         trial.ended = event.time
