@@ -332,10 +332,11 @@ def report(rows: list[dict[str, Any]], data: list[dict[str, Any]], groups: dict[
     text = "\n\n".join([
         "Columns of quality: mean over tasks of the median normalised regret after 25 and 50 evaluations, 0 the best "
         f"of the table, 1 a median random configuration; seeds {SEEDS.start} to {SEEDS.stop - 1}. {tasks} "
-        "\"less own\": mean paired difference to the own forest, with its 95 % interval (tasks drawn again, then seeds).",
+        "\"less own\": mean paired difference to the own forest, 95 % interval (tasks drawn again, then seeds). The "
+        "own forest was developed on the tasks of the choice, the others run as they come: that favours it.",
         _machine.table(rows),
-        "Milliseconds are the best of seven of tell + fit + ask with one thread on a space of four logarithmic floats, "
-        "two integers and two categoricals of five. Boosted backends fit two models "
+        "Milliseconds are the best of seven of tell + fit + ask with one thread, on a machine with other work, on a "
+        "space of four logarithmic floats, two integers and two categoricals of five. Boosted backends fit two models "
         "a result: the whole one, and one of the five fold models in turn. Added megabytes are those of the "
         "package itself, as installed; scikit-learn is there anyway. \"not run\": far slower than the limit, 150 ms "
         "at 100 trials.",

@@ -170,7 +170,8 @@ class Asha(Scheduler):
         if not self.promotes:
             return Decision.STOP if trial in self._over else Decision.CONTINUE
         until = self._until.get(trial)
-        due = until is not None and until <= resource * _SLACK and until < self._fidelity.high
+        # what has had the full resource, asked for or not, has nothing to wait for
+        due = until is not None and until <= resource * _SLACK and resource * _SLACK < self._fidelity.high
         return Decision.PAUSE if due else Decision.CONTINUE
 
     def _count(self, trial: int, resource: float) -> None:

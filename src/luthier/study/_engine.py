@@ -53,6 +53,8 @@ class Engine:
 
     def fold(self, event: Event) -> None:
         """Take one event in."""
+        if self._stale and event.kind == "reported" and self.definition.problem.fidelity is not None:
+            self.refresh()  # it is judged at once: when the algorithms are built anew must not matter
         before = self._status(event.trial)
         self.state.apply(event)
         if event.kind == "widened":
@@ -64,16 +66,15 @@ class Engine:
         """Build the algorithms anew if the space has changed since they were built."""
         if not self._stale:
             return
-        events = self._read(self.state.head)
-        self.scheduler = self.definition.with_space(self.state.space).build()
-        self.state = State(self.definition)
-        self.pending.clear()
-        self._stale = False
-        for event in events:
-            before = self._status(event.trial)
-            self.state.apply(event)
+        # in a second engine, so that an interrupt leaves this one as it was
+        anew = Engine(self.definition.with_space(self.state.space), self._read)
+        anew.state = State(self.definition)
+        for event in self._read(self.state.head):
+            before = anew._status(event.trial)
+            anew.state.apply(event)
             if event.kind != "widened":
-                self._drive(event, before)
+                anew._drive(event, before)
+        self.scheduler, self.pending, self._stale = anew.scheduler, anew.pending, False
 
     def _status(self, trial: int | None) -> Status | None:
         known = self.state.trials.get(trial) if trial is not None else None
@@ -144,14 +145,20 @@ class Engine:
         state, definition = self.state, self.definition
         for i, (origin, config) in enumerate(definition.initial):
             if i not in state.initial and i not in taken:
-                return self._given(k, config, origin, initial=i)
+                return self._given(k, self.today(config), origin, initial=i)
         for seq, config in state.queue.items():
             if seq not in skip:
-                return self._given(k, config, "enqueued", queued=seq)
+                return self._given(k, self.today(config), "enqueued", queued=seq)
         if definition.open_space and not len(state.space):
             return self._given(k, Configuration(), definition.searcher[0])
         job = self.scheduler.next_job(k)
         return None if job is None else Proposal(job)
+
+    def today(self, config: Configuration) -> Configuration:
+        """A configuration that was given earlier, in the space as it is now: what has joined it is at its default."""
+        if self.definition.open_space or self.state.space is self.definition.problem.space:
+            return config
+        return self.state.space.check(config, fill=True)
 
     def _given(
         self, k: int, config: Configuration, origin: str, *, initial: int | None = None, queued: int | None = None

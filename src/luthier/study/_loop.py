@@ -174,7 +174,7 @@ class Loop:
         for worker in list(self.executor.free()):
             if self.study._stop is not None or self._late():
                 return False
-            trial = self.study._session.next(worker, self.executor.now(), limit)
+            trial = self.study._session.next(worker, self.executor.now(), limit, busy=self.over)
             if trial is None:
                 return True
             launch = self._launch(trial)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from luthier.base.records import Decision, Event, Job, Trial
@@ -110,8 +110,19 @@ class Session:
 
     # proposals -------------------------------------------------------------------------------------------
 
-    def next(self, worker: str, now: float, limit: int | None) -> Trial | None:
-        """Start whatever comes next, in the log: a trial that goes on, or a new one. None: nothing to do."""
+    def next(self, worker: str, now: float, limit: int | None, *, busy: Collection[int] = ()) -> Trial | None:
+        """Start whatever comes next, in the log: a trial that goes on, or a new one.
+
+        Args:
+            worker: Who will have it.
+            now: Time of the start.
+            limit: Trial numbers stay below this.
+            busy: Trials that were paused and whose program has not ended yet: they cannot be started again, and
+                nothing else is started in their place.
+
+        Returns:
+            The trial, or None when there is nothing to do at present.
+        """
         self.join()
         state = self.engine.state
         for number in list(state.waiting):
@@ -120,6 +131,8 @@ class Session:
                 self.append([self._start(number, worker, now, trial.until, None)])
                 return state.trials[number]
         job = self.engine.continue_job()
+        if job is not None and job.trial in busy:
+            return None
         if job is not None and self._claim(job.trial, f"until {job.until}"):
             self.append([self._start(job.trial, worker, now, job.until, self.engine.state.head)])
             return self.engine.state.trials[job.trial]

@@ -116,7 +116,9 @@ class State:
         )
         if data.get("checkpoint"):
             trial.checkpoint = data["checkpoint"]
-        self.fresh = is_new(trial, report)
+        # a run that others had given up may go on reporting after the trial has got its result
+        over = trial.status.ended and trial.status is not Status.LOST
+        self.fresh = not over and is_new(trial, report)
         trial.reports.append(report)
         if self.fresh:
             trial.metrics = dict(report.metrics)
@@ -151,6 +153,7 @@ class State:
             trial.repeats.append(dict(trial.metrics))
             if len(trial.repeats) < self.definition.repeats:
                 trial.status = Status.WAITING
+                trial.checkpoint = None  # the next repetition starts afresh
                 self.waiting[trial.number] = None
             else:
                 _average(trial)

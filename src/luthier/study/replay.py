@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from luthier.base.records import Configuration, Decision, Event, pairs
@@ -44,6 +45,7 @@ def replay(definition: Definition, events: Sequence[Event]) -> Replay:
     order = [event.seq for event in events]
     judged = [e for e in events if e.kind in ("paused", "stopped") and e.seen is not None]
     answers: dict[int | None, Event] = {e.seen: e for e in judged}
+    last = _last_words(events)
     made = sorted(
         (e for e in events if e.kind in ("asked", "started") and e.seen is not None), key=lambda e: (e.seen, e.seq)
     )
@@ -51,21 +53,36 @@ def replay(definition: Definition, events: Sequence[Event]) -> Replay:
     at = 0
     for event in made:
         while at < len(events) and events[at].seq <= (event.seen or 0):
-            _fold(engine, events[at], answers, found)
+            _fold(engine, events[at], answers, last, found)
             at += 1
         if event.kind == "asked":
             _asked(engine, event, found)
         else:  # a start that is a decision of its own: a trial that goes on
             _promoted(engine, event, found)
     for event in events[at:]:
-        _fold(engine, event, answers, found)
+        _fold(engine, event, answers, last, found)
     return found
 
 
-def _fold(engine: Engine, event: Event, answers: dict[int | None, Event], found: Replay) -> None:
+def _last_words(events: Sequence[Event]) -> set[int]:
+    """Reports written together with the end of their trial (a result told or returned): nobody waited for an answer."""
+    return {
+        report.seq
+        for report, end in pairwise(events)
+        if report.kind == "reported"
+        and (end.trial, end.seq) == (report.trial, report.seq + 1)
+        and end.seen is None
+        and end.kind in ("finished", "failed", "stopped", "paused", "lost")
+    }
+
+
+def _fold(engine: Engine, event: Event, answers: dict[int | None, Event], last: set[int], found: Replay) -> None:
     engine.fold(event)
     if event.kind != "reported" or event.trial is None or engine.state.trials[event.trial].origin == "added":
         return  # what was measured elsewhere was not answered here
+    if event.seq in last:
+        found.decisions += 1
+        return
     found.decisions += 1
     decided = engine.pending.get(event.trial)
     now = decided[1] if decided is not None and decided[0] == event.seq else Decision.CONTINUE
@@ -84,9 +101,9 @@ def _asked(engine: Engine, event: Event, found: Replay) -> None:
     found.proposals += 1
     was = Configuration(data["config"])
     if "initial" in data:
-        now = engine.definition.initial[data["initial"]][1]
+        now = engine.today(engine.definition.initial[data["initial"]][1])
     elif "queued" in data:
-        now = engine.state.queue.get(data["queued"], was)
+        now = engine.today(engine.state.queue.get(data["queued"], was))
     else:
         everything = range(len(engine.definition.initial))  # what others had taken is not in the log that was seen
         proposal = engine.new_job(event.trial, taken=everything, skip=engine.state.queue)

@@ -145,6 +145,13 @@ class Storage(ABC):
         """
 
     @abstractmethod
+    def vacate(self, study: int, trial: int, driver: str) -> None:
+        """Give a reserved number back unused: the next `reserve`, by whomever, takes it.
+
+        Nothing happens when the number was used, or is no longer this driver's.
+        """
+
+    @abstractmethod
     def claim(self, study: int, trial: int, what: str, driver: str, *, head: int | None = None) -> bool:
         """Take something that only one driver may do (a promotion to a rung): True for the first to ask.
 

@@ -119,6 +119,7 @@ class Statements(NamedTuple):
     reserve_new: str  # study, trial, driver
     reserve_again: str  # driver, study, trial
     release: str  # study, trial
+    vacate: str  # driver, study, trial, owner
     claim_owner: str  # study, trial, what
     claim_new: str  # study, trial, what, driver
     claim_pass: str  # driver, study, trial, what
@@ -180,6 +181,13 @@ def statements(dialect: sa.Dialect) -> Statements:
         reserve_new=text(reservations.insert(), *reservations.c.keys()),
         reserve_again=text(reservations.update().values(driver=driver).where(*held), "p_driver", "p_study", "p_trial"),
         release=text(reservations.delete().where(*held), "p_study", "p_trial"),
+        vacate=text(
+            reservations.update().values(driver=driver).where(*held, reservations.c.driver == sa.bindparam("p_owner")),
+            "p_driver",
+            "p_study",
+            "p_trial",
+            "p_owner",
+        ),
         claim_owner=text(sa.select(claims.c.driver).where(*claimed), "p_study", "p_trial", "p_what"),
         claim_new=text(claims.insert(), *claims.c.keys()),
         claim_pass=text(

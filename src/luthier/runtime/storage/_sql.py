@@ -307,6 +307,15 @@ class SQLStorage(Storage):
 
         return self._transact(work)
 
+    def vacate(self, study: int, trial: int, driver: str) -> None:
+        """Give a reserved number back unused: it belongs to nobody, as if its driver were gone."""
+
+        def work(cursor: Any) -> None:
+            self._head(cursor, study)
+            cursor.execute(self._sql.vacate, ("", study, trial, driver))
+
+        self._transact(work)
+
     def claim(self, study: int, trial: int, what: str, driver: str, *, head: int | None = None) -> bool:
         """Take something that only one driver may do: True for the first to ask, and for it again."""
 

@@ -161,6 +161,12 @@ class Memory(Storage):
             log.reservations[number] = driver
             return number
 
+    def vacate(self, study: int, trial: int, driver: str) -> None:
+        """Give a reserved number back unused: it belongs to nobody, as if its driver were gone."""
+        with self._log(study) as log:
+            if log.reservations.get(trial) == driver:
+                log.reservations[trial] = ""
+
     def claim(self, study: int, trial: int, what: str, driver: str, *, head: int | None = None) -> bool:
         """Take something that only one driver may do: True for the first to ask, and for it again."""
         with self._log(study) as log:
