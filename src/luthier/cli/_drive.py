@@ -136,7 +136,7 @@ def failures(study: Study, limit: int) -> list[str]:
         log = logs.get(number)
         # without a folder the log's path is the best that is known
         place = f" (output: {study.folder / log if study.folder is not None else log})" if log else ""
-        lines.append(f"failed: trial {number}, {failed[number].error}{place}")
+        lines.append(f"failed: trial {number}, {failed[number].error or 'it is not known why'}{place}")
     if len(failed) > limit:
         lines.insert(0, f"failed: {len(failed)} trials, the last {limit}:")
     return lines

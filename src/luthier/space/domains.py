@@ -12,8 +12,13 @@ from luthier.space.values import is_number, is_value, plain, same, tell_apart
 
 
 class _Unset:
+    """Stands for "no default given"; there is one, and it stays the same object in another process."""
+
     def __repr__(self) -> str:
         return "<not given>"
+
+    def __reduce__(self) -> str:
+        return "_UNSET"  # pickled by its name: a copy would pass for a default that is not allowed
 
 
 _UNSET = _Unset()

@@ -6,11 +6,12 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.base.checks import check
-from luthier.base.errors import ArgumentError, MetricError, TrialError
+from luthier.base.errors import ArgumentError, MetricError, StorageError, TrialError
 from luthier.base.records import Decision, Status, Trial, pairs
 from luthier.base.registry import load
 from luthier.base.seeds import generator, trial_seed
@@ -100,6 +101,7 @@ class Loop:
         kill = True
         try:
             study._session.join()
+            self._abandon("an earlier run of this process ended with an error")
             begun = {**self._begun(), **_program(self.target), **info}
             study._session.append([Draft(self.begin, "begun", None, None, begun)])
             reason = self._work()
@@ -107,12 +109,19 @@ class Loop:
             self._finish(reason)
         except KeyboardInterrupt:
             self.executor.close(kill=True)
-            self._interrupt()
+            self._abandon("interrupted", ended="interrupted")
             raise KeyboardInterrupt(
                 f"study {study.name!r} is saved up to its last report. Continue with: luthier resume {study.where}"
             ) from None
+        except Exception as error:
+            self.executor.close(kill=True)
+            with suppress(Exception):  # the first error says more than a farewell that the same full disk refuses
+                self._abandon("the run ended with an error", ended=f"{type(error).__name__}: {error}")
+            raise
         finally:
             self.executor.close(kill=kill)
+            with suppress(StorageError):
+                study._session.rest()
 
     def _begun(self) -> dict[str, Any]:
         return {
@@ -151,7 +160,8 @@ class Loop:
     def _nothing_left(self) -> bool:
         """Whether no driver has anything to do: nothing runs or waits, and no other one holds a number it may use."""
         state, session = self.study._state, self.study._session
-        if state.running or state.waiting or session.engine.continue_job() is not None:
+        others = any(driver != session.me.id for driver in state.running.values())  # our own: asked for, not yet told
+        if others or state.waiting or session.engine.continue_job() is not None:
             return False
         return self.trials is None or session.exhausted or len(state.trials) >= self._limit()
 
@@ -338,6 +348,13 @@ class Loop:
         except MetricError as error:
             self._failed(launch, end, now, str(error))
             return
+        if drafts and status == "completed" and launch.until is not None:
+            study._session.append(drafts)  # what was granted is used up: the scheduler says whether there is more
+            drafts = []
+            decided = study._session.engine.pending.get(n)
+            if decided is not None:
+                study._session.append([study._session.decided(n, now, *decided, seconds=end.seconds)])
+                return
         drafts.append(Draft(now, "finished", n, None, self._data(launch, end.seconds, status=status)))
         study._session.append(drafts)
 
@@ -389,13 +406,21 @@ class Loop:
     def _finish(self, reason: str) -> None:
         now = self.executor.now()
         paused = [t.number for t in self.study._state.trials.values() if t.status is Status.PAUSED]
-        drafts = [Draft(now, "stopped", n, None, {"reason": "end of the study"}) for n in paused]
+        trials = self.study._state.trials  # which run is over: another driver may just have started the next one
+        drafts = [
+            Draft(now, "stopped", n, None, {"reason": "end of the study", "attempt": trials[n].runs}) for n in paused
+        ]
         self.study._session.append([*drafts, Draft(now, "ended", None, None, {"reason": reason})])
 
-    def _interrupt(self) -> None:
-        drafts = [self.study._session.lose(n, "interrupted", interrupted=True) for n in self.mine if n not in self.over]
-        now = self.executor.now()
-        self.study._session.append([*drafts, Draft(now, "ended", None, None, {"reason": "interrupted"})])
+    def _abandon(self, why: str, *, ended: str | None = None) -> None:
+        """Log that what this driver ran runs no more; it is run again, and that counts as nobody's loss."""
+        session = self.study._session
+        session.sync()  # the log may know of a trial more than `mine` does
+        drafts = [session.lose(n, why, interrupted=True) for n in session.own()]
+        if ended is not None:
+            drafts.append(Draft(self.executor.now(), "ended", None, None, {"reason": ended}))
+        if drafts:
+            session.append(drafts)
 
 
 def _program(target: Target) -> dict[str, Any]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from luthier.base.errors import StorageError
 from luthier.base.records import Decision, Event, Job, Trial
 from luthier.runtime.storage import Draft, Storage, dead, this_driver
 from luthier.study._definition import Definition
 from luthier.study._engine import Engine
+
+#: Workers of trials that no executor runs: given to the user by `ask`, evaluated elsewhere.
+ASKED, ADDED = "ask", "elsewhere"
 
 
 class Session:
@@ -27,30 +32,46 @@ class Session:
         self, storage: Storage, study: int, definition: Definition, heard: Callable[[Event], None], *, lease: float
     ) -> None:
         self.storage, self.study, self.definition, self.heard = storage, study, definition, heard
-        self.engine = Engine(definition, lambda head: storage.read(study, until=head))
+        self.engine = self._engine()
         self.me = this_driver(lease)
         self.joined = False
+        self._torn = False  # whether an event was folded half: an error or Ctrl-C struck in the middle of it
         self.exhausted = False  # whether the searcher had nothing left to propose when last asked
         self._beaten = 0.0
         self.sync()
 
+    def _engine(self) -> Engine:
+        return Engine(self.definition, lambda head: self.storage.read(self.study, until=head))
+
+    def _fold(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._torn = True
+            self.engine.fold(event)
+            self._torn = False
+
+    def _mend(self) -> None:
+        if self._torn:
+            self.engine = self._engine()
+            self._fold(self.storage.read(self.study))
+            self._torn = False
+
     def sync(self) -> None:
         """Fold in what other drivers appended."""
+        self._mend()
         head = self.engine.state.head
         if self.storage.head(self.study) != head:
-            for event in self.storage.read(self.study, after=head):
-                self.engine.fold(event)
+            self._fold(self.storage.read(self.study, after=head))
 
     def append(self, drafts: Sequence[Draft], *, release: Iterable[int] = ()) -> int:
         """Append, fold, call back; the `seq` of the last event."""
+        self._mend()
         first = self.storage.append(self.study, drafts, release=release)
         head = self.engine.state.head
         if first != head + 1:
-            for event in self.storage.read(self.study, after=head, until=first - 1):
-                self.engine.fold(event)
-        for i, draft in enumerate(drafts):
-            event = Event(first + i, *draft)
-            self.engine.fold(event)
+            self._fold(self.storage.read(self.study, after=head, until=first - 1))
+        events = [Event(first + i, *draft) for i, draft in enumerate(drafts)]
+        self._fold(events)
+        for event in events:  # after all of them are folded: a callback may append events of its own
             self.heard(event)
         return first + len(drafts) - 1
 
@@ -62,9 +83,29 @@ class Session:
             self.joined, self._beaten = True, now
             self.recover()
         elif now - self._beaten > self.me.lease / 6:
-            self.storage.beat(self.study, self.me.id)
+            self._beat()
             self._beaten = now
             self.recover()
+
+    def _beat(self) -> None:
+        """Renew the lease. Who slept so long that others took it for dead joins again: late results count."""
+        try:
+            self.storage.beat(self.study, self.me.id)
+        except StorageError:
+            if any(driver.id == self.me.id for driver, _ in self.storage.drivers(self.study)):
+                raise
+            self.storage.register(self.study, self.me)
+
+    def own(self) -> list[int]:
+        """Trials that a run of this driver started and that have no end: not those that `ask` gave to the user."""
+        state = self.engine.state
+        mine = [number for number, driver in state.running.items() if driver == self.me.id]
+        return [number for number in mine if state.trials[number].worker not in (ASKED, ADDED)]
+
+    def rest(self) -> None:
+        """Leave when nothing of this driver runs, so that nobody waits for it; the next `join` registers it again."""
+        if self.me.id not in self.engine.state.running.values():
+            self.leave()
 
     def leave(self) -> None:
         """Take this driver off the list."""
@@ -146,16 +187,32 @@ class Session:
         return taken
 
     def _new(self, worker: str, now: float, limit: int | None) -> Trial | None:
-        state = self.engine.state
-        if limit is not None and len(state.trials) >= limit:
+        if limit is not None and len(self.engine.state.trials) >= limit:
             return None
+        with self.number(limit) as k:
+            return None if k is None else self._new_numbered(k, worker, now)
+
+    @contextmanager
+    def number(self, limit: int | None = None) -> Iterator[int | None]:
+        """A reserved trial number, None at the limit. It goes back when the block ends without having used it.
+
+        A number that stays with a living driver would be missing for good: no run could come to its end.
+        """
         k = self.storage.reserve(self.study, self.me.id, limit=limit)
-        if k is None:
-            return None
+        try:
+            yield k
+        except BaseException:
+            if k is not None:
+                with suppress(StorageError):  # the first error says more; `rest` gives back what is left
+                    self.storage.vacate(self.study, k, self.me.id)
+            raise
+        if k is not None and k not in self.engine.state.trials:
+            self.storage.vacate(self.study, k, self.me.id)
+
+    def _new_numbered(self, k: int, worker: str, now: float) -> Trial | None:
         proposal = self._propose(k)
         self.exhausted = proposal is None
         if proposal is None:
-            self.storage.append(self.study, (), release=[k])
             return None
         job, extra = proposal
         asked = {"config": dict(job.config), "origin": job.origin, **extra}

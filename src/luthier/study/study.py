@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from luthier.base.errors import ArgumentError, SpaceError, StorageError
+from luthier.base.checks import check
+from luthier.base.errors import ArgumentError, SpaceError, StorageError, StudyExists
 from luthier.base.records import Configuration, Constraint, Decision, Event, Fidelity, Objective, Status, Trial
 from luthier.base.registry import load
 from luthier.runtime.executors._base import Executor, Limits, Target
@@ -19,7 +20,7 @@ from luthier.runtime.storage import Draft, Storage, open_storage, split_name
 from luthier.space.problem import PastTask
 from luthier.space.space import Space
 from luthier.study._definition import Definition, Part, define
-from luthier.study._session import Session
+from luthier.study._session import ADDED, ASKED, Session
 from luthier.study._view import View
 from luthier.study.result import Result
 
@@ -128,7 +129,11 @@ class Study(View):
                 )
             definition = kept
         else:
-            row = store.create(name, seed=definition.seed, problem=definition.to_json())
+            try:
+                row = store.create(name, seed=definition.seed, problem=definition.to_json())
+            except StudyExists:  # another process has just made it
+                self._attach(store, definition, name, folder, callbacks, lease)
+                return
         self._begin(store, row.id, row.name, definition, folder, callbacks, lease)
 
     def _begin(
@@ -216,7 +221,7 @@ class Study(View):
             self._session.sync()
             trials = []
             for _ in range(n):
-                trial = self._session.next("ask", time.time(), None)
+                trial = self._session.next(ASKED, time.time(), None)
                 if trial is None:
                     break
                 trials.append(copy(trial))
@@ -237,14 +242,14 @@ class Study(View):
             trial: The trial's number.
             metrics: Name to value.
             resource: Resource spent when this was measured; the trial goes on. None: the trial is done.
-            status: How it ended, if not well: "failed", "stopped", "lost".
+            status: How it ended, if not well: "failed", "stopped", "lost". With a resource too: it ended there.
             folds: Scores of the single folds behind the first objective.
 
         Returns:
             What the scheduler wants: CONTINUE, PAUSE or STOP. STOP after the last report.
 
         Raises:
-            ArgumentError: no such trial, or one that has ended.
+            ArgumentError: no such trial, one that has ended or is paused, or an argument out of range.
             MetricError: a metric is missing or no number.
         """
         with self._lock:
@@ -256,14 +261,23 @@ class Study(View):
                     f"trial {trial} has ended ({known.status.value}). Allowed: tell a trial that is running; for a "
                     "further evaluation use study.add(config, metrics)."
                 )
+            if known.status is Status.PAUSED:
+                raise ArgumentError(
+                    f"trial {trial} is paused. Allowed: tell a trial that is running; ask() gives this one again when "
+                    "its turn comes. For a further evaluation use study.add(config, metrics)."
+                )
             now = time.time()
-            outcome = Status.COMPLETED if status is None else Status(status)
+            outcome = Status.COMPLETED if status is None else _outcome(status)
+            axis = self._definition.problem.fidelity
+            if resource is not None:
+                check("resource", resource, at_least=0, at_most=None if axis is None else axis.high)
             if metrics is None:
                 if outcome is Status.COMPLETED:
                     raise ArgumentError(f"tell({trial}) without metrics. Give metrics={{...}} or status='failed'.")
                 self._session.append([self._ending(trial, now, outcome)])
                 return Decision.STOP
-            return self._record(trial, metrics, resource, now, outcome, folds=tuple(folds))
+            ends = status is not None or resource is None or (axis is not None and resource >= axis.high)
+            return self._record(trial, metrics, resource, now, outcome if ends else None, folds=tuple(folds))
 
     def _known(self, number: int) -> Trial:
         try:
@@ -286,17 +300,16 @@ class Study(View):
         metrics: Mapping[str, float],
         resource: float | None,
         now: float,
-        outcome: Status = Status.COMPLETED,
+        outcome: Status | None,
         *,
         folds: tuple[float, ...] = (),
     ) -> Decision:
-        """Log a told result; decide, and end the trial if that was its last."""
+        """Log a told result; end the trial with its outcome, or decide when it has none yet."""
         problem = self._definition.problem
         numbers = problem.check_metrics(metrics, where=f"trial {number}")
         axis = problem.fidelity
-        final = resource is None or (axis is not None and resource >= axis.high)
         data: dict[str, Any] = {"metrics": numbers}
-        if resource is not None or (axis is not None and final):
+        if resource is not None or axis is not None:
             data["resource"] = resource if resource is not None else axis.high  # type: ignore[union-attr]
         if folds:
             data["folds"] = list(folds)
@@ -306,7 +319,7 @@ class Study(View):
         if not problem.usable(numbers):
             self._session.append([report, self._ending(number, now, Status.DIVERGED)])
             return Decision.STOP
-        if final:
+        if outcome is not None:
             self._session.append([report, self._ending(number, now, outcome)])
             return Decision.STOP
         self._session.append([report])
@@ -341,7 +354,9 @@ class Study(View):
         """
         with self._lock:
             checked = self._check(config, "study.add")
-            outcome = Status(status)
+            outcome = _outcome(status)
+            for at in [at for at, _ in reports] + ([] if resource is None else [resource]):
+                check("resource", at, at_least=0)
             self._session.join()
             now = time.time()
             if reports and self._definition.problem.fidelity is None:
@@ -363,17 +378,17 @@ class Study(View):
                 drafts.append((outcome, data))
             elif outcome is Status.COMPLETED:
                 raise ArgumentError("study.add without metrics. Give metrics={...} or status='failed'.")
-            k = self._session.storage.reserve(self._session.study, self._session.me.id)
-            assert k is not None  # no limit was given
-            head = self._state.head
-            rows = [
-                Draft(now, "asked", k, head, {"config": dict(checked), "origin": "added"}),
-                Draft(now, "started", k, None, {"attempt": 1, "worker": "elsewhere", "driver": self._session.me.id}),
-                *(Draft(now, "reported", k, None, data) for _, data in drafts),
-                *[self._ending(k, now, outcome)] * (1 if self.repeats == 1 else self.repeats),
-            ]
-            self._session.append(rows, release=[k])
-            return k
+            with self._session.number() as k:
+                assert k is not None  # no limit was given
+                head = self._state.head
+                rows = [
+                    Draft(now, "asked", k, head, {"config": dict(checked), "origin": "added"}),
+                    Draft(now, "started", k, None, {"attempt": 1, "worker": ADDED, "driver": self._session.me.id}),
+                    *(Draft(now, "reported", k, None, data) for _, data in drafts),
+                    *[self._ending(k, now, outcome)] * (1 if self.repeats == 1 else self.repeats),
+                ]
+                self._session.append(rows, release=[k])
+                return k
 
     def _check(self, config: Mapping[str, Any], where: str) -> Configuration:
         if self._definition.open_space:
@@ -462,6 +477,13 @@ class Study(View):
         with self._lock:
             loop.run(info or {})
         return self.result()
+
+
+def _outcome(given: Status | str) -> Status:
+    """How a trial ended, as a user says it."""
+    word = given.value if isinstance(given, Status) else given
+    check("status", word, one_of=[s.value for s in Status if s.ended or s is Status.PAUSED])
+    return Status(word)
 
 
 def _as_past(task: Study | PastTask, order: int) -> PastTask:

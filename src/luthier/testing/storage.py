@@ -177,6 +177,21 @@ def check_reserve(factory: Factory) -> None:
         _equal(again, [1, 2, 3, 4, 10], "a released number is used up, asked or not")
 
 
+def check_vacate(factory: Factory) -> None:
+    """A number given back unused is the next to be given, whoever asks; one that is another's is left alone."""
+    with factory() as one, factory() as two:
+        study = _study(one, "vacate")
+        a, b = _joined(one, study, "a"), _joined(two, study, "b")
+        _equal([one.reserve(study, a), two.reserve(study, b)], [0, 1], "numbers count over all drivers")
+        two.vacate(study, 0, b)
+        _equal(two.reserve(study, b), 2, "nobody gives back what is another's")
+        one.vacate(study, 0, a)
+        _equal(two.reserve(study, b), 0, "a number given back is given again")
+        one.append(study, [Draft(0.0, "asked", 0)], release=[0])
+        two.vacate(study, 0, b)
+        _equal(two.reserve(study, b), 3, "a number that was used is not")
+
+
 def check_claim(factory: Factory) -> None:
     """Of several drivers exactly one gets what only one may do."""
     with factory() as one, factory() as two:
@@ -342,6 +357,7 @@ CHECKS: tuple[Callable[[Factory], None], ...] = (
     check_atomic,
     check_two,
     check_reserve,
+    check_vacate,
     check_claim,
     check_takeover,
     check_drivers,

@@ -309,10 +309,9 @@ class Processes(Executor):
         self._workers[worker.name] = None
         script = getattr(sys.modules["__main__"], "__file__", None)
         if stage == "main" and b"__main__" in self._target:
-            return ExecutorError(
-                f"executor 'processes': a worker could not import {script}: {text}. Workers import the script that "
-                'they run: put what starts the study under: if __name__ == "__main__":'
-            )
+            guard = 'if __name__ == "__main__":'
+            advice = "" if guard in text else f" Workers import the script that they run: put what starts the study under: {guard}"
+            return ExecutorError(f"executor 'processes': a worker could not import {script}: {text}{'.' if advice else ''}{advice}")
         return ExecutorError(
             f"executor 'processes': a worker could not load the program: {text}. It must be importable: a function "
             "at the top level of a file. Or use executor='inline'."
