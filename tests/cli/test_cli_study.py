@@ -96,8 +96,9 @@ def test_resume_of_a_study_from_python(place: Path, call: Call) -> None:
     result = call("resume", "s")
     assert result.exit_code == 1
     assert result.stderr == (
-        "error: study 's' has not been run yet, so this command cannot find its program. Allowed: studies made by "
-        "`luthier tune`, or run with a function of a module. Run your script again; it continues by itself.\n"
+        "error: study 's' has not been run yet, so this command cannot find its program. Allowed: studies run by "
+        "`luthier tune`, or with a function of a module. Give the command that made it, or run your script, again: it "
+        "continues.\n"
     )
     study.run(lambda run: 1.0, trials=1)
     study.close()

@@ -90,6 +90,14 @@ def missing(folder: Path, study: lu.Study) -> list[str]:
     return [line for line in lines if line.endswith("]") and tuple(json.loads(line)) not in logged]
 
 
+def begun(folder: Path) -> bool:
+    """Whether the study got as far as running."""
+    if not (folder / "study" / "study.db").exists():
+        return False
+    with lu.Study.open(folder / "study") as study:
+        return any(event.kind == "begun" for event in study.events())
+
+
 def round_(number: int, rng: random.Random, life: float) -> dict[str, object]:
     """One study, one kill, one resume; what was found."""
     with tempfile.TemporaryDirectory(prefix="luthier-fault-") as name:
@@ -102,9 +110,9 @@ def round_(number: int, rng: random.Random, life: float) -> dict[str, object]:
         driver.send_signal(signal.SIGKILL)
         driver.wait()
         orphans = gone(mark)
-        if (folder / "study" / "study.db").exists():
+        if begun(folder):
             code = start(["resume", "study"], folder, mark).wait(timeout=120)
-        else:  # killed before the study was made: nothing was acknowledged, it is simply started again
+        else:  # killed before the first trial: there is nothing to resume, and the same command starts it
             code = tune(folder, mark).wait(timeout=120)
         study = lu.Study.open(folder / "study")
         trials = study.trials
@@ -152,7 +160,12 @@ def lifetime() -> float:
 def main(rounds: int, seed: int) -> list[dict[str, object]]:
     rng = random.Random(seed)
     life = lifetime()
-    return [round_(i, rng, life) for i in range(rounds)]
+    found: list[dict[str, object]] = []
+    while len(found) < rounds:
+        one = round_(len(found), rng, life)
+        if one["killed alive"] or not good(one):  # a moment after the study's end proves nothing: draw another
+            found.append(one)
+    return found
 
 
 if __name__ == "__main__":

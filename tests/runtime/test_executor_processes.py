@@ -514,13 +514,19 @@ def test_a_script_without_a_guard_is_told_so(tmp_path):
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert f"a worker could not import {path}" in err
-    assert 'put what starts the study under: if __name__ == "__main__":' in err
+    said = err.strip().splitlines()[-1]
+    assert said.count('Put what starts the study under: if __name__ == "__main__":') == 1, said
+    assert said.count("__name__") == 1, said
     assert carriers("sign-guard") == set()
 
 
-def test_a_function_of_a_session_is_refused():
+@pytest.mark.parametrize("how", ["-c", "stdin"])
+def test_a_function_of_a_session_is_refused(how):
     code = textwrap.dedent(SCRIPT).format(body="return 0.0", start="study()")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    words, fed = (["-c", code], None) if how == "-c" else ([], code)
+    done = subprocess.run(
+        [sys.executable, *words], input=fed, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert "ArgumentError: executor 'processes': train was defined in an interactive session" in done.stderr
 
 

@@ -35,6 +35,16 @@ def test_every_way_of_storing_gives_an_equal_space(space):
         assert space.widen(again) is again
 
 
+@pytest.mark.parametrize(
+    "domain", [Choice("sgd", "adam"), Choice(None, 1, default=None), Ordinal(1, 2, 4), Float(0, 1)]
+)
+def test_a_domain_sent_to_another_process_is_the_same(domain):
+    again = pickle.loads(pickle.dumps(domain))
+    assert again == domain
+    assert again.default == domain.default
+    assert Space(x=again).to_dict() == Space(x=domain).to_dict()
+
+
 def test_repr_reads_like_the_code():
     space = Space(
         lr=Float(1e-5, 1e-1, log=True, default=1e-2, prior=Normal(1e-3, 1.0)),

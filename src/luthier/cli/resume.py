@@ -83,8 +83,8 @@ def _refuse_unknown(study: Study) -> None:
         return
     how = "was run from Python with a function that has no importable name" if settings else "has not been run yet"
     raise ArgumentError(
-        f"study {study.name!r} {how}, so this command cannot find its program. Allowed: studies made by "
-        "`luthier tune`, or run with a function of a module. Run your script again; it continues by itself."
+        f"study {study.name!r} {how}, so this command cannot find its program. Allowed: studies run by `luthier tune`, "
+        "or with a function of a module. Give the command that made it, or run your script, again: it continues."
     )
 
 

@@ -32,7 +32,7 @@ def main_module() -> dict[str, Any] | None:
     module = sys.modules["__main__"]
     name = getattr(getattr(module, "__spec__", None), "name", None)
     path = getattr(module, "__file__", None)
-    if name is None and path is None:
+    if name is None and (path is None or str(path).startswith("<")):  # `python < script.py` says "<stdin>"
         return None
     origin = mp_process.ORIGINAL_DIR  # type: ignore[attr-defined]
     shared: dict[str, Any] = {"sys_argv": sys.argv, "orig_dir": origin, "dir": os.getcwd()}

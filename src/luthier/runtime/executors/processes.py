@@ -310,8 +310,12 @@ class Processes(Executor):
         script = getattr(sys.modules["__main__"], "__file__", None)
         if stage == "main" and b"__main__" in self._target:
             guard = 'if __name__ == "__main__":'
-            advice = "" if guard in text else f" Workers import the script that they run: put what starts the study under: {guard}"
-            return ExecutorError(f"executor 'processes': a worker could not import {script}: {text}{'.' if advice else ''}{advice}")
+            known = (
+                ""
+                if guard in text
+                else f". Workers import the script that they run: put what starts the study under: {guard}"
+            )
+            return ExecutorError(f"executor 'processes': a worker could not import {script}: {text}{known}")
         return ExecutorError(
             f"executor 'processes': a worker could not load the program: {text}. It must be importable: a function "
             "at the top level of a file. Or use executor='inline'."
