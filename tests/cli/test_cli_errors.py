@@ -89,9 +89,10 @@ def test_a_misspelt_metric(place: Path, call: Call) -> None:
     result = call(
         "tune", "train.py:train", *ASHA, *INLINE, "--minimize", "los", "--trials", "50", "--out", "s", "--json"
     )
-    assert result.exit_code == 2
-    assert "trial 4 reported {'loss'}; this study minimises 'los'." in result.stderr
-    assert result.stdout.splitlines()[-1].startswith('{"event": "error", "message": "the first 5 trials all failed.')
+    assert result.exit_code == 1
+    assert "error: trial 0 reported {'loss'}; this study minimises 'los'. Did you mean 'los'?" in result.stderr
+    assert result.stdout.splitlines()[-1].startswith('{"event": "error", "message": "trial 0 reported')
+    assert len(lu.Study.open("s").trials) == 1
 
 
 def test_another_space_in_the_same_folder(done: Path, call: Call) -> None:

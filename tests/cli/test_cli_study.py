@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,23 @@ def test_failures_are_shown_with_their_output(place: Path, call: Call) -> None:
     assert wanted in call("show", "s").stdout
     assert "Traceback" in (place / "s/trials/00001/run-1.log").read_text()
     assert "s/trials/00001/run-1.log" in call("show", "s", "--trial", "1").stdout
+
+
+def test_lost_trials_are_shown_with_the_cause(place: Path, call: Call) -> None:
+    (place / "k.yaml").write_text("x: {type: float, low: 0, high: 1}\n")
+    program = "import os; os.kill(os.getpid(), 9)"
+    words = ["--command", f'{sys.executable} -c "{program}" {{x}}', "--space", "k.yaml", "--trials", "1", "--out", "s"]
+    result = call("tune", *words)
+    assert result.exit_code == 2, result.output
+    assert "lost: trial 0, the program was killed by SIGKILL; it printed nothing" in result.stdout
+    assert "s: minimise loss; 1 hyperparameter; searcher cqr" in call("show", "s").stdout
+
+
+def test_nothing_but_infinity_has_its_own_word(place: Path, call: Call) -> None:
+    (place / "k.yaml").write_text("x: {type: float, low: 0, high: 1}\n")
+    result = call("tune", "--command", "echo '{{\"loss\": 1e999}}'", "--space", "k.yaml", "--trials", "2", "--out", "t")
+    assert result.exit_code == 2, result.output
+    assert "best: none, every trial reported NaN or infinity" in result.stdout
 
 
 def test_several_objectives_and_a_constraint(place: Path, call: Call) -> None:

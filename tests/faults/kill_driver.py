@@ -23,6 +23,7 @@ import uuid
 from pathlib import Path
 
 import luthier as lu
+from luthier.base.errors import SchemaError, StudyNotFound
 
 PROGRAM = """
 import json, os, time
@@ -94,7 +95,11 @@ def begun(folder: Path) -> bool:
     """Whether the study got as far as running."""
     if not (folder / "study" / "study.db").exists():
         return False
-    with lu.Study.open(folder / "study") as study:
+    try:
+        study = lu.Study.open(folder / "study")
+    except (StudyNotFound, SchemaError):  # killed between the file and its tables, or between them and the study
+        return False
+    with study:
         return any(event.kind == "begun" for event in study.events())
 
 

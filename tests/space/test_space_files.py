@@ -109,7 +109,10 @@ MISTAKES = [
     ("s.yaml", "a: 1\na: 2", "is no valid YAML: the key 'a' stands there twice (line 1)."),
     ("s.yaml", "a: [1", None),
     ("s.toml", "a = ", None),
-    ("s.yaml", "", "a NoneType is no space. Allowed: names and domains, such as 'lr: {type: float, ...}'."),
+    ("s.yaml", "", "is empty. Allowed: names and domains. Write such as 'lr: {type: float, ...}'."),
+    ("s.yaml", "# nothing yet", "is empty. Allowed: names and domains. Write such as 'lr: {type: float, ...}'."),
+    ("s.json", "{}", "is empty. Allowed: names and domains. Write such as 'lr: {type: float, ...}'."),
+    ("s.yaml", "x: {low: 1", "is no valid YAML: expected ',' or '}', but got '<stream end>' (line 1, column 11)."),
     ("s.json", "[1]", "a list is no space. Allowed: names and domains, such as 'lr: {type: float, ...}'."),
     ("s.yaml", "1: [1, 2]", "hyperparameter name 1 is no text. Put it in quotes."),
     ("s.yaml", "lr: {low: 0, high: 1}", "hyperparameter 'lr' has no type. Allowed: float, int, choice, ordinal, fixed. Add one."),  # noqa: E501

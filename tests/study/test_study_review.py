@@ -32,7 +32,8 @@ import luthier as lu
 space = lu.Space(lr=lu.Float(1e-4, 1.0, log=True), width=lu.Int(4, 64))
 time.sleep(max(0.0, float(sys.argv[2]) - time.time()))
 study = lu.Study(space, searcher="random", folder=sys.argv[1])
-print([t.number for t in study.ask(2)])
+print([t.number for t in study.ask(2)], flush=True)
+sys.stdin.read()  # a driver that left would have its trials given to the next one
 """
 
 
@@ -40,13 +41,18 @@ def test_processes_that_make_the_same_study_at_once_share_it(tmp_path: Path) -> 
     at = str(time.time() + 3)
     made = [
         subprocess.Popen(
-            [sys.executable, "-c", _MAKER, str(tmp_path / "s"), at], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [sys.executable, "-c", _MAKER, str(tmp_path / "s"), at],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for _ in range(4)
     ]
-    said = [process.communicate(timeout=60) for process in made]
-    assert [err.decode() for _, err in said] == [""] * 4
-    assert sorted(n for out, _ in said for n in json.loads(out)) == list(range(8))
+    said = [process.stdout.readline() for process in made if process.stdout is not None]
+    errors = [process.communicate(timeout=60)[1] for process in made]
+    assert errors == [""] * 4
+    assert sorted(n for line in said for n in json.loads(line)) == list(range(8))
 
 
 def test_the_maker_that_comes_second_opens_what_the_first_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -220,7 +220,7 @@ class Event(NamedTuple):
     data: dict[str, Any]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Trial:
     """One configuration with its history.
 
@@ -267,6 +267,10 @@ class Trial:
     note: str = ""
     repeats: list[dict[str, float]] = field(default_factory=list)
     stderr: dict[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(pairs(self.metrics)) or "no result"
+        return f"Trial {self.number} ({self.status.value}): {numbers} at {', '.join(pairs(self.config))}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,4 +128,5 @@ def check_own(kind: str, name: str, cls: type, own: Mapping[str, Any]) -> None:
     allowed = own_arguments(cls)
     for key in own:
         if key not in allowed:
-            raise ArgumentError(f"{kind} {name!r} has no argument {key!r}. {did_you_mean(key, allowed)}")
+            hint = did_you_mean(key, allowed) if allowed else "It takes no arguments."
+            raise ArgumentError(f"{kind} {name!r} has no argument {key!r}. {hint}")

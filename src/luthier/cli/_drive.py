@@ -126,17 +126,18 @@ def conclude(study: Study, result: Result, talk: Talk) -> None:
 
 
 def failures(study: Study, limit: int) -> list[str]:
-    """The last failed trials in a line each, with the file that holds their output."""
-    failed = {t.number: t for t in study.trials if t.status.value == "failed"}
-    if not failed:
+    """The last failed and lost trials in a line each, with the file that holds their output."""
+    found = {t.number: t for t in study.trials if t.status.value in ("failed", "lost")}
+    if not found:
         return []
-    logs = {e.trial: e.data.get("log") for e in study.events() if e.kind == "failed"}
+    logs = {e.trial: e.data.get("log") for e in study.events() if e.kind in ("failed", "lost")}
     lines = []
-    for number in sorted(failed)[-limit:]:
-        log = logs.get(number)
+    for number in sorted(found)[-limit:]:
+        log, trial = logs.get(number), found[number]
         # without a folder the log's path is the best that is known
         place = f" (output: {study.folder / log if study.folder is not None else log})" if log else ""
-        lines.append(f"failed: trial {number}, {failed[number].error or 'it is not known why'}{place}")
-    if len(failed) > limit:
-        lines.insert(0, f"failed: {len(failed)} trials, the last {limit}:")
+        lines.append(f"{trial.status.value}: trial {number}, {trial.error or 'it is not known why'}{place}")
+    if len(found) > limit:
+        kinds = " and ".join(dict.fromkeys(trial.status.value for _, trial in sorted(found.items())))
+        lines.insert(0, f"{kinds}: {len(found)} trials, the last {limit}:")
     return lines

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from luthier.cli import _json
-from luthier.cli._text import configuration, duration, outcome
+from luthier.cli._text import configuration, duration, outcome, plural
 
 if TYPE_CHECKING:
     from luthier.base.records import Event
@@ -104,11 +104,11 @@ class Lines(Progress):
             return
         passed = duration(time.monotonic() - self._begin)
         if result.best is None:
-            self._talk.detail(f"[{passed}] {len(result.trials)} trials: Pareto set of {len(result.pareto)}")
+            self._talk.detail(f"[{passed}] {plural(len(result.trials), 'trial')}: Pareto set of {len(result.pareto)}")
             return
         best = result.best
         self._talk.detail(
-            f"[{passed}] {len(result.trials)} trials: best is trial {best.number}, "
+            f"[{passed}] {plural(len(result.trials), 'trial')}: best is trial {best.number}, "
             f"{outcome(best, study.problem)}; {configuration(best)}"
         )
 

@@ -34,9 +34,8 @@ def outcome(trial: Trial, problem: Problem) -> str:
 
 def counts(result: Result) -> str:
     """`60 trials: 20 completed, 40 stopped`."""
-    n = len(result.trials)
     words = ", ".join(f"{count} {status}" for status, count in result.counts.items())
-    return f"{n} {'trial' if n == 1 else 'trials'}" + (f": {words}" if words else "")
+    return plural(len(result.trials), "trial") + (f": {words}" if words else "")
 
 
 def closing(result: Result, problem: Problem) -> list[str]:
@@ -48,7 +47,9 @@ def closing(result: Result, problem: Problem) -> list[str]:
         if len(result.pareto) > 12:
             lines.append(f"  and {len(result.pareto) - 12} more")
     elif result.best is None:
-        lines.append(f"best: none; {result.rule}")
+        diverged = result.counts.get("diverged", 0)
+        every = diverged and diverged == len(result.trials)
+        lines.append(f"best: none, {'every trial reported NaN or infinity' if every else 'no trial has a result'}")
     else:
         lines.append(f"best: trial {result.best.number}, {outcome(result.best, problem)} ({result.rule})")
         lines.append(f"  {configuration(result.best)}")
@@ -72,11 +73,16 @@ def heading(study: Study) -> str:
     axis = problem.fidelity
     until = "" if axis is None else f", {axis.name} {axis.low:g} to {axis.high:g}"
     size = len(study.space)
-    space = f"{size} hyperparameters" if size else "hyperparameters named while running"
+    space = plural(size, "hyperparameter") if size else "hyperparameters named while running"
     return (
         f"{study.name}: {aims}{limits}; {space}; searcher {study.searcher_name}, scheduler "
         f"{study.scheduler_name}{until}, seed {study.seed}"
     )
+
+
+def plural(count: int, word: str) -> str:
+    """`1 trial`, `2 trials`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def follow(command: str, where: str, *more: str) -> str:

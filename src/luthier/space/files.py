@@ -63,6 +63,10 @@ def load_space(path: str | Path) -> Space:
         data = reader(text)
     except ValueError as error:  # what all three libraries raise, or are made to
         raise SpaceError(f"space file {str(path)!r} is no valid {path.suffix[1:].upper()}: {error}.") from error
+    if data is None or data == {}:
+        raise SpaceError(
+            f"space file {str(path)!r} is empty. Allowed: names and domains. Write such as 'lr: {{type: float, ...}}'."
+        )
     try:
         return parse_space(data)
     except SpaceError as error:
@@ -174,7 +178,9 @@ def _read_yaml(text: str) -> Any:
     try:
         return yaml.load(text, Loader=Loader)
     except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        mark = getattr(error, "problem_mark", None)
+        where = "" if mark is None else f" (line {mark.line + 1}, column {mark.column + 1})"
+        raise ValueError((getattr(error, "problem", None) or " ".join(str(error).split())) + where) from error
 
 
 READERS: Mapping[str, Callable[[str], Any]] = {

@@ -135,6 +135,8 @@ def define(
     """
     check("repeats", repeats, at_least=1, whole=True)
     check("retries", retries, at_least=0, whole=True)
+    if isinstance(first, (Mapping, str)):
+        raise ArgumentError(f"first={first!r}. Allowed: a list of configurations. Write first=[{{...}}].")
     open_space = space is None
     the_space = space if isinstance(space, Space) else Space(dict(space or {}))
     if not open_space and not len(the_space):
@@ -149,8 +151,8 @@ def define(
     definition = Definition(
         problem,
         check_seed(seed),
-        _resolve("searcher", searcher),
-        _resolve("scheduler", scheduler),
+        _resolve("searcher", searcher, problem),
+        _resolve("scheduler", scheduler, problem),
         _initial(problem, first, defaults_first=defaults_first, open_space=open_space),
         int(repeats),
         int(retries),
@@ -215,11 +217,13 @@ def part(spec: Part) -> tuple[str, dict[str, Any]]:
         raise ArgumentError(f"{spec!r} has no name. Write it as {{'name': 'asha', 'eta': 3}}.") from None
 
 
-def _resolve(kind: str, spec: Part) -> tuple[str, dict[str, Any]]:
+def _resolve(kind: str, spec: Part, problem: Problem) -> tuple[str, dict[str, Any]]:
     name, own = part(spec)
-    if name == "auto":
-        # cqr until every family is there and a measurement decides
-        name = "cqr" if kind == "searcher" else "straight"
+    if name == "auto" and kind == "scheduler":
+        name = "straight"
+    elif name == "auto":
+        # cqr until every family is there and a measurement decides; random where cqr has no answer
+        name = "cqr" if len(problem.objectives) == 1 else "random"
     check_own(kind, name, load(kind, name), own)
     return name, own
 

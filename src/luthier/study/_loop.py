@@ -74,6 +74,7 @@ class Loop:
         self.used: dict[int, list[str]] = {}
         self.over: set[int] = set()  # launches whose end is in the log, but whose worker is not free yet
         self.begin = 0.0
+        self.wrong: MetricError | None = None  # the first report cannot be used: the study asks for another metric
         self.failed: list[tuple[int, str | None]] = []  # trial and log of what failed in this call
 
     def _executor(self, given: str | Executor | None) -> Executor:
@@ -231,7 +232,7 @@ class Loop:
         study, n = self.study, launch.trial
         if launch.trial in self.over:
             return Decision.STOP
-        numbers = study._definition.problem.check_metrics(message.metrics, where=f"trial {n}")
+        numbers = self._numbers(message.metrics, n)
         study._session.append([Draft(now, "reported", n, None, self._reported(launch, message, numbers))])
         if not study._definition.problem.usable(numbers):
             self._end(launch, Draft(now, "finished", n, None, self._data(launch, message.seconds, status="diverged")))
@@ -335,7 +336,7 @@ class Loop:
             if isinstance(result, str):
                 raise MetricError(result.format(n=n))
             if result is not None and not (heard and trial.resource == self._full(launch)):
-                numbers = problem.check_metrics(result, where=f"trial {n}")
+                numbers = self._numbers(result, n)
                 full = self._full(launch)
                 message = Message(numbers, full, end.seconds)
                 drafts.append(Draft(now, "reported", n, None, self._reported(launch, message, numbers)))
@@ -374,8 +375,20 @@ class Loop:
 
     # how it ends -----------------------------------------------------------------------------------------
 
+    def _numbers(self, metrics: Mapping[str, Any], number: int) -> dict[str, float]:
+        """Checked metrics. What the very first report gets wrong, all will: the run ends with its error."""
+        try:
+            return self.study._definition.problem.check_metrics(metrics, where=f"trial {number}")
+        except MetricError as error:
+            if not any(t.metrics for t in self.study._state.trials.values()):
+                self.wrong = error
+            raise
+
     def _give_up(self) -> None:
         """End at once when nothing has ever worked and this call has failed often enough to see why."""
+        if self.wrong is not None:
+            self._stop_all("the report lacks what the study needs")
+            raise self.wrong
         trials = self.study._state.trials
         if len(self.failed) < self.give_up or any(t.metrics for t in trials.values()):
             return
@@ -386,7 +399,9 @@ class Loop:
         self._stop_all("all trials failed")
         raise TrialError(
             f"the first {len(self.failed)} trials all failed. Trial {number} ({', '.join(pairs(trial.config))}): "
-            f"{trial.error}" + (f" Its output is in {log}." if log else "") + " Nothing is lost; mend the program and "
+            f"{str(trial.error).rstrip('.')}."
+            + (f" Its output is in {log}." if log else "")
+            + " Nothing is lost; mend the program and "
             f"continue with: luthier resume {self.study.where}",
             trial=number,
             config=trial.config,

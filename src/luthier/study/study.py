@@ -271,6 +271,8 @@ class Study(View):
             axis = self._definition.problem.fidelity
             if resource is not None:
                 check("resource", resource, at_least=0, at_most=None if axis is None else axis.high)
+            if metrics is not None and not isinstance(metrics, Mapping):
+                raise ArgumentError(f"tell({trial}, {metrics!r}). Allowed: metrics by name, such as {{'loss': 0.3}}.")
             if metrics is None:
                 if outcome is Status.COMPLETED:
                     raise ArgumentError(f"tell({trial}) without metrics. Give metrics={{...}} or status='failed'.")

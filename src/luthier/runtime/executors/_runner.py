@@ -66,7 +66,7 @@ def describe(failure: BaseException) -> str:
     """An exception in one line: "ZeroDivisionError: division by zero (train.py:12)".
 
     The place is the innermost frame outside luthier, the standard library and installed packages, if there is one.
-    luthier's own errors are sentences already and stand alone.
+    luthier's own errors are sentences already and stand alone; a place inside this package tells a user nothing.
     """
     text = " ".join(str(failure).split())
     if len(text) > 500:
@@ -75,7 +75,7 @@ def describe(failure: BaseException) -> str:
         return text
     frames = traceback.extract_tb(_below(failure.__traceback__))
     mine = [frame for frame in frames if not frame.filename.startswith(_LIBRARIES)]
-    last = (mine or list(frames))[-1:]
+    last = (mine or [frame for frame in frames if not frame.filename.startswith(_OWN)])[-1:]
     place = f" ({os.path.basename(last[0].filename)}:{last[0].lineno})" if last else ""
     return f"{type(failure).__name__}{': ' if text else ''}{text}{place}"
 
