@@ -162,6 +162,7 @@ def test_the_environment(tmp_path):
     line = next(line for line in (home / "run-2.log").read_text().splitlines() if line.startswith("SEEN"))
     seen, arguments = json.loads(line[5:])
     assert json.loads(seen.pop("CONFIG")) == {"lr": 0.1, "act": "relu"}
+    seen.pop("DATA", None)  # the user's own LUTHIER_DATA passes through
     assert seen == {
         "TRIAL": "3",
         "SEED": "7",
