@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import luthier as lu
-from luthier.base.errors import ArgumentError, UnsupportedError
+from luthier.base.errors import ArgumentError
 from luthier.base.records import Constraint, Objective
 from luthier.base.registry import load, own_arguments
 from luthier.searchers import cqr as module
@@ -42,15 +42,6 @@ def test_bad_options(own, message):
     with pytest.raises(ArgumentError) as caught:
         _cqr(_problem(), **own)
     assert str(caught.value) == message
-
-
-def test_several_objectives_are_refused():
-    with pytest.raises(UnsupportedError) as caught:
-        _cqr(_problem(objectives=(Objective("loss"), Objective("size"))))
-    assert str(caught.value) == (
-        "searcher 'cqr' does not support multi objective, which this problem needs. "
-        "`luthier list searchers` shows which do; 'random' always works."
-    )
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,32 @@ def fronts(values: Array) -> NDArray[np.int64]:
     return rank
 
 
+def crowding(values: Array, front: NDArray[np.int64]) -> Array:
+    """How lonely each point is on its front: the gaps between its neighbours, summed over objectives.
+
+    Gaps are measured in units of the front's range; the ends of a front are infinitely lonely.
+
+    Args:
+        values: (n, m), to be minimised; no NaN.
+        front: (n,) front numbers, as from `fronts`.
+
+    Returns:
+        (n,) distances, without a unit; infinite at the ends.
+
+    Source: Deb, Pratap, Agarwal, Meyarivan 2002 (NSGA-II), section III-B.
+    """
+    found = np.zeros(len(values))
+    for number in np.unique(front):
+        members = np.flatnonzero(front == number)
+        for column in values[members].T:
+            order = members[np.argsort(column, kind="stable")]
+            ordered = np.sort(column)
+            found[order[[0, -1]]] = np.inf
+            if ordered[-1] > ordered[0]:
+                found[order[1:-1]] += (ordered[2:] - ordered[:-2]) / (ordered[-1] - ordered[0])
+    return found
+
+
 def hypervolume(values: Array, reference: Array) -> float:
     """Volume that a set dominates, up to a reference point; exact.
 

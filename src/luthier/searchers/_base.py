@@ -84,6 +84,14 @@ class Searcher(ABC):
         trial may have no values; what does not finish as it should is never silently dropped.
         """
 
+    def recommend(self) -> int | None:
+        """Number of the trial believed to be best, where results are noisy; None: the lowest value seen is.
+
+        A model averages noise over neighbours, a single value does not: the lowest of many noisy values is lucky
+        first and good second.
+        """
+        return None
+
     def rng(self, k: int, *more: int) -> np.random.Generator:
         """Generator of proposal `k`."""
         return generator(self.seed, "searcher", k, *more)

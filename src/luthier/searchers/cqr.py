@@ -63,7 +63,7 @@ class Cqr(Searcher):
         told (beyond 500 trials, after every ceil(n / 500) results); a proposal O(candidates trees log s).
     """
 
-    supports = frozenset({"conditions", "constraints", "parallel", "fidelity"})
+    supports = frozenset({"conditions", "constraints", "multi_objective", "parallel", "fidelity"})
 
     def __init__(
         self,
