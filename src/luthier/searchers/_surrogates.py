@@ -1,0 +1,106 @@
+"""The Gaussian processes of a study: one an objective, one a constraint; refitted in a rhythm that counts results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from luthier.base.seeds import generator
+from luthier.models.gp import GP, Hyper, condition, fit_hyper
+from luthier.models.warp import warp_values
+from luthier.searchers._kernel_features import KernelFeatures
+from luthier.searchers._latest import Latest, Snapshot
+from luthier.space.values import Array
+
+MOST = 500  # trials that a process holds: a factor of 500 x 500 takes some 5 ms; see `chosen`
+FITTED = 200  # trials that hyperparameters are fitted to
+BEST = 0.5  # share of them that are the best ones, the rest are drawn
+
+
+@dataclass(frozen=True)
+class Models:
+    """What is known at one moment.
+
+    Args:
+        places: (n,) records of the snapshot that the processes hold, none of them failed.
+        Z: (n, p) their features.
+        objectives: One process an objective, on warped values.
+        constraints: One a constraint, on violations divided by their spread: feasible where <= 0.
+    """
+
+    places: Array
+    Z: Array
+    objectives: tuple[GP, ...]
+    constraints: tuple[GP, ...]
+
+
+class Surrogates:
+    """Fits and keeps the processes; everything kept is a cache, keyed by the numbers of snapshots.
+
+    Up to 500 trials the processes are exact. Beyond, they hold 500 of them: the best half, and others drawn at random.
+    Hyperparameters are fitted to the anchor's trials (at most 200, chosen the same way) and used until the next anchor.
+
+    Args:
+        latest: The trials.
+        features: Of rows.
+        seed: Decides what is drawn.
+        warp: One of `warp.WARPS`.
+    """
+
+    def __init__(self, latest: Latest, features: KernelFeatures, *, seed: int, warp: str) -> None:
+        self._latest, self._features, self._seed, self._warp = latest, features, seed, warp
+        self._models: tuple[int, Models | None] = (0, None)
+        self._hypers: tuple[int, tuple[Hyper, ...]] = (0, ())
+
+    def now(self) -> Models | None:
+        """The processes of the present snapshot; None while no trial has a result."""
+        snapshot = self._latest.snapshot
+        if self._models[0] != snapshot.number:
+            self._models = (snapshot.number, self._build(snapshot))
+        return self._models[1]
+
+    def _build(self, snapshot: Snapshot) -> Models | None:
+        anchor = self._latest.anchor
+        if self._hypers[0] != anchor.number:
+            Z, columns, _ = self._data(anchor, FITTED)
+            fitted = tuple(fit_hyper(Z, column, self._features.categorical) for column in columns)
+            self._hypers = (anchor.number, fitted)
+        Z, columns, places = self._data(snapshot, MOST)
+        if not len(Z):
+            return None
+        hypers = self._hypers[1] or tuple(fit_hyper(Z, column, self._features.categorical) for column in columns)
+        processes = [
+            condition(Z, column, hyper, self._features.categorical)
+            for column, hyper in zip(columns, hypers, strict=True)
+        ]
+        m = snapshot.values().shape[1]
+        return Models(places, Z, tuple(processes[:m]), tuple(processes[m:]))
+
+    def _data(self, snapshot: Snapshot, most: int) -> tuple[Array, list[Array], Array]:
+        """Features, one column of values a process, and the records they belong to."""
+        places = np.flatnonzero(~snapshot.failed)
+        if not len(places):
+            return np.empty((0, 0)), [], places
+        if len(places) > most:
+            places = chosen(snapshot.merit(), places, most, generator(self._seed, "model", snapshot.number, 2))
+        Z = self._features(self._latest.rows(snapshot)[places])
+        values, violations = snapshot.values()[places], snapshot.violations()[places]
+        columns = [warp_values(column, self._warp) for column in values.T]
+        return Z, [*columns, *(signed(column) for column in violations.T)], places
+
+
+def chosen(merit: Array, places: Array, most: int, rng: np.random.Generator) -> Array:
+    """Some of many trials: the best half of what there is room for, the rest at random, in their order."""
+    order = places[np.argsort(merit[places], kind="stable")]
+    best = round(BEST * most)
+    rest = rng.choice(order[best:], most - best, replace=False)
+    found: Array = np.sort(np.concatenate([order[:best], rest]))
+    return found
+
+
+def signed(violation: Array) -> Array:
+    """Violations on a scale that keeps 0 and tames what is far from it: asinh in units of the median distance to 0."""
+    unit = float(np.median(np.abs(violation)))
+    found: Array = np.arcsinh(violation / (unit if unit > 0.0 else 1.0))
+    return found

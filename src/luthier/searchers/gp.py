@@ -1,0 +1,268 @@
+"""Bayesian optimisation with an exact Gaussian process: few evaluations, smooth or noisy, several objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from luthier.base.checks import check
+from luthier.base.pareto import nondominated
+from luthier.base.records import Configuration, Observation
+from luthier.base.registry import register
+from luthier.models.acquisition import ehvi, log_ei, log_feasible
+from luthier.models.gp import GP, condition
+from luthier.models.warp import WARPS
+from luthier.searchers._base import Searcher
+from luthier.searchers._crash import Crash
+from luthier.searchers._fantasies import Fantasies
+from luthier.searchers._kernel_features import KernelFeatures
+from luthier.searchers._latest import Latest
+from luthier.searchers._maximise import Score, maximise
+from luthier.searchers._polish import polish
+from luthier.searchers._scalarise import chebyshev
+from luthier.searchers._seen import Seen, draw
+from luthier.searchers._surrogates import Models, Surrogates
+from luthier.space.problem import Problem
+from luthier.space.values import Array
+
+ACQUISITIONS = ("ei", "ucb", "ts")
+NEAR = 10  # best configurations whose neighbourhoods are searched
+NOISY = 1e-2  # noise variance, in units of the signal's, above which the lowest value is no yardstick
+FANTASIED = 200  # measured points that draws are made at; the best ones
+SAMPLED = 500  # candidates among which Thompson sampling draws a function
+
+
+@register("searcher")
+class Gp(Searcher):
+    """Models the metric by a Gaussian process and tries what promises the largest improvement.
+
+    1. The first `initial` results come from the draws that `random` makes under the same seed.
+    2. A process with a Matern-5/2 kernel and a length scale for each hyperparameter is fitted to the warped values.
+       Choices differ or not; what is inactive is alike.
+    3. The acquisition is maximised over random configurations and ever closer neighbours of the best, so no choice is
+       relaxed; without noise the best few are then moved along the gradient of their continuous numbers.
+
+    Acquisitions: "ei", the logarithm of the expected improvement, and where noise was found (or trials are pending) its
+    mean over draws of the function at what is measured and pending; "ucb", the lower confidence bound; "ts", one draw
+    of the function. Two objectives: the exact expected hypervolume improvement; more: a random weighting for each
+    proposal. Constraints multiply by the probability that they hold; regions of failed trials by that of success.
+    Several proposals at once are made one after the other, each pending for the next.
+
+    Args:
+        problem: What is to be solved.
+        seed: Decides every random draw, >= 0.
+        acquisition: "ei", "ucb" or "ts".
+        initial: Results before the model takes over; None: d + 1 for d hyperparameters, at least 5 and at most 10.
+        warp: Scale of the values: "half-rank", "standard", "power" or "rank".
+        candidates: Configurations compared before the search among neighbours (1000: as many cost some milliseconds).
+        beta: Width of the confidence bound of "ucb", in standard deviations.
+
+    Raises:
+        ArgumentError: an option is out of range.
+
+    Source: Jones, Schonlau, Welch 1998 (expected improvement); Ament et al. 2023 (its logarithm); Letham et al. 2019
+        (noise); Gardner et al. 2014 (constraints); Hvarfner, Hellsten, Nardi 2024 (length scales).
+    Differs: warped values, categories in the kernel, zeroth-order search before the gradient.
+    Cost: a fit of O(n^3) some 60 times, at every result up to 40 and at every twentieth more beyond; n is at most 200
+        there and 500 in the process itself. A proposal is O(candidates n^2).
+    """
+
+    supports = frozenset({"conditions", "constraints", "multi_objective", "parallel", "fidelity"})
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        seed: int,
+        acquisition: str = "ei",
+        initial: int | None = None,
+        warp: str = "half-rank",
+        candidates: int = 1000,
+        beta: float = 1.8,
+    ) -> None:
+        super().__init__(problem, seed=seed)
+        check("acquisition", acquisition, one_of=ACQUISITIONS)
+        check("warp", warp, one_of=WARPS)
+        check("candidates", candidates, at_least=1, whole=True)
+        check("beta", beta, above=0)
+        if initial is not None:
+            check("initial", initial, at_least=1, whole=True)
+        self._initial = initial or min(max(5, problem.space.dimensions + 1), 10)
+        self._acquisition, self._candidates, self._beta = acquisition, candidates, beta
+        self._features = KernelFeatures(problem.space)
+        self._seen = Seen(problem.space)
+        self._latest = Latest(problem.space)
+        self._crash = Crash(problem.space, seed=seed)
+        self._surrogates = Surrogates(self._latest, self._features, seed=seed, warp=warp)
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        """Take over new results; the process is fitted when the next proposal is asked for."""
+        self._seen.add(observations)
+        self._latest.add(observations)
+
+    def _propose(self, n: int, k: int, pending: Sequence[Configuration]) -> list[Configuration]:
+        waiting = list(pending)
+        proposed: list[Configuration] = []
+        for i in range(n):
+            found = self._one(k + i, waiting)
+            if found is None:
+                break
+            waiting.append(found)
+            proposed.append(found)
+        return proposed
+
+    def _one(self, k: int, pending: list[Configuration]) -> Configuration | None:
+        """Proposal k; None when the space is exhausted."""
+        rng = self.rng(k)
+        taken = self._seen.taken(pending)
+        models = self._ready()
+        if models is None:
+            return draw(self._seen, taken, rng)
+        waiting = self._features(self.space.encode(pending)[0]) if pending else np.empty((0, models.Z.shape[1]))
+        score, process, best = self._score(models, waiting, k, rng)
+        snapshot = self._latest.snapshot
+        near = self._latest.rows()[np.argsort(snapshot.merit(), kind="stable")[:NEAR]]
+        rows, scores = maximise(self._seen, taken, score, rng, near=near, candidates=self._candidates)
+        if not len(rows):
+            return draw(self._seen, taken, rng)
+        if process is not None and self._features.smooth:
+            rows = polish(self.space, self._features, process, best, rows, scores, taken)
+        return self.space.decode(rows[:1])[0]
+
+    def _ready(self) -> Models | None:
+        """The processes; None while there is nothing to learn from."""
+        snapshot = self._latest.snapshot
+        if len(snapshot.records) < self._initial or not self.space.dimensions:
+            return None
+        return self._surrogates.now()
+
+    def _score(
+        self, models: Models, waiting: Array, k: int, rng: np.random.Generator
+    ) -> tuple[Score, GP | None, float]:
+        """What is maximised over rows; and the process and its yardstick where log EI has a gradient to follow."""
+        if len(models.objectives) == 1:
+            objective = models.objectives[0]
+        elif len(models.objectives) == 2 and self._acquisition == "ei":
+            return self._with_limits(models, self._volume(models, waiting)), None, 0.0
+        else:
+            objective = self._weighted(models, self.rng(k, 1))
+        return self._single(models, objective, waiting, rng)
+
+    def _single(
+        self, models: Models, objective: GP, waiting: Array, rng: np.random.Generator
+    ) -> tuple[Score, GP | None, float]:
+        feasible = self._latest.snapshot.feasible[models.places]
+        if not feasible.any():  # first of all something feasible is to be found
+            return self._with_limits(models, lambda Z: np.zeros(len(Z))), None, 0.0
+        if self._acquisition == "ucb":
+            known = believe(objective, waiting)
+            return self._with_limits(models, lambda Z: lower_bound(known, Z, self._beta)), None, 0.0
+        if self._acquisition == "ts":
+            return self._with_limits(models, lambda Z: -sample(objective, Z, rng)), None, 0.0
+        if len(waiting) or objective.hyper.noise > NOISY * objective.hyper.signal:
+            fantasies = self._fantasies(models, objective, feasible, waiting, rng)
+            return self._with_limits(models, fantasies.log_ei), None, 0.0
+        best = float(objective.y[feasible].min())
+        free = not models.constraints and not self._latest.snapshot.failed.any()
+        score = self._with_limits(models, lambda Z: log_ei(*objective.predict(Z), best))
+        return score, objective if free else None, best
+
+    def _fantasies(
+        self, models: Models, objective: GP, feasible: Array, waiting: Array, rng: np.random.Generator
+    ) -> Fantasies:
+        mean = objective.predict(models.Z)[0]
+        kept = np.sort(np.argsort(np.where(feasible, mean, np.inf), kind="stable")[:FANTASIED])
+        points = np.concatenate([models.Z[kept], waiting])
+        counted = np.concatenate([feasible[kept], np.ones(len(waiting), dtype=bool)])
+        return Fantasies(objective, points, rng, counted=counted)
+
+    def _volume(self, models: Models, waiting: Array) -> Score:
+        """Logarithm of the expected hypervolume improvement of two objectives."""
+        known = [believe(process, waiting) for process in models.objectives]
+        noisy = any(process.hyper.noise > NOISY * process.hyper.signal for process in known)
+        values = np.stack([process.predict(process.Z)[0] if noisy else process.y for process in known], axis=1)
+        feasible = np.concatenate([self._latest.snapshot.feasible[models.places], np.ones(len(waiting), dtype=bool)])
+        front = values[feasible]
+        front = front[nondominated(front)]
+        if not len(front):
+            return lambda Z: np.zeros(len(Z))
+        nadir, ideal = front.max(axis=0), front.min(axis=0)
+        reference = nadir + 0.1 * np.where(nadir > ideal, nadir - ideal, 1.0)
+
+        def score(Z: Array) -> Array:
+            predicted = [process.predict(Z) for process in known]
+            mean, sd = (np.stack(parts, axis=1) for parts in zip(*predicted, strict=True))
+            return np.log(ehvi(mean, sd, front, reference) + 1e-300)
+
+        return score
+
+    def _weighted(self, models: Models, rng: np.random.Generator) -> GP:
+        """A process over the objectives, weighted at random."""
+        values = np.stack([process.y for process in models.objectives], axis=1)
+        y = chebyshev(values, rng.dirichlet(np.ones(values.shape[1])))
+        hyper = models.objectives[int(rng.integers(len(models.objectives)))].hyper
+        return condition(models.Z, (y - y.mean()) / (y.std() or 1.0), hyper, self._features.categorical)
+
+    def _with_limits(self, models: Models, score: Score) -> Score:
+        """A score of features as one of rows, with the probabilities of feasibility and success."""
+
+        def whole(rows: Array) -> Array:
+            Z = self._features(rows)
+            found = score(Z) + self._crash.log_success(self._latest, rows)
+            if models.constraints:
+                predicted = [process.predict(Z) for process in models.constraints]
+                mean, sd = (np.stack(parts, axis=1) for parts in zip(*predicted, strict=True))
+                found = found + log_feasible(mean, sd)
+            return found
+
+        return whole
+
+    def recommend(self) -> int | None:
+        """The trial with the lowest posterior mean among feasible ones, where noise was found; else None."""
+        models = self._ready()
+        if models is None or len(models.objectives) != 1:
+            return None
+        process = models.objectives[0]
+        feasible = self._latest.snapshot.feasible[models.places]
+        if process.hyper.noise <= NOISY * process.hyper.signal or not feasible.any():
+            return None
+        mean = np.where(feasible, process.predict(models.Z)[0], np.inf)
+        return self._latest.trials()[int(models.places[np.argmin(mean)])]
+
+    def diagnostics(self) -> dict[str, float | str]:
+        """Noise that was found, as a share of all variance, and the largest jitter that a factor needed."""
+        models = self._ready()
+        if models is None:
+            return {}
+        found: dict[str, float | str] = {}
+        for objective, process in zip(self.problem.objectives, models.objectives, strict=True):
+            hyper = process.hyper
+            found[f"noise_share_{objective.name}"] = hyper.noise / (hyper.noise + hyper.signal)
+        processes = (*models.objectives, *models.constraints)
+        found["jitter"] = max(process.jitter for process in processes)
+        return found
+
+
+def believe(process: GP, waiting: Array) -> GP:
+    """The process as if pending points had given their predicted means."""
+    if not len(waiting):
+        return process
+    Z = np.concatenate([process.Z, waiting])
+    y = np.concatenate([process.y, process.predict(waiting)[0]])
+    return condition(Z, y, process.hyper, process.squares.categorical)
+
+
+def lower_bound(process: GP, Z: Array, beta: float) -> Array:
+    """Negative lower confidence bound; (m, p) -> (m,)."""
+    mean, sd = process.predict(Z)
+    return beta * sd - mean
+
+
+def sample(process: GP, Z: Array, rng: np.random.Generator) -> Array:
+    """One draw of the function at points; those beyond the first 500 get the worst value."""
+    mean, covariance = process.joint(Z[:SAMPLED])
+    root = np.linalg.cholesky(covariance + 1e-6 * process.hyper.signal * np.eye(len(covariance)))
+    found = np.full(len(Z), np.inf)
+    found[:SAMPLED] = mean + root @ rng.standard_normal(len(root))
+    return found
