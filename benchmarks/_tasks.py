@@ -1,7 +1,8 @@
-"""Tabular and surrogate tasks with known optima, for comparing searchers; data from the folder LUTHIER_DATA.
+"""Tasks with known optima, for comparing searchers; tables and surrogates come from the folder LUTHIER_DATA.
 
-A task has a space, noisy values to search by (which recorded repetition a run sees is decided by its seed and the
-configuration, so equal seeds pair searchers) and a normalised regret to score by, from the mean over repetitions.
+A task has a space, values to search by (`seen`: of a table one recorded repetition, decided by the run's seed and the
+configuration, so that equal seeds pair searchers), values to score by (`score`: the mean over repetitions, the
+function without noise) and two fixed numbers that normalise a score: the best value and a median random one.
 """
 
 from __future__ import annotations
@@ -10,18 +11,22 @@ import csv
 import gzip
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+from _functions import FUNCTIONS
+from _live import LIVE
 
 import luthier as lu
-from luthier.base.errors import DataMissing
+from luthier.base.errors import ArgumentError, DataMissing
 from luthier.base.records import Configuration, Objective, Observation
 from luthier.base.registry import load as load_class
 from luthier.base.seeds import generator
+from luthier.bench import load as load_benchmark
+from luthier.bench.yahpo import Surrogate
 from luthier.searchers._base import Searcher
 from luthier.space.problem import Problem
 
@@ -29,6 +34,22 @@ EPOCH = 52  # the full resource of lcbench
 POOL = 20_000  # random configurations that fix the reference values of a surrogate
 ROUNDS, KEPT, WIDTH = 40, 25, 40  # of the local search for its optimum
 CLIP = 1.5  # largest normalised regret, so that no single run rules a mean
+
+
+class Task(Protocol):
+    """What a comparison needs; see the module."""
+
+    space: lu.Space
+    best: float
+    reference: float
+
+    def seen(self, config: Configuration, seed: int, again: int = 0) -> float:
+        """What a search with this seed is told at the (again + 1)-th asking, to be minimised."""
+        ...
+
+    def score(self, config: Configuration) -> float:
+        """The value that counts, to be minimised."""
+        ...
 
 
 class Table:
@@ -53,7 +74,7 @@ class Table:
         places = [values.index(config[name]) for name, values in self.lists.items()]
         return int(np.ravel_multi_index(places, self.shape))
 
-    def seen(self, config: Configuration, seed: int) -> float:
+    def seen(self, config: Configuration, seed: int, again: int = 0) -> float:
         """What a search with this seed is told, to be minimised."""
         row = self._row(config)
         recorded = self.values[row]
@@ -83,16 +104,9 @@ class Lcbench:
             if one["name"] in self._inputs and one["name"] != "epoch"
         }
         self.space = lu.Space(domains)
-        rng = generator(0, "bench")
-        rows = self.space.sample_unit(POOL, rng)
-        found = self._predict(self.space.decode(rows))
-        self.reference = float(np.median(found))
         # best known: the recorded best of the real runs, or what a fixed local search on the surrogate finds beyond it
-        for _ in range(ROUNDS):
-            rows = rows[np.argsort(found)[:KEPT]]
-            rows = np.concatenate([rows, self.space.perturb(np.repeat(rows, WIDTH, axis=0), rng, step=0.1)])
-            found = self._predict(self.space.decode(rows))
-        self.best = min(float(found.min()), -_recorded_best(task))
+        found, self.reference = extremes(self.space, self._predict)
+        self.best = min(found, -_recorded_best(task))
 
     def _predict(self, configs: Sequence[Mapping[str, Any]]) -> np.ndarray:
         rows = [[EPOCH if name == "epoch" else config[name] for name in self._inputs] for config in configs]
@@ -102,7 +116,7 @@ class Lcbench:
         }
         return -self._session.run(None, inputs)[0][:, self._target].astype(float)
 
-    def seen(self, config: Configuration, seed: int) -> float:
+    def seen(self, config: Configuration, seed: int, again: int = 0) -> float:
         """What a search is told, to be minimised."""
         return float(self._predict([config])[0])
 
@@ -111,15 +125,66 @@ class Lcbench:
         return self.seen(config, 0)
 
 
-def load(name: str) -> Table | Lcbench:
-    """A task by name: "fcnet/...", "nasbench201/...", "hpobench_mlp/..." or "lcbench/<OpenML task>"."""
+class Xgboost:
+    """The surrogate of rbv2_xgboost on all data and repetitions: accuracy, without noise; a conditional space."""
+
+    def __init__(self, task: str) -> None:
+        found = load_benchmark(f"yahpo/rbv2_xgboost/{task}")
+        if not isinstance(found, Surrogate) or found.fidelity is None:
+            raise TypeError(f"rbv2/{task} is no surrogate with a fidelity")
+        self._surrogate, self._full = found, found.fidelity.high
+        self._target = found.scenario.targets.index("acc")
+        self.space = found.space
+        self.best, self.reference = extremes(self.space, self._predict)
+
+    def _predict(self, configs: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        inputs = self._surrogate.encode(configs, [self._full] * len(configs))
+        accuracy = self._surrogate.scenario.predict(*inputs)[:, self._target].astype(float)
+        return -np.clip(accuracy, 0.0, 1.0)
+
+    def seen(self, config: Configuration, seed: int, again: int = 0) -> float:
+        """What a search is told, to be minimised."""
+        return float(self._predict([config])[0])
+
+    def score(self, config: Configuration) -> float:
+        """The same: the surrogate has no noise."""
+        return self.seen(config, 0)
+
+
+def extremes(space: lu.Space, predict: Callable[[Sequence[Configuration]], np.ndarray]) -> tuple[float, float]:
+    """Least value that a fixed local search finds, and the median of a fixed random pool."""
+    rng = generator(0, "bench")
+    rows = space.sample_unit(POOL, rng)
+    found = predict(space.decode(rows))
+    reference = float(np.median(found))
+    for _ in range(ROUNDS):
+        rows = rows[np.argsort(found)[:KEPT]]
+        rows = np.concatenate([rows, space.perturb(np.repeat(rows, WIDTH, axis=0), rng, step=0.1)])
+        found = predict(space.decode(rows))
+    return float(found.min()), reference
+
+
+def load(name: str) -> Task:
+    """A task by name, "<family>/<task>".
+
+    Tables: fcnet, nasbench201, hpobench_mlp. Surrogates: lcbench and rbv2, both with OpenML tasks. Others: function
+    and live, see `_functions` and `_live`.
+    """
     family, _, task = name.partition("/")
+    if family in ("function", "live"):
+        known: Mapping[str, Callable[[], Task]] = FUNCTIONS if family == "function" else LIVE
+        if task not in known:
+            raise ArgumentError(f"task {name!r}. Allowed: {', '.join(known)}.")
+        found = known[task]()
+        if not np.isfinite(found.best):
+            raise DataMissing(f"live_pool.json lacks {task}. Run python benchmarks/_live.py.")
+        return found
+    if family == "rbv2":
+        return Xgboost(task)
     return Lcbench(task) if family == "lcbench" else Table(family, task)
 
 
-def search(
-    task: Table | Lcbench, searcher: str | type[Searcher], seed: int, evaluations: int, **own: Any
-) -> list[float]:
+def search(task: Task, searcher: str | type[Searcher], seed: int, evaluations: int, **own: Any) -> list[float]:
     """Normalised regret of the incumbent after each evaluation.
 
     (score - best) / (median random configuration - best), within [0, 1.5]. The incumbent is chosen by what was seen.
@@ -133,10 +198,14 @@ def search(
         value = task.seen(config, seed)
         proposer.tell([Observation(k, config, None, (value,))])
         if value < lowest:
-            lowest = value
-            regret = (task.score(config) - task.best) / (task.reference - task.best)
-        found.append(float(np.clip(regret, 0.0, CLIP)))
+            lowest, regret = value, normalised(task, config)
+        found.append(regret)
     return found
+
+
+def normalised(task: Task, config: Configuration) -> float:
+    """Normalised regret of a configuration."""
+    return float(np.clip((task.score(config) - task.best) / (task.reference - task.best), 0.0, CLIP))
 
 
 def _data(path: str) -> Path:
