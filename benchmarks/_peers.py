@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -53,10 +54,15 @@ def environments() -> Path:
 
 
 class Peer:
-    """One tool's process, which may solve one problem after another, until `close`."""
+    """One tool's process, which may solve one problem after another, until `close`.
 
-    def __init__(self, name: str) -> None:
-        self.kind = PEERS[name]
+    Args:
+        name: One of `PEERS`.
+        patience: Seconds that an answer may take; None: any time.
+    """
+
+    def __init__(self, name: str, *, patience: float | None = None) -> None:
+        self.kind, self.patience = PEERS[name], patience
         python = environments() / self.kind.environment / "bin" / "python"
         if not python.exists():
             raise FileNotFoundError(f"{python} is missing. Run benchmarks/peers/install.py {self.kind.environment}.")
@@ -108,6 +114,8 @@ class Peer:
         try:
             stdin.write(json.dumps(message) + "\n")
             stdin.flush()
+            if not select.select([stdout], [], [], self.patience)[0]:  # one answer a message: none is buffered
+                raise PeerFailed(f"no answer within {self.patience:g} s")
             line = stdout.readline()
         except OSError as error:
             raise PeerFailed(f"the process ended ({error})") from error

@@ -43,17 +43,26 @@ def space_of(space: _protocol.Spec) -> Any:
 
 class Smac:
     def __init__(self, space: _protocol.Spec, tool: str, seed: int, evaluations: int) -> None:
-        facade = {"rf": HyperparameterOptimizationFacade, "gp": BlackBoxFacade}[tool]
+        self._facade = {"rf": HyperparameterOptimizationFacade, "gp": BlackBoxFacade}[tool]
         self._space = space_of(space)
+        self._seed, self._evaluations = seed, evaluations
+        self._build({})
+
+    def _build(self, design: dict[str, int]) -> None:
         self._folder = tempfile.TemporaryDirectory()
         scenario = Scenario(
             self._space,
-            n_trials=evaluations,
+            n_trials=self._evaluations,
             deterministic=True,
-            seed=seed,
+            seed=self._seed,
             output_directory=Path(self._folder.name),
         )
-        self._smac = facade(scenario, target_function=lambda config, seed=0: 0.0, overwrite=True)
+        self._smac = self._facade(
+            scenario,
+            target_function=lambda config, seed=0: 0.0,
+            initial_design=self._facade.get_initial_design(scenario, **design),
+            overwrite=True,
+        )
 
     def ask(self) -> dict[str, Any]:
         self._info = self._smac.ask()
@@ -63,6 +72,7 @@ class Smac:
         self._smac.tell(self._info, TrialValue(cost=value, time=0.0), save=False)
 
     def preload(self, configs: Sequence[Mapping[str, Any]], values: Sequence[float]) -> None:
+        self._build({"n_configs": 0})  # as its manual warm-starts: what is told replaces the initial design
         for config, value in zip(configs, values, strict=True):
             info = TrialInfo(C.Configuration(self._space, values=dict(config)), seed=0)
             self._smac.tell(info, TrialValue(cost=value, time=0.0), save=False)

@@ -1,0 +1,247 @@
+"""How long a proposal takes: ask + tell with 10, 100, 1000 and 10 000 finished trials, beside other tools, same run.
+
+    python benchmarks/latency.py [--quick] [--tools cqr,optuna-tpe] [--no-write]
+
+The space has eight dimensions: four log floats, two integers, two categoricals of five (benchmarks/engine.py). Every
+tool is given the same finished trials, then asked and told again and again; tools take turns, so that what disturbs
+the machine disturbs all. One thread each; peers run in their own environments, and their pipe is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any, Protocol
+
+import _machine
+
+_machine.one_thread()
+
+import numpy as np  # noqa: E402
+from _peers import PEERS, Peer, PeerFailed  # noqa: E402
+from engine import loss, space  # noqa: E402
+
+import luthier as lu  # noqa: E402
+from luthier.base.errors import LuthierError  # noqa: E402
+from luthier.base.registry import load, names  # noqa: E402
+
+SIZES = (10, 100, 1000, 10_000)
+LONG = 60.0  # seconds that an ask may take; beyond, a size is not measured
+GROWTH = 20  # tenfold trials: a proposal's expected growth, to leave out what would take longer than LONG
+WARM = 2  # the first two asks carry imports and first fits; they are not counted
+BUDGET = 90.0  # seconds a tool may take for one size, once it has three measured asks
+IN_STUDY = ("cqr", "tpe", "bore", "gp")
+#: The peer of the same kind, for the ratios.
+KIND = {"cqr": "syne-tune-cqr", "bore": "syne-tune-bore", "tpe": "optuna-tpe", "gp": "optuna-gp", "rf": "smac-rf",
+        "botorch": "syne-tune-bo"}  # fmt: skip
+
+
+class Stepper(Protocol):
+    """A tool with its finished trials."""
+
+    def step(self) -> float:
+        """Seconds of one ask and the tell of its result."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Alone:
+    """One of our searchers, without a study."""
+
+    def __init__(self, name: str, configs: Sequence[Any]) -> None:
+        problem = lu.Problem(space(), (lu.Objective("loss"),))
+        self._searcher = load("searcher", name)(problem, seed=0)
+        self._searcher.tell([lu.Observation(i, c, None, (loss(c),)) for i, c in enumerate(configs)])
+        self._k = len(configs)
+
+    def step(self) -> float:
+        begin = time.perf_counter()
+        [config] = self._searcher.ask(k=self._k)
+        asked = time.perf_counter() - begin
+        observation = lu.Observation(self._k, config, None, (loss(config),))
+        begin = time.perf_counter()
+        self._searcher.tell([observation])
+        self._k += 1
+        return asked + time.perf_counter() - begin
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class InStudy:
+    """One of our searchers in a study that keeps its log in memory."""
+
+    def __init__(self, name: str, configs: Sequence[Any]) -> None:
+        self._study = lu.Study(space(), searcher=name, seed=0)
+        for config in configs:
+            self._study.add(config, {"loss": loss(config)})
+
+    def step(self) -> float:
+        begin = time.perf_counter()
+        [trial] = self._study.ask()
+        asked = time.perf_counter() - begin
+        value = loss(trial.config)
+        begin = time.perf_counter()
+        self._study.tell(trial.number, {"loss": value})
+        return asked + time.perf_counter() - begin
+
+    def close(self) -> None:
+        self._study.close()
+
+
+class Theirs:
+    """Another tool; it is told that 100 more evaluations will follow."""
+
+    def __init__(self, name: str, configs: Sequence[Any]) -> None:
+        self._peer = Peer(name, patience=5 * LONG)
+        try:
+            self._peer.new(space(), 0, len(configs) + 100)
+            self._peer.preload(configs, [loss(config) for config in configs])
+        except PeerFailed:
+            self.close()
+            raise
+        self._peer.patience = 2 * LONG
+
+    def step(self) -> float:
+        config, seconds = self._peer.ask()
+        return seconds + self._peer.tell(loss(config))
+
+    def close(self) -> None:
+        self._peer.close()
+
+
+def tools(wanted: Sequence[str]) -> dict[str, Callable[[Sequence[Any]], Stepper]]:
+    """Name to what builds it."""
+    found: dict[str, Callable[[Sequence[Any]], Stepper]] = {}
+    ours = names("searcher")
+    for name in ours:
+        found[name] = lambda configs, name=name: Alone(name, configs)
+    for name in IN_STUDY:
+        if name in ours:
+            found[f"{name}, in a study"] = lambda configs, name=name: InStudy(name, configs)
+    for name in PEERS:
+        found[name] = lambda configs, name=name: Theirs(name, configs)
+    return {name: make for name, make in found.items() if not wanted or name.partition(",")[0] in wanted}
+
+
+def measure(makers: dict[str, Callable[[Sequence[Any]], Stepper]], n: int, asks: int) -> dict[str, list[float] | str]:
+    """Seconds of every counted ask + tell with `n` finished trials, or why there are none."""
+    configs = space().sample(n, np.random.default_rng(1))
+    found: dict[str, list[float] | str] = {}
+    steppers: dict[str, Stepper] = {}
+    for name, make in makers.items():
+        try:
+            steppers[name] = make(configs)
+        except (LuthierError, PeerFailed, FileNotFoundError) as error:
+            found[name] = f"{type(error).__name__}: {error}"[:200]
+    taken: dict[str, list[float]] = {name: [] for name in steppers}
+    for _ in range(WARM + asks):
+        for name, stepper in list(steppers.items()):
+            if len(taken[name]) >= WARM + 3 and sum(taken[name]) > BUDGET:
+                continue
+            try:
+                taken[name].append(stepper.step())
+            except (LuthierError, PeerFailed, ValueError) as error:  # ValueError: it has no more to propose
+                found[name] = f"{type(error).__name__}: {error}"[:200]
+                steppers.pop(name).close()
+    for name, stepper in steppers.items():
+        stepper.close()
+        found[name] = taken[name][WARM:]
+    return found
+
+
+def run(wanted: Sequence[str], sizes: Sequence[int], asks: int) -> list[dict[str, Any]]:
+    """A row for each tool: milliseconds for each size."""
+    makers = tools(wanted)
+    rows: dict[str, dict[str, Any]] = {name: {"tool": name, "notes": {}} for name in makers}
+    for n in sizes:
+        some = {name: make for name, make in makers.items() if _worth(rows[name], n)}
+        for name, result in measure(some, n, asks).items():
+            if isinstance(result, str):
+                rows[name]["notes"][str(n)] = result
+            else:
+                rows[name][str(n)] = {
+                    "mean": 1000 * float(np.mean(result)),
+                    "p50": 1000 * float(np.median(result)),
+                    "p95": 1000 * float(np.quantile(result, 0.95)),
+                    "asks": len(result),
+                }
+            print(n, name, rows[name].get(str(n)) or result, flush=True)
+    return list(rows.values())
+
+
+def _worth(row: dict[str, Any], n: int) -> bool:
+    """Whether a size is tried: not where a tenth of it, grown as expected, would take too long, or has failed."""
+    before = row.get(str(n // 10))
+    if n == SIZES[0] or (before is None and not row["notes"]):
+        return True
+    if before is not None and before["mean"] * GROWTH / 1000 <= LONG:
+        return True
+    row["notes"].setdefault(str(n), "not measured: beyond 60 s an ask is to be expected, or a smaller size failed")
+    return False
+
+
+def table(rows: Sequence[dict[str, Any]], sizes: Sequence[int]) -> str:
+    """Mean, p50 and p95 of every tool."""
+
+    def shown(row: dict[str, Any], n: int) -> str:
+        one = row.get(str(n))
+        return " / ".join(_short(one[key]) for key in ("p50", "p95", "mean")) if one else "–"
+
+    return _machine.table([{"tool": row["tool"], **{f"n = {n}": shown(row, n) for n in sizes}} for row in rows])
+
+
+def ratios(rows: Sequence[dict[str, Any]], sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """How many times as long the peer of the same kind takes, by the mean; above 1 luthier is faster."""
+    by = {row["tool"]: row for row in rows}
+    found = []
+    for ours, peer in KIND.items():
+        if ours in by and peer in by:
+            row: dict[str, Any] = {"luthier": ours, "peer": peer}
+            for n in sizes:
+                a, b = by[ours].get(str(n)), by[peer].get(str(n))
+                row[f"n = {n}"] = _short(b["mean"] / a["mean"]) if a and b else "–"
+            found.append(row)
+    return found
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.{1 if value >= 10 else 2}f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="few asks, and not with 10 000 trials")
+    parser.add_argument("--tools", default="", help="names, separated by commas; all of them without")
+    parser.add_argument("--no-write", action="store_true", help="print only")
+    given = parser.parse_args()
+    sizes, asks = (SIZES[:3], 8) if given.quick else (SIZES, 32)
+    rows = run([word for word in given.tools.split(",") if word], sizes, asks)
+    where = _machine.machine(["luthier", "numpy", "scipy", "scikit-learn"])
+    notes = [f"- {row['tool']}, n = {n}: {note}" for row in rows for n, note in row["notes"].items()]
+    compared = ratios(rows, sizes)
+    text = "\n\n".join([
+        "Milliseconds of ask + tell, p50 / p95 / mean, with n finished random trials in a space of four log floats, "
+        f"two integers and two categoricals of five; {asks} asks each after {WARM} to warm up (fewer, but three, where "
+        f"they take more than {math.floor(BUDGET)} s together). One thread; tools take turns. Ours are the searcher "
+        "alone unless a study is named. Peers are measured inside their own process.",
+        table(rows, sizes),
+        *(["How many times as long the peer of the same kind takes, by the mean (some refit only now and then, so that "
+           "the median tells little):", _machine.table(compared)] if compared
+          else []),
+        *(["Not measured:", "\n".join(notes)] if notes else []),
+        _machine.table([{"machine": k, "": v} for k, v in where.items()]),
+        f"`python benchmarks/latency.py{' --quick' * given.quick}`, {date.today().isoformat()}.",
+    ])  # fmt: skip
+    print(text)
+    if not given.no_write:
+        data = {"date": date.today().isoformat(), "machine": where, "asks": asks, "rows": rows, "ratios": compared}
+        _machine.write("latency", "How long a proposal takes", text, data)
+
+
+if __name__ == "__main__":
+    main()
