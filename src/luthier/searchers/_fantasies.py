@@ -7,7 +7,7 @@ from scipy.linalg import solve_triangular
 
 from luthier.models.acquisition import log_improvement
 from luthier.models.gp import GP, JITTERS
-from luthier.space.values import Array
+from luthier.space.values import Array, Mask
 
 DRAWS = 16  # of the process; more moved the proposals' regret by less than the noise between seeds
 NUGGET = 1e-6  # on the diagonal, in units of the signal: points may coincide
@@ -33,7 +33,7 @@ class Fantasies:
     """
 
     def __init__(
-        self, gp: GP, points: Array, rng: np.random.Generator, *, counted: Array | None = None, draws: int = DRAWS
+        self, gp: GP, points: Array, rng: np.random.Generator, *, counted: Mask | None = None, draws: int = DRAWS
     ) -> None:
         self._gp, self._points = gp, points
         mean, covariance = gp.joint(points)
@@ -65,7 +65,7 @@ def _factor(covariance: Array, signal: float) -> Array:
     C = covariance + NUGGET * signal * np.eye(len(covariance))
     for jitter in JITTERS:
         try:
-            found: Array = np.linalg.cholesky(C + jitter * signal * np.eye(len(C)))
+            found: Array = np.asarray(np.linalg.cholesky(C + jitter * signal * np.eye(len(C))))
         except np.linalg.LinAlgError:
             continue
         return found

@@ -73,7 +73,8 @@ def _climb(space: Space, features: KernelFeatures, process: GP, best: float, row
     )
     moved = row.copy()
     moved[free] = found.x
-    return space.snap(moved[None])[0]
+    snapped: Array = space.snap(moved[None])[0]
+    return snapped
 
 
 def _loss(x: Array, row: Array, free: Array, features: KernelFeatures, process: GP, best: float) -> tuple[float, Array]:

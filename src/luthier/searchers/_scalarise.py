@@ -4,9 +4,31 @@ from __future__ import annotations
 
 import numpy as np
 
+from luthier.base.pareto import reference_point
 from luthier.space.values import Array
 
+#: Ways to weight; see `scalarise`.
+WEIGHTINGS = ("chebyshev", "hypervolume", "linear")
 RHO = 0.05  # of the augmented Chebyshev weighting, as published
+
+
+def scalarise(values: Array, how: str, rng: np.random.Generator) -> Array:
+    """Several objectives as one, under weights drawn at random.
+
+    Args:
+        values: (n, m) to be minimised.
+        how: "chebyshev" (published for ParEGO), "hypervolume" or "linear".
+        rng: Source of the weights: uniform on the simplex, or for "hypervolume" on the positive part of the sphere.
+
+    Returns:
+        (n,) to be minimised.
+    """
+    m = values.shape[1]
+    if how == "hypervolume":
+        direction = np.abs(rng.standard_normal(m))
+        return hypervolume_weighting(values, direction / np.linalg.norm(direction), reference_point(values))
+    weights = rng.dirichlet(np.ones(m))
+    return linear(values, weights) if how == "linear" else chebyshev(values, weights)
 
 
 def unit(values: Array) -> Array:

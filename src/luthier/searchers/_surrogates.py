@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from luthier.base.seeds import generator
 from luthier.models.gp import GP, Hyper, condition, fit_hyper
@@ -12,6 +13,8 @@ from luthier.models.warp import warp_values
 from luthier.searchers._kernel_features import KernelFeatures
 from luthier.searchers._latest import Latest, Snapshot
 from luthier.space.values import Array
+
+Places = NDArray[np.intp]
 
 MOST = 500  # trials that a process holds: a factor of 500 x 500 takes some 5 ms; see `chosen`
 FITTED = 200  # trials that hyperparameters are fitted to
@@ -29,7 +32,7 @@ class Models:
         constraints: One a constraint, on violations divided by their spread: feasible where <= 0.
     """
 
-    places: Array
+    places: Places
     Z: Array
     objectives: tuple[GP, ...]
     constraints: tuple[GP, ...]
@@ -77,7 +80,16 @@ class Surrogates:
         m = snapshot.values().shape[1]
         return Models(places, Z, tuple(processes[:m]), tuple(processes[m:]))
 
-    def _data(self, snapshot: Snapshot, most: int) -> tuple[Array, list[Array], Array]:
+    def fit(self, Z: Array, y: Array) -> GP:
+        """A process for other values at points that the models hold; fitted to the best and some others of many."""
+        y = warp_values(y, "standard")
+        some = np.arange(len(y))
+        if len(y) > FITTED:
+            some = chosen(y, some, FITTED, generator(self._seed, "model", len(y), 3))
+        hyper = fit_hyper(Z[some], y[some], self._features.categorical)
+        return condition(Z, y, hyper, self._features.categorical)
+
+    def _data(self, snapshot: Snapshot, most: int) -> tuple[Array, list[Array], Places]:
         """Features, one column of values a process, and the records they belong to."""
         places = np.flatnonzero(~snapshot.failed)
         if not len(places):
@@ -90,12 +102,12 @@ class Surrogates:
         return Z, [*columns, *(signed(column) for column in violations.T)], places
 
 
-def chosen(merit: Array, places: Array, most: int, rng: np.random.Generator) -> Array:
+def chosen(merit: Array, places: Places, most: int, rng: np.random.Generator) -> Places:
     """Some of many trials: the best half of what there is room for, the rest at random, in their order."""
     order = places[np.argsort(merit[places], kind="stable")]
     best = round(BEST * most)
     rest = rng.choice(order[best:], most - best, replace=False)
-    found: Array = np.sort(np.concatenate([order[:best], rest]))
+    found: Places = np.sort(np.concatenate([order[:best], rest]))
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from luthier.base.checks import check
-from luthier.base.pareto import nondominated
+from luthier.base.pareto import nondominated, reference_point
 from luthier.base.records import Configuration, Observation
 from luthier.base.registry import register
 from luthier.models.acquisition import ehvi, log_ei, log_feasible
@@ -20,11 +20,11 @@ from luthier.searchers._kernel_features import KernelFeatures
 from luthier.searchers._latest import Latest
 from luthier.searchers._maximise import Score, maximise
 from luthier.searchers._polish import polish
-from luthier.searchers._scalarise import chebyshev
+from luthier.searchers._scalarise import scalarise
 from luthier.searchers._seen import Seen, draw
 from luthier.searchers._surrogates import Models, Surrogates
 from luthier.space.problem import Problem
-from luthier.space.values import Array
+from luthier.space.values import Array, Mask
 
 ACQUISITIONS = ("ei", "ucb", "ts")
 NEAR = 10  # best configurations whose neighbourhoods are searched
@@ -69,6 +69,7 @@ class Gp(Searcher):
     """
 
     supports = frozenset({"conditions", "constraints", "multi_objective", "parallel", "fidelity"})
+    _weighting = "chebyshev"  # of three objectives and more
 
     def __init__(
         self,
@@ -143,11 +144,15 @@ class Gp(Searcher):
         """What is maximised over rows; and the process and its yardstick where log EI has a gradient to follow."""
         if len(models.objectives) == 1:
             objective = models.objectives[0]
-        elif len(models.objectives) == 2 and self._acquisition == "ei":
+        elif self._exact(len(models.objectives)):
             return self._with_limits(models, self._volume(models, waiting)), None, 0.0
         else:
             objective = self._weighted(models, self.rng(k, 1))
         return self._single(models, objective, waiting, rng)
+
+    def _exact(self, objectives: int) -> bool:
+        """Whether the growth of the hypervolume is computed, in place of weighting the objectives."""
+        return objectives == 2 and self._acquisition == "ei"
 
     def _single(
         self, models: Models, objective: GP, waiting: Array, rng: np.random.Generator
@@ -169,7 +174,7 @@ class Gp(Searcher):
         return score, objective if free else None, best
 
     def _fantasies(
-        self, models: Models, objective: GP, feasible: Array, waiting: Array, rng: np.random.Generator
+        self, models: Models, objective: GP, feasible: Mask, waiting: Array, rng: np.random.Generator
     ) -> Fantasies:
         mean = objective.predict(models.Z)[0]
         kept = np.sort(np.argsort(np.where(feasible, mean, np.inf), kind="stable")[:FANTASIED])
@@ -187,8 +192,7 @@ class Gp(Searcher):
         front = front[nondominated(front)]
         if not len(front):
             return lambda Z: np.zeros(len(Z))
-        nadir, ideal = front.max(axis=0), front.min(axis=0)
-        reference = nadir + 0.1 * np.where(nadir > ideal, nadir - ideal, 1.0)
+        reference = reference_point(front)
 
         def score(Z: Array) -> Array:
             predicted = [process.predict(Z) for process in known]
@@ -200,9 +204,7 @@ class Gp(Searcher):
     def _weighted(self, models: Models, rng: np.random.Generator) -> GP:
         """A process over the objectives, weighted at random."""
         values = np.stack([process.y for process in models.objectives], axis=1)
-        y = chebyshev(values, rng.dirichlet(np.ones(values.shape[1])))
-        hyper = models.objectives[int(rng.integers(len(models.objectives)))].hyper
-        return condition(models.Z, (y - y.mean()) / (y.std() or 1.0), hyper, self._features.categorical)
+        return self._surrogates.fit(models.Z, scalarise(values, self._weighting, rng))
 
     def _with_limits(self, models: Models, score: Score) -> Score:
         """A score of features as one of rows, with the probabilities of feasibility and success."""

@@ -89,12 +89,20 @@ class View:
     @property
     def best(self) -> Trial | None:
         """The incumbent by `rule`; None while there is none, and with several objectives (see `pareto`)."""
-        return choose(self.trials, self.problem, self.repeats)[0]
+        return choose(self.trials, self.problem, self.repeats, self._recommended())[0]
 
     @property
     def rule(self) -> str:
         """How the incumbent is chosen."""
-        return choose(self.trials, self.problem, self.repeats)[1]
+        return choose(self.trials, self.problem, self.repeats, self._recommended())[1]
+
+    def _recommended(self) -> int | None:
+        """The trial that the searcher believes in, where single results are noisy and nothing better is at hand."""
+        problem = self._definition.problem
+        if len(problem.objectives) > 1 or self.repeats > 1 or problem.fidelity is not None:
+            return None
+        self._session.engine.refresh()
+        return self._session.engine.scheduler.searcher.recommend()
 
     @property
     def pareto(self) -> list[Trial]:
@@ -103,7 +111,9 @@ class View:
 
     def result(self) -> Result:
         """What has been found until now."""
-        return Result.of(self.name, self.where, self.trials, self.problem, self.repeats, self._state.ended)
+        return Result.of(
+            self.name, self.where, self.trials, self.problem, self.repeats, self._state.ended, self._recommended()
+        )
 
     def diagnostics(self) -> dict[str, float | str]:
         """What the searcher says of itself."""

@@ -40,10 +40,17 @@ class Result:
 
     @classmethod
     def of(
-        cls, name: str, where: str, trials: list[Trial], problem: Problem, repeats: int, reason: str | None
+        cls,
+        name: str,
+        where: str,
+        trials: list[Trial],
+        problem: Problem,
+        repeats: int,
+        reason: str | None,
+        recommended: int | None = None,
     ) -> Result:
-        """The result of a list of trials."""
-        best, rule = choose(trials, problem, repeats)
+        """The result of a list of trials; `recommended` as in `choose`."""
+        best, rule = choose(trials, problem, repeats, recommended)
         default = next((t for t in trials if t.origin == "default"), None)
         return cls(name, where, best, rule, default, pareto_set(trials, problem, repeats), trials, reason)
 
@@ -82,16 +89,20 @@ def violation(trial: Trial, problem: Problem) -> float:
     return sum(max(0.0, trial.metrics[c.name] - c.upper) for c in problem.constraints)
 
 
-def choose(trials: Sequence[Trial], problem: Problem, repeats: int) -> tuple[Trial | None, str]:
+def choose(
+    trials: Sequence[Trial], problem: Problem, repeats: int, recommended: int | None = None
+) -> tuple[Trial | None, str]:
     """The incumbent and the rule that chose it.
 
     Feasible before infeasible; then the higher resource, so that a lucky short run does not win; then the value.
-    With repeats only trials with all of them count, by their mean: never the luckiest draw.
+    With repeats only trials with all of them count, by their mean; where a model finds single results noisy, the trial
+    with the best posterior mean is taken: never the luckiest draw.
 
     Args:
         trials: All trials.
         problem: The problem.
         repeats: Evaluations per configuration.
+        recommended: Trial that the searcher believes to be best, None where the lowest value is.
 
     Returns:
         The trial (None if there is none, or with several objectives) and the rule in words.
@@ -107,6 +118,9 @@ def choose(trials: Sequence[Trial], problem: Problem, repeats: int) -> tuple[Tri
     found = candidates(trials, problem, repeats)
     if not found:
         return None, rule + " (no trial has a result yet)"
+    believed = next((t for t in found if t.number == recommended and violation(t, problem) <= 0), None)
+    if believed is not None:
+        return believed, rule.replace("best single value", "best posterior mean")
     best = min(
         found,
         key=lambda t: (
