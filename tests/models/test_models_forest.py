@@ -86,3 +86,21 @@ def test_neighbouring_floats_are_not_split_apart_for_ever():
     X = np.array([[0.5], [0.5 + 1e-12], [0.5 + 2e-12]])  # one value in single precision
     forest = grow(X, np.array([0.0, 1.0, 2.0]), np.random.default_rng(0), trees=4)
     assert forest.depth == 0
+
+
+def test_a_tree_may_see_every_row():
+    X, y, rng = _data(40)
+    forest = grow(X, y, rng, trees=6, share=1.0)
+    assert forest.inside.all()
+    assert (forest.members(X) == np.arange(40)).all()
+    both = grow(X[:2], y[:2], rng, trees=6)  # the share of two rows is two rows
+    assert both.inside.all()
+    assert grow(X, y, rng, trees=6, share=1.0, most=9).inside.sum(axis=1).tolist() == [9] * 6
+
+
+def test_leaves_are_nodes_that_hold_their_members():
+    X, y, rng = _data(50)
+    forest = grow(X, y, rng, trees=4)
+    found = forest.leaves(X)
+    assert (forest.child[found] == found).all()
+    assert (forest.member[found] == forest.members(X)).all()

@@ -53,6 +53,18 @@ class Forest:
         Returns:
             (trees, m) row numbers of the training set.
         """
+        found: Ints = self.member.take(self.leaves(X))
+        return found
+
+    def leaves(self, X: Array) -> Ints:
+        """Leaf of each tree that each row falls into.
+
+        Args:
+            X: (m, p) features.
+
+        Returns:
+            (trees, m) numbers of nodes.
+        """
         trees, m = len(self.inside), len(X)
         columns = np.ascontiguousarray(X.T, dtype=np.float32).ravel()  # feature f of row i stands at f * m + i
         offset = self.feature * np.int32(m)
@@ -64,11 +76,20 @@ class Forest:
             right = columns.take(place) > self.threshold.take(node)
             node = self.child.take(node)
             node += right
-        found: Ints = self.member.take(node).reshape(trees, m)
+        found: Ints = node.reshape(trees, m)
         return found
 
 
-def grow(X: Array, y: Array, rng: np.random.Generator, *, trees: int, leaf: int = 1) -> Forest:
+def grow(
+    X: Array,
+    y: Array,
+    rng: np.random.Generator,
+    *,
+    trees: int,
+    leaf: int = 1,
+    share: float = SHARE,
+    most: int = MOST_ROWS,
+) -> Forest:
     """Fit a forest.
 
     At each node one threshold is drawn uniformly between the smallest and largest value of every feature, and the
@@ -81,20 +102,24 @@ def grow(X: Array, y: Array, rng: np.random.Generator, *, trees: int, leaf: int 
         rng: Decides subsamples, thresholds and the leaves' members.
         trees: How many.
         leaf: Fewest rows in a leaf.
+        share: Share of the rows that a tree sees, in (0, 1].
+        most: Most rows that a tree sees.
 
     Returns:
         The forest.
 
     Source: Geurts, Ernst, Wehenkel 2006 (extremely randomised trees); leaves as empirical laws: Meinshausen 2006.
-    Differs: each tree sees a share of 1 - 1/e of the points, at most 256, instead of all of them; one drawn member
+    Differs: each tree sees a share of 1 - 1/e of the points, at most 256, unless told otherwise; one drawn member
         stands for a leaf instead of the weights of all its rows: equal in expectation, without an n x m table.
-    Cost: O(trees * s * p * log s) time, O(trees * s * p) memory, with s = min(0.63 n, 256).
+    Cost: O(trees * s * p * log s) time, O(trees * s * p) memory, with s = min(share n, most).
     """
     n = len(y)
-    size = min(int(np.ceil(SHARE * n)), MOST_ROWS)
+    size = min(int(np.ceil(share * n)), most)
     # the `size` smallest of n random numbers: a subset drawn without replacement, for all trees in one call
     drawn = (
-        np.argpartition(rng.random((trees, n)), size - 1, axis=1)[:, :size] if size < n else np.zeros((trees, n), int)
+        np.argpartition(rng.random((trees, n)), size - 1, axis=1)[:, :size]
+        if size < n
+        else np.tile(np.arange(n), (trees, 1))
     )
     drawn = np.sort(drawn, axis=1)
     inside = np.zeros((trees, n), dtype=bool)
