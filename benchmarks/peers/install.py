@@ -24,8 +24,15 @@ ENVIRONMENTS: dict[str, list[list[str]]] = {
     ],
     # smac 2.4.0 imports a name that scikit-learn 1.8 no longer has
     "smac": [["smac==2.4.0", "scikit-learn==1.7.2", "ConfigSpace==1.2.2", "numpy==2.4.6"]],
-    # hebo 0.3.6 wants numpy below 1.25, and GPy, which is compiled here
-    "hebo": [["setuptools<70", "wheel", "cython", "numpy==1.24.4"], ["--no-build-isolation", "HEBO==0.3.6"]],
+    # hebo 0.3.6 wants numpy below 1.25 and pymoo 0.6.0, which is compiled here: what they need is pinned to that time
+    "hebo": [
+        ["setuptools<70", "wheel", "cython"],
+        ["numpy==1.24.4", "scipy==1.11.4", "pandas==2.1.4", "scikit-learn==1.4.2", "GPy==1.13.2", "torch==2.13.0",
+         "gpytorch==1.15.2", "disjoint-set==0.9.0"],
+        ["--no-build-isolation", "pymoo==0.6.0"],
+        ["catboost==1.2.10", "numpy==1.24.4"],
+        ["--no-deps", "HEBO==0.3.6"],
+    ],
 }  # fmt: skip
 
 
