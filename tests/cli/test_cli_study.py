@@ -161,7 +161,7 @@ def test_lost_trials_are_shown_with_the_cause(place: Path, call: Call) -> None:
     result = call("tune", *words)
     assert result.exit_code == 2, result.output
     assert "lost: trial 0, the program was killed by SIGKILL; it printed nothing" in result.stdout
-    assert "s: minimise loss; 1 hyperparameter; searcher cqr" in call("show", "s").stdout
+    assert "s: minimise loss; 1 hyperparameter; searcher auto (gp: 1 hyperparameter)" in call("show", "s").stdout
 
 
 def test_nothing_but_infinity_has_its_own_word(place: Path, call: Call) -> None:

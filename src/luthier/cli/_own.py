@@ -35,7 +35,7 @@ def parts(searcher: str, scheduler: str, settings: Sequence[str]) -> tuple[dict[
     found = []
     for kind, name in zip(KINDS, (searcher, scheduler), strict=True):
         given = own[kind]
-        if given and name == "auto":
+        if given and (kind, name) == ("scheduler", "auto"):
             raise ArgumentError(f"--set {kind}.{next(iter(given))}: no {kind} is named. Name it: --{kind} NAME.")
         found.append({"name": name, **(_typed(kind, name, given) if given else {})})
     return found[0], found[1]

@@ -75,7 +75,7 @@ def heading(study: Study) -> str:
     size = len(study.space)
     space = plural(size, "hyperparameter") if size else "hyperparameters named while running"
     return (
-        f"{study.name}: {aims}{limits}; {space}; searcher {study.searcher_name}, scheduler "
+        f"{study.name}: {aims}{limits}; {space}; searcher {study.searcher_words}, scheduler "
         f"{study.scheduler_name}{until}, seed {study.seed}"
     )
 

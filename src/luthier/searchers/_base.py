@@ -41,6 +41,11 @@ class Searcher(ABC):
     #: Whether results guide it; the contract battery then expects it to beat random search on smooth problems.
     model_based: ClassVar[bool] = True
 
+    @property
+    def why(self) -> str:
+        """Who proposes and for what reason, where that was decided for the user; else empty."""
+        return ""
+
     def __init__(self, problem: Problem, *, seed: int) -> None:
         self.problem = problem
         self.space = problem.space

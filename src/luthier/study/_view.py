@@ -56,6 +56,12 @@ class View:
         return self._definition.searcher[0]
 
     @property
+    def searcher_words(self) -> str:
+        """Who proposes, and why where the searcher chose by itself."""
+        why = self._session.engine.scheduler.searcher.why
+        return f"{self.searcher_name} ({why})" if why else self.searcher_name
+
+    @property
     def scheduler_name(self) -> str:
         """Who spends the resource."""
         return self._definition.scheduler[0]

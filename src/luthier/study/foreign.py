@@ -92,7 +92,7 @@ def into_study(
         storage: URL of the store; None: `folder/study.db`, or memory without a folder.
         folder: The study's folder.
         name: Its name; None: the history's own.
-        searcher: Who proposes when the study goes on; None: "auto", with several objectives "random".
+        searcher: Who proposes when the study goes on; None: "auto".
         scheduler: Who spends the resource when it goes on.
         seed: Decides every random draw when it goes on.
 
@@ -108,7 +108,7 @@ def into_study(
     if storage is not None or where is not None:
         refuse_existing(storage if storage is not None else str(where / "study.db"), title)  # type: ignore[operator]
     if searcher is None:
-        searcher = "auto" if len(history.objectives) == 1 else "random"
+        searcher = "auto"
     study = Study(
         history.space,
         history.objectives,

@@ -1,0 +1,110 @@
+"""Picks a searcher for the problem, by rules that were fixed on development tasks, and says why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from luthier.base.checks import check
+from luthier.base.records import Configuration, Observation
+from luthier.base.registry import load, register
+from luthier.searchers._base import Searcher
+from luthier.space.problem import Problem
+
+MANY = 1000  # planned evaluations from which a population has time to adapt, and models hold only part of the trials
+CHEAP = 0.05  # seconds of an evaluation below which a model's proposals would be most of the waiting
+WIDE = 60  # dimensions above which distances tell a process little
+SEVERAL = 4  # objectives from which a random weighting reaches too little of the front
+
+
+class Choice(NamedTuple):
+    """Who proposes, and why, in a few words."""
+
+    name: str
+    why: str
+
+
+def choose(problem: Problem, *, budget: int | None = None, cost: float | None = None) -> Choice:
+    """The searcher for a problem.
+
+    Args:
+        problem: What is to be solved.
+        budget: Evaluations that are planned, None if that is open.
+        cost: Seconds that an evaluation takes, None if that is not known.
+
+    Returns:
+        Its name and the reason.
+    """
+    space, several = problem.space, len(problem.objectives)
+    continuous = 0 not in space.levels[:0] and bool(space.dimensions) and not any(space.levels)
+    if cost is not None and cost < CHEAP:
+        if several > 1:
+            return Choice("nsga2", f"{several} objectives, and evaluations are faster than a model")
+        return Choice("tpe", "evaluations are nearly as fast as a model")
+    if several >= SEVERAL:
+        return Choice("nsga2", f"{several} objectives: too many for models of each")
+    if budget is not None and budget >= MANY:
+        if several > 1:
+            return Choice("nsga2", f"{several} objectives and {budget} evaluations")
+        if continuous and not problem.constraints and problem.fidelity is None:
+            return Choice("cmaes", f"{space.dimensions} continuous hyperparameters and {budget} evaluations")
+    if problem.fidelity is not None and several == 1:
+        return Choice("cqr", f"values at several resources ({problem.fidelity.name}), ranked by their order alone")
+    if space.dimensions > WIDE:
+        return Choice("tpe", f"{space.dimensions} hyperparameters")
+    words = f"{space.dimensions} hyperparameter{'s' if space.dimensions != 1 else ''}"
+    if several > 1:
+        return Choice("gp", f"{several} objectives over {words}")
+    return Choice("gp", words + (", constrained" if problem.constraints else ""))
+
+
+@register("searcher")
+class Auto(Searcher):
+    """Delegates to the searcher that suits the problem; `why` says which and for what reason.
+
+    Everything that it does is what the chosen searcher does under the same seed.
+
+    Args:
+        problem: What is to be solved.
+        seed: Decides every random draw, >= 0.
+        budget: Evaluations that are planned, if known: above 1000 populations take over from models.
+        cost: Seconds that an evaluation takes, if known: below 0.05 fast searchers take over from models.
+
+    Raises:
+        ArgumentError: an option is out of range.
+
+    Source: the rules were chosen on the development tasks of `benchmarks/quality.py`; see docs/decisions.md.
+    Differs: nothing is learnt across studies.
+    Cost: that of the chosen searcher.
+    """
+
+    supports = frozenset({"conditions", "constraints", "multi_objective", "parallel", "fidelity"})
+
+    def __init__(self, problem: Problem, *, seed: int, budget: int | None = None, cost: float | None = None) -> None:
+        super().__init__(problem, seed=seed)
+        if budget is not None:
+            check("budget", budget, at_least=1, whole=True)
+        if cost is not None:
+            check("cost", cost, at_least=0)
+        self.choice = choose(problem, budget=budget, cost=cost)
+        self._chosen: Searcher = load("searcher", self.choice.name)(problem, seed=seed)
+
+    @property
+    def why(self) -> str:
+        """Who was chosen and why."""
+        return f"{self.choice.name}: {self.choice.why}"
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        """Pass on."""
+        self._chosen.tell(observations)
+
+    def _propose(self, n: int, k: int, pending: Sequence[Configuration]) -> list[Configuration]:
+        return self._chosen.ask(n, k=k, pending=pending)
+
+    def recommend(self) -> int | None:
+        """Pass on."""
+        return self._chosen.recommend()
+
+    def diagnostics(self) -> dict[str, float | str]:
+        """Those of the chosen searcher, and who that is."""
+        return {"chosen": self.why, **self._chosen.diagnostics()}
