@@ -86,6 +86,13 @@ def corrections(levels: Array, predicted: Array, y: Array, rule: str = "weibull"
     return np.array(found)
 
 
+def widen(predicted: Array, widenings: Array) -> Array:
+    """Predicted quantiles moved outwards pair by pair, the median untouched; see `correct`. (n, q) -> (n, q)."""
+    shift = np.concatenate([-widenings, [0.0], widenings[::-1]])
+    found: Array = predicted + shift
+    return found
+
+
 def correct(predicted: Array, widenings: Array) -> Array:
     """Predicted quantiles moved outwards pair by pair, the median untouched, and sorted again.
 
@@ -96,8 +103,7 @@ def correct(predicted: Array, widenings: Array) -> Array:
     Returns:
         (n, q), ascending in each row. Sorting never increases the pinball loss summed over levels.
     """
-    shift = np.concatenate([-widenings, [0.0], widenings[::-1]])
-    return np.sort(predicted + shift, axis=1)
+    return np.sort(widen(predicted, widenings), axis=1)
 
 
 def covered(levels: Array, predicted: Array, y: Array) -> Array:

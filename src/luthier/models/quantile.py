@@ -13,6 +13,7 @@ from luthier.models.conformal import RULES, correct, corrections, covered
 from luthier.models.forest import Forest, grow
 
 Array = NDArray[np.float64]
+Rows = NDArray[np.intp]
 
 #: Ways to get predictions for points without having learnt from them.
 CONFORMAL = ("oob", "cross", "split", "none")
@@ -96,6 +97,7 @@ def fit_quantiles(
     rule: str = "weibull",
     trees: int = 64,
     leaf: int = 1,
+    groups: Rows | None = None,
 ) -> QuantileModel:
     """Fit conformalised quantile regression.
 
@@ -106,7 +108,9 @@ def fit_quantiles(
     - "split": by one forest fitted on nine tenths, for the rest; the published way.
     - "none": no correction.
 
-    Below 10 points nothing is corrected.
+    Below 10 points nothing is corrected. Where points come in groups, such as one trial's results at several resources,
+    a group is left out as a whole, and folds take the place of "oob": trees that have not seen a point have seen its
+    group.
 
     Args:
         X: (n, p) features, finite.
@@ -117,6 +121,7 @@ def fit_quantiles(
         rule: One of `conformal.RULES`.
         trees: How many.
         leaf: Fewest rows in a leaf.
+        groups: (n,) number of each point's group, from 0; None: each is its own.
 
     Returns:
         The model.
@@ -134,32 +139,35 @@ def fit_quantiles(
     check("trees", trees, at_least=1, whole=True)
     check("leaf", leaf, at_least=1, whole=True)
     X, y = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
-    n = len(y)
-    conformal = conformal if n >= FEWEST else "none"
+    group = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    count = int(group.max(initial=-1)) + 1
+    if count < FEWEST:
+        conformal = "none"
+    elif groups is not None and conformal == "oob":
+        conformal = "cross"
 
-    def fit(rows: NDArray[np.intp]) -> Forest:
-        return grow(X[rows], y[rows], rng, trees=trees, leaf=leaf)
+    def fit(rows: Rows) -> tuple[Forest, Array]:
+        return grow(X[rows], y[rows], rng, trees=trees, leaf=leaf), y[rows]
 
-    learnt = np.arange(n)
-    apart = np.empty((0, quantiles))  # quantiles predicted for points that were not learnt from
-    of = learnt[:0]  # those points
+    held = np.zeros(len(y), dtype=bool)  # points that are never learnt from
     if conformal == "split":
-        order = rng.permutation(n)
-        of, learnt = order[: int(np.ceil(HELD_OUT * n))], np.sort(order[int(np.ceil(HELD_OUT * n)) :])
-    forest = fit(learnt)
+        held = rng.permutation(count)[group] < np.ceil(HELD_OUT * count)
+    forest, learnt = fit(np.flatnonzero(~held))
+    of = np.arange(len(y))  # points that give scores, and quantiles predicted for them without having learnt them
     if conformal == "oob":
         apart, of = _out_of_bag(forest, X, y, levels)
-    elif conformal == "split":
-        apart = _quantiles(y[learnt][forest.members(X[of])], levels)
     elif conformal == "cross":
-        of, fold = learnt, rng.permutation(n) % FOLDS
-        apart = np.empty((n, quantiles))
-        for number in range(FOLDS):
-            rest = np.flatnonzero(fold != number)
-            apart[fold == number] = _quantiles(y[rest][fit(rest).members(X[fold == number])], levels)
+        fold = rng.permutation(count)[group] % FOLDS
+        apart = np.empty((len(y), quantiles))
+        for i in range(FOLDS):
+            part, values = fit(np.flatnonzero(fold != i))
+            apart[fold == i] = _quantiles(values[part.members(X[fold == i])], levels)
+    else:
+        of = np.flatnonzero(held)
+        apart = _quantiles(learnt[forest.members(X[of])], levels)
     widenings = corrections(levels, apart, y[of], rule)
-    raw, checked = _measure(levels, apart, y[of], rule)
-    return QuantileModel(levels, forest, y[learnt], widenings, raw, checked)
+    half = np.arange(len(of)) % 2 if groups is None else group[of] % 2
+    return QuantileModel(levels, forest, learnt, widenings, *coverages(levels, apart, y[of], rule, half == 0))
 
 
 def _quantiles(draws: Array, levels: Array) -> Array:
@@ -173,7 +181,7 @@ def _quantiles(draws: Array, levels: Array) -> Array:
     return found
 
 
-def _out_of_bag(forest: Forest, X: Array, y: Array, levels: Array) -> tuple[Array, NDArray[np.intp]]:
+def _out_of_bag(forest: Forest, X: Array, y: Array, levels: Array) -> tuple[Array, Rows]:
     """Quantiles for training points by the trees that did not see them, and which points have trees enough."""
     draws = np.sort(np.where(forest.inside, np.inf, y[forest.members(X)]), axis=0)  # (trees, n), unseen first
     count = np.count_nonzero(~forest.inside, axis=0)
@@ -186,14 +194,24 @@ def _out_of_bag(forest: Forest, X: Array, y: Array, levels: Array) -> tuple[Arra
     return found, of
 
 
-def _measure(levels: Array, apart: Array, y: Array, rule: str) -> tuple[Array, Array]:
-    """Coverage without correction, and with one half's correction on the other half."""
-    pairs = len(levels) // 2
-    if len(y) < FEWEST:
-        return np.full(pairs, np.nan), np.full(pairs, np.nan)
+def coverages(levels: Array, apart: Array, y: Array, rule: str, half: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Coverage without correction, and with one half's correction on the other half.
+
+    Args:
+        levels: (q,) symmetric, ascending.
+        apart: (n, q) quantiles predicted for points that were not learnt from.
+        y: (n,) their values.
+        rule: One of `conformal.RULES`.
+        half: (n,) which points belong to the first half.
+
+    Returns:
+        Two arrays (q // 2,), outermost pair first; NaN below 10 points.
+    """
+    if len(y) < FEWEST or half.all() or not half.any():
+        unknown = np.full(len(levels) // 2, np.nan)
+        return unknown, unknown
     halves = [
-        covered(levels, correct(apart[i::2], corrections(levels, apart[1 - i :: 2], y[1 - i :: 2], rule)), y[i::2])
-        for i in range(2)
+        covered(levels, correct(apart[here], corrections(levels, apart[~here], y[~here], rule)), y[here])
+        for here in (half, ~half)
     ]
-    sizes = (len(y[::2]), len(y[1::2]))
-    return covered(levels, apart, y), np.average(halves, axis=0, weights=sizes)
+    return covered(levels, apart, y), np.average(halves, axis=0, weights=(half.sum(), (~half).sum()))

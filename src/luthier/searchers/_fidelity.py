@@ -45,6 +45,9 @@ class Table(NamedTuple):
         merit: (m,) less is better.
         weight: (m,) in (0, 1], how much a row counts.
         feature: Whether rows of several resources stand side by side.
+        excess: (m,) how a row stands to the constraints, in [-1, 1]: feasible where <= 0. Each constraint's violations
+            are replaced by their ranks on either side of 0, and the largest counts; a failure has 1. None unless asked
+            for, and without constraints.
     """
 
     place: Ints
@@ -54,6 +57,7 @@ class Table(NamedTuple):
     merit: Array
     weight: Array
     feature: bool
+    excess: Array | None
 
 
 class Aggregation:
@@ -81,6 +85,7 @@ class Aggregation:
     Args:
         problem: What is to be solved.
         way: One of `WAYS`.
+        apart: Whether constraints are kept apart, for models of their own: `merit` then is that of the objectives.
 
     Attributes:
         latest: What was told.
@@ -93,10 +98,11 @@ class Aggregation:
     Cost: `table` O(m log m) for m rows; telling O(1), with "rank", "level" and "rung" O(m) for each change.
     """
 
-    def __init__(self, problem: Problem, way: str = "last") -> None:
+    def __init__(self, problem: Problem, way: str = "last", *, apart: bool = False) -> None:
         check("fidelity", way, one_of=WAYS)
         self.fidelity = problem.fidelity
         self.way = way if self.fidelity is not None else "last"
+        self._apart = apart and bool(problem.constraints)
         self.latest = Latest(problem.space, levels=self.way in ("rank", "level", "rung"))
         self._over: dict[int, int] = {}  # trials that have ended, numbered; kept for "mature" alone
         self._ended = 0  # ... as many as had when the snapshot was taken, so that its number stands for the table
@@ -136,20 +142,31 @@ class Aggregation:
         place = np.arange(len(records))
         if self.way == "mature":
             place = place[self._mature()]
-        merits = self._ranks() if self.way == "rank" else merit([records[i] for i in place.tolist()])
-        resource = self._resources([records[i] for i in place.tolist()])
-        ones = np.ones(len(place))
-        return Table(
-            place, self.latest.rows()[place], self._level(resource), self._scaled(resource), merits, ones, False
-        )
+        found = [records[i] for i in place.tolist()]
+        return self._table(place, found, self._ranks() if self.way == "rank" else self._merit(found))
 
     def _measurements(self) -> Table:
         place, records = self._at_levels()
+        level = self._level(self._resources(records))
+        return self._table(
+            place, records, self._merit(records) if self.way == "level" else self._within(records, level)
+        )
+
+    def _table(self, place: Ints, records: list[Record], merits: Array) -> Table:
         resource = self._resources(records)
-        level = self._level(resource)
-        merits = merit(records) if self.way == "level" else _within(records, level)
-        weight = resource / self._full if self.way == "rung" else np.ones(len(place))
-        return Table(place, self.latest.rows()[place], level, self._scaled(resource), merits, weight, True)
+        return Table(
+            place,
+            self.latest.rows()[place],
+            self._level(resource),
+            self._scaled(resource),
+            merits,
+            resource / self._full if self.way == "rung" else np.ones(len(place)),
+            self.way in ("level", "rung"),
+            _excess(records) if self._apart else None,
+        )
+
+    def _merit(self, records: list[Record]) -> Array:
+        return merit([record._replace(violations=()) for record in records] if self._apart else records)
 
     def _at_levels(self) -> tuple[Ints, list[Record]]:
         """One record for each trial and level, its last one there, in the order of first arrival.
@@ -174,11 +191,20 @@ class Aggregation:
         """For each trial the mean of its quantiles at all its levels, weighted by resource; failed ones have 1."""
         place, records = self._at_levels()
         resource = self._resources(records)
-        quantile = _within(records, self._level(resource))
+        quantile = self._within(records, self._level(resource))
         count = len(self.latest.snapshot.records)
         total = np.bincount(place, weights=resource, minlength=count)
         found: Array = np.bincount(place, weights=resource * quantile, minlength=count) / total
         found[self.latest.snapshot.failed] = 1.0
+        return found
+
+    def _within(self, records: list[Record], level: Ints) -> Array:
+        """Quantile of each record among those of its own level, in (0, 1); equal ones share it, failures have 1."""
+        found = np.ones(len(records))
+        for at in np.unique(level):
+            here = np.flatnonzero(level == at)
+            found[here] = (_ranks(self._merit([records[i] for i in here.tolist()])) - 0.5) / len(here)
+        found[[not record.values for record in records]] = 1.0
         return found
 
     def _mature(self) -> Mask:
@@ -217,13 +243,14 @@ class Aggregation:
         return found
 
 
-def _within(records: Sequence[Record], level: Ints) -> Array:
-    """Quantile of each record among those of its own level, in (0, 1); equal ones share it, failures have 1."""
+def _excess(records: Sequence[Record]) -> Array:
+    """See `Table`."""
     found = np.ones(len(records))
-    for at in np.unique(level):
-        here = np.flatnonzero(level == at)
-        found[here] = (_ranks(merit([records[i] for i in here.tolist()])) - 0.5) / len(here)
-    found[[not record.values for record in records]] = 1.0
+    good = np.flatnonzero([bool(record.values) for record in records])
+    if len(good):
+        amounts = np.array([records[i].violations for i in good.tolist()])
+        ranks = np.stack([_ranks(np.abs(column)) for column in amounts.T], axis=1) / len(good)
+        found[good] = (np.sign(amounts) * ranks).max(axis=1)
     return found
 
 

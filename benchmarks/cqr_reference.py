@@ -1,0 +1,209 @@
+"""Is cqr in reference mode the same method as Syne Tune's CQR? Distributions of the best value seen, 30 seeds each.
+
+    LUTHIER_DATA=... python benchmarks/cqr_reference.py [--folder DIR]
+
+Equal sequences cannot be asked for: Syne Tune draws levels and its held-out tenth from generators that its seed does
+not reach. So the lowest values seen after 10, 25 and 50 evaluations are compared on two tables by two-sample
+Kolmogorov-Smirnov tests, corrected after Holm over all six.
+
+Both see the same features. Nothing is ordered: Syne Tune's pipeline one-hot encodes its `ordinal` domains, as it does
+`choice`, and so does reference mode. The tools have different seeds, so that the samples are independent.
+Syne Tune runs in its own environment (benchmarks/peers). Cells that are done are read from the folder, so that the
+script can be stopped and started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import _machine
+
+_machine.one_thread()
+
+import _peers  # noqa: E402
+import _tasks  # noqa: E402
+import numpy as np  # noqa: E402
+from scipy.stats import ks_2samp  # noqa: E402
+
+from luthier.base.records import Configuration, Objective  # noqa: E402
+from luthier.base.registry import load as load_class  # noqa: E402
+from luthier.space.problem import Problem  # noqa: E402
+
+TASKS = ("fcnet/protein_structure", "nasbench201/cifar100")
+SEEDS = {"luthier": range(30), "syne-tune": range(100, 130)}
+EVALUATIONS = 50
+AT = (10, 25, 50)
+LEVEL = 0.05
+
+#: What a run keeps: values in the order in which they were seen, and the mean seconds of ask + tell.
+Run = dict[str, Any]
+
+
+def ours(task: _tasks.Task, seed: int) -> Run:
+    problem = Problem(task.space, (Objective("loss"),))
+    searcher = load_class("searcher", "cqr")(problem, seed=seed, mode="reference")
+    number = 0
+
+    def ask() -> Configuration:
+        [config] = searcher.ask(k=number)
+        return config
+
+    def tell(config: Configuration, value: float) -> None:
+        nonlocal number
+        searcher.tell([problem.observe(number, config, {"loss": value})])
+        number += 1
+
+    return run(task, seed, ask, tell)
+
+
+def theirs(task: _tasks.Task, seed: int, peer: _peers.Peer) -> Run:
+    peer.new(task.space, seed, EVALUATIONS)
+    return run(task, seed, lambda: peer.ask()[0], lambda _, value: peer.tell(value)) | {"versions": peer.versions}
+
+
+def run(
+    task: _tasks.Task, seed: int, ask: Callable[[], Configuration], tell: Callable[[Configuration, float], Any]
+) -> Run:
+    values, configs, seconds = [], set(), 0.0
+    for _ in range(EVALUATIONS):
+        begin = time.perf_counter()
+        config = ask()
+        seconds += time.perf_counter() - begin
+        value = task.seen(config, seed)
+        values.append(value)
+        configs.add(config)
+        begin = time.perf_counter()
+        tell(config, value)
+        seconds += time.perf_counter() - begin
+    return {"values": values, "different": len(configs), "seconds": seconds / EVALUATIONS}
+
+
+def cells(folder: Path) -> dict[str, dict[str, dict[str, Run]]]:
+    """All runs, by tool, task and seed; seeds in the outer loop, so that an early stop leaves balanced samples."""
+    found: dict[str, dict[str, dict[str, Run]]] = {}
+    for tool in SEEDS:
+        for name in TASKS:
+            path = folder / f"{tool}-{name.replace('/', '-')}.json"
+            found.setdefault(tool, {})[name] = json.loads(path.read_text()) if path.exists() else {}
+    peer = _peers.Peer("syne-tune-cqr")
+    tasks = {name: _tasks.load(name) for name in TASKS}
+    for pair in zip(*SEEDS.values(), strict=True):
+        for tool, seed in zip(SEEDS, pair, strict=True):
+            for name, task in tasks.items():
+                done = found[tool][name]
+                if str(seed) not in done:
+                    done[str(seed)] = ours(task, seed) if tool == "luthier" else theirs(task, seed, peer)
+                    path = folder / f"{tool}-{name.replace('/', '-')}.json"
+                    path.write_text(json.dumps(done))
+                    print(tool, name, seed, f"{done[str(seed)]['seconds']:.2f} s an evaluation", flush=True)
+    peer.close()
+    return found
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """P-values corrected after Holm 1979."""
+    order = np.argsort(p)
+    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    found = np.empty(len(p))
+    found[order] = np.minimum(steps, 1.0)
+    return found
+
+
+def judge(found: dict[str, dict[str, dict[str, Run]]]) -> list[dict[str, Any]]:
+    rows = []
+    for name in TASKS:
+        best = {
+            tool: np.minimum.accumulate([run["values"] for run in runs[name].values()], axis=1)
+            for tool, runs in found.items()
+        }
+        for at in AT:
+            ours_, theirs_ = (best[tool][:, at - 1] for tool in SEEDS)
+            test = ks_2samp(ours_, theirs_)
+            rows.append(
+                {
+                    "task": name,
+                    "evaluations": at,
+                    "luthier": [float(x) for x in np.quantile(ours_, [0.25, 0.5, 0.75])],
+                    "syne-tune": [float(x) for x in np.quantile(theirs_, [0.25, 0.5, 0.75])],
+                    "distance": float(test.statistic),
+                    "p": float(test.pvalue),
+                }
+            )
+    for row, corrected in zip(rows, holm(np.array([row["p"] for row in rows])), strict=True):
+        row["p (Holm)"] = float(corrected)
+    return rows
+
+
+def report(found: dict[str, dict[str, dict[str, Run]]]) -> bool:
+    """Print, and write docs/results/cqr_reference.*; says whether no test tells the tools apart."""
+    rows = judge(found)
+    alike = all(row["p (Holm)"] > LEVEL for row in rows)
+    runs = {tool: len(next(iter(found[tool].values()))) for tool in SEEDS}
+    shown = [
+        {
+            "task": row["task"],
+            "evaluations": row["evaluations"],
+            **{tool: "{1:.4f} ({0:.4f} to {2:.4f})".format(*row[tool]) for tool in SEEDS},
+            "KS distance": f"{row['distance']:.2f}",
+            "p": f"{row['p']:.3f}",
+            "p (Holm)": f"{row['p (Holm)']:.3f}",
+        }
+        for row in rows
+    ]
+    extra = [
+        {
+            "task": name,
+            "tool": tool,
+            "different configurations of 50, mean": f"{np.mean([r['different'] for r in found[tool][name].values()]):.1f}",
+            "ask + tell, mean s": f"{np.mean([r['seconds'] for r in found[tool][name].values()]):.2f}",
+        }
+        for name in TASKS
+        for tool in SEEDS
+    ]
+    versions = next(iter(found["syne-tune"][TASKS[0]].values()))["versions"]
+    about = _machine.machine(("luthier", "numpy", "scipy", "scikit-learn"))
+    words = ", ".join(f"{tool} {count}" for tool, count in runs.items())
+    text = "\n\n".join(
+        [
+            "`cqr` with `mode=\"reference\"` against Syne Tune's CQR at its defaults. Lowest value seen, median and "
+            "quartiles over runs; two-sample Kolmogorov-Smirnov tests, corrected after Holm over all rows. "
+            f"Runs a task: {words}.",
+            f"**{'No test tells the two apart' if alike else 'Some tests tell the two apart'}** at the level {LEVEL}.",
+            _machine.table(shown),
+            _machine.table(extra),
+            "## How",
+            "Values are the tables' own (fcnet: validation error; nasbench201: minus validation accuracy), one recorded "
+            "repetition each. Both tools see every hyperparameter one-hot encoded: Syne Tune is given `ordinal(kind="
+            '"equal")` for ordered lists, which its pipeline encodes like `choice`, and reference mode does the same. '
+            "Neither leaves out configurations that were tried. Times were taken while other work ran.",
+            f"`python benchmarks/cqr_reference.py`, {date.today()}, one thread, seeds "
+            + ", ".join(f"{tool} {seeds.start} to {seeds.stop - 1}" for tool, seeds in SEEDS.items())
+            + ". Ours: "
+            + ", ".join(f"{name} {value}" for name, value in about.items())
+            + ". Theirs: "
+            + ", ".join(f"{name} {value}" for name, value in versions.items())
+            + ".",
+        ]
+    )
+    print(text)
+    data = {"alike": alike, "machine": about, "versions": versions, "results": rows, "runs": found}
+    _machine.write("cqr_reference", "cqr in reference mode against Syne Tune's CQR", text, data)
+    return alike
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--folder", type=Path, default=Path("build/cqr_reference"), help="where cells are kept")
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    return 0 if report(cells(folder)) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
