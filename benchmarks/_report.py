@@ -94,20 +94,8 @@ def section(stores: Stores, tasks: Sequence[str], at: int) -> dict[str, Any] | N
         [[[stores[tool].cells[task, s].regret[at - 1] for s in common] for task in tasks] for tool in tools],
         dtype=float,
     )
-    medians, ranks = np.median(regret, axis=2), _stats.paired_ranks(regret)
-    families = sorted({task.split("/")[0] for task in tasks})
-    inside = {family: [i for i, task in enumerate(tasks) if task.startswith(family + "/")] for family in families}
-    rows = []
-    for i, tool in enumerate(tools):
-        by_family = {family: float(medians[i, places].mean()) for family, places in inside.items()}
-        rows.append({
-            "tool": tool,
-            "rank": float(ranks[i].mean()), "rank_95": _stats.interval(ranks[i]),
-            "rank_families": float(np.mean([ranks[i, places].mean() for places in inside.values()])),
-            "mean": float(medians[i].mean()), "iqm": _stats.interquartile_mean(medians[i]),
-            "families": by_family,
-            "tasks": dict(zip(tasks, medians[i].tolist(), strict=True)),
-        })  # fmt: skip
+    medians = np.median(regret, axis=2)
+    rows = [_row(*parts, tasks) for parts in zip(tools, medians, _stats.paired_ranks(regret), strict=True)]
     rows.sort(key=lambda row: row["rank"])
     found: dict[str, Any] = {"evaluations": at, "tasks": len(tasks), "seeds": common, "tools": rows}
     if len(tools) >= 3 and len(tasks) >= _stats.FEWEST:
@@ -116,6 +104,23 @@ def section(stores: Stores, tasks: Sequence[str], at: int) -> dict[str, Any] | N
         pairs = _stats.against(medians, tools.index(CONTROL))
         found["against"] = [{**row, "tool": tools[row["tool"]]} for row in pairs]
     return found
+
+
+def _row(tool: str, medians: np.ndarray, ranks: np.ndarray, tasks: Sequence[str]) -> dict[str, Any]:
+    """One tool's figures; medians: (tasks,), ranks: (tasks, seeds)."""
+    inside: dict[str, list[int]] = defaultdict(list)
+    for i, task in enumerate(tasks):
+        inside[task.split("/")[0]].append(i)
+    return {
+        "tool": tool,
+        "rank": float(ranks.mean()),
+        "rank_95": _stats.interval(ranks),
+        "rank_families": float(np.mean([ranks[places].mean() for places in inside.values()])),
+        "mean": float(medians.mean()),
+        "iqm": _stats.interquartile_mean(medians),
+        "families": {family: float(medians[places].mean()) for family, places in sorted(inside.items())},
+        "tasks": dict(zip(tasks, medians.tolist(), strict=True)),
+    }
 
 
 def text(one: dict[str, Any]) -> str:

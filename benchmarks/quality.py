@@ -11,8 +11,12 @@ writes docs/results/quality.md and .json from what is there. Tools are the names
 from __future__ import annotations
 
 import argparse
+import fcntl
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
 
 import _machine
 
@@ -58,6 +62,7 @@ def order(tools: list[str], tasks: list[str], seeds: range) -> Iterator[tuple[in
 
 def run(tools: list[str], tasks: list[str], seeds: range, evaluations: int, until: float) -> None:
     """Every missing cell until a moment of `time.monotonic()`."""
+    locks = [_lock(tool) for tool in tools]  # held until the end: two runs of a tool would lose each other's cells
     stores = {tool: _cells.Store(tool) for tool in tools}
     loaded: dict[str, _tasks.Task] = {}
     peers: dict[str, Peer] = {}
@@ -81,6 +86,17 @@ def run(tools: list[str], tasks: list[str], seeds: range, evaluations: int, unti
         )
     for peer in peers.values():
         peer.close()
+    for lock in locks:
+        lock.close()
+
+
+def _lock(tool: str) -> IO[str]:
+    lock = Path(tempfile.gettempdir(), f"luthier-quality-{tool}.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise SystemExit(f"another run adds cells of {tool}. Wait for it, or leave {tool} out.") from None
+    return lock
 
 
 def one(task: _tasks.Task, tool: str, seed: int, evaluations: int, peers: dict[str, Peer]) -> _cells.Cell:
@@ -112,6 +128,7 @@ def main() -> None:
     runs.add_argument("--seeds", type=span, default=range(10), help="as 0:10")
     runs.add_argument("--evaluations", type=int, default=EVALUATIONS)
     runs.add_argument("--deadline", type=float, default=float("inf"), help="minutes after which no cell is begun")
+    runs.add_argument("--fresh", action="store_true", help="forget the tools' cells first: their code has changed")
     commands.add_parser("report", help="write the tables")
     given = parser.parse_args()
     if given.command == "report":
@@ -119,6 +136,8 @@ def main() -> None:
 
         print(_report.write(JUDGED, DEVELOPMENT, SLOW))
         return
+    for tool in given.tools.split(",") if given.fresh else []:
+        (_cells.FOLDER / f"{tool}.npz").unlink(missing_ok=True)
     tasks = list(GROUPS[given.tasks]) if given.tasks in GROUPS else given.tasks.split(",")
     run(given.tools.split(","), tasks, given.seeds, given.evaluations, time.monotonic() + 60 * given.deadline)
 
