@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import os
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import _machine
 
@@ -62,7 +62,8 @@ def order(tools: list[str], tasks: list[str], seeds: range) -> Iterator[tuple[in
 
 def run(tools: list[str], tasks: list[str], seeds: range, evaluations: int, until: float) -> None:
     """Every missing cell until a moment of `time.monotonic()`."""
-    locks = [_lock(tool) for tool in tools]  # held until the end: two runs of a tool would lose each other's cells
+    for tool in tools:
+        _lock(tool)
     stores = {tool: _cells.Store(tool) for tool in tools}
     loaded: dict[str, _tasks.Task] = {}
     peers: dict[str, Peer] = {}
@@ -86,17 +87,15 @@ def run(tools: list[str], tasks: list[str], seeds: range, evaluations: int, unti
         )
     for peer in peers.values():
         peer.close()
-    for lock in locks:
-        lock.close()
 
 
-def _lock(tool: str) -> IO[str]:
-    lock = Path(tempfile.gettempdir(), f"luthier-quality-{tool}.lock").open("w")
+def _lock(tool: str) -> None:
+    """Until this process ends: two runs of one tool would lose each other's cells."""
+    place = os.open(Path(tempfile.gettempdir(), f"luthier-quality-{tool}.lock"), os.O_CREAT | os.O_WRONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise SystemExit(f"another run adds cells of {tool}. Wait for it, or leave {tool} out.") from None
-    return lock
 
 
 def one(task: _tasks.Task, tool: str, seed: int, evaluations: int, peers: dict[str, Peer]) -> _cells.Cell:
