@@ -16,7 +16,8 @@ from _peers import PEERS
 
 CHECKPOINTS = (25, 50, 100)
 CONTROL = "auto"
-FEWEST_SEEDS = 2  # a tool with fewer complete seeds is left out of a ranking
+#: A table for the tools with at least so many complete seeds; a slow tool must not cut the others' seeds down.
+FEWEST_SEEDS = (10, 5, 2, 1)
 Stores = dict[str, _cells.Store]
 
 PROTOCOL = """
@@ -55,8 +56,7 @@ def write(judged: Sequence[str], development: Sequence[str], slow: Sequence[str]
         "Development tasks (defaults were chosen on them; no part of the verdict)": development,
     }
     for title, tasks in groups.items():
-        found = [section(stores, tasks, at) for at in CHECKPOINTS]
-        data[title] = [one for one in found if one]
+        data[title] = [one for at in CHECKPOINTS for one in sections(stores, tasks, at)]
         parts += [f"## {title}", *(text(one) for one in data[title])]
         if not data[title]:
             parts.append("No two tools have complete cells.")
@@ -81,15 +81,24 @@ def complete(store: _cells.Store, tasks: Sequence[str], at: int) -> set[int]:
     return set.intersection(*(seeds[task] for task in tasks))
 
 
-def section(stores: Stores, tasks: Sequence[str], at: int) -> dict[str, Any] | None:
-    """All figures of one group of tasks at one number of evaluations; None without two tools to compare."""
+def sections(stores: Stores, tasks: Sequence[str], at: int) -> list[dict[str, Any]]:
+    """One for each set of tools that have enough seeds in common, of two tools and more."""
     have = {name: complete(store, tasks, at) for name, store in stores.items()}
-    tools = [name for name, seeds in have.items() if len(seeds) >= FEWEST_SEEDS]
-    if len(tools) < 2:
-        return None
-    common = sorted(set.intersection(*(have[tool] for tool in tools)))
-    if len(common) < FEWEST_SEEDS:
-        return None
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for fewest in FEWEST_SEEDS:
+        tools = tuple(name for name, seeds in have.items() if len(seeds) >= fewest)
+        if len(tools) < 2 or tools in found:
+            continue
+        common = sorted(set.intersection(*(have[tool] for tool in tools)))
+        if common:
+            found[tools] = section(stores, tools, tasks, common, at)
+    return list(found.values())
+
+
+def section(
+    stores: Stores, tools: Sequence[str], tasks: Sequence[str], common: Sequence[int], at: int
+) -> dict[str, Any]:
+    """All figures of some tools on a group of tasks and seeds at one number of evaluations."""
     regret = np.array(
         [[[stores[tool].cells[task, s].regret[at - 1] for s in common] for task in tasks] for tool in tools],
         dtype=float,
@@ -97,7 +106,7 @@ def section(stores: Stores, tasks: Sequence[str], at: int) -> dict[str, Any] | N
     medians = np.median(regret, axis=2)
     rows = [_row(*parts, tasks) for parts in zip(tools, medians, _stats.paired_ranks(regret), strict=True)]
     rows.sort(key=lambda row: row["rank"])
-    found: dict[str, Any] = {"evaluations": at, "tasks": len(tasks), "seeds": common, "tools": rows}
+    found: dict[str, Any] = {"evaluations": at, "tasks": len(tasks), "seeds": list(common), "tools": rows}
     if len(tools) >= 3 and len(tasks) >= _stats.FEWEST:
         found["friedman"] = _stats.friedman(medians)
     if CONTROL in tools and len(tasks) >= _stats.FEWEST:
