@@ -1,4 +1,7 @@
-"""Salinas, Golebiowski, Klein, Seeger, Archambeau 2023: search with conformalised quantile regression."""
+"""Salinas, Golebiowski, Klein, Seeger, Archambeau 2023: search with conformalised quantile regression.
+
+Numbers in brackets are those of the list of tests that the method's description asks for.
+"""
 
 import math
 
@@ -8,12 +11,15 @@ from scipy.stats import chisquare
 
 import luthier as lu
 from luthier.base.errors import ArgumentError
-from luthier.base.records import Objective, Observation, Status
+from luthier.base.records import Fidelity, Objective, Observation, Status
 from luthier.base.registry import load
+from luthier.models.boosted import fit_boosted, rounded_levels
 from luthier.models.conformal import RULES, band_scores, correct, corrections, score_quantile
 from luthier.models.quantile import fit_quantiles, symmetric_levels
+from luthier.searchers._fidelity import Aggregation
 from luthier.searchers.cqr import choose
 from luthier.space.problem import Problem
+from luthier.testing.searcher import check_process
 
 
 def _make(space, seed=0, goal="min", **own):
@@ -36,13 +42,14 @@ def _tell(problem, searcher, values, configs=None):
     return configs
 
 
-# -- levels and scores ------------------------------------------------------------------------------------------------
+# -- levels and scores (1 to 3) ---------------------------------------------------------------------------------------
 
 
 def test_levels_are_sixths_and_symmetric():
     levels = symmetric_levels(5)
     assert levels.tolist() == [1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6]
     assert np.abs(levels + levels[::-1] - 1).max() < 1e-12
+    assert rounded_levels(5).tolist() == [0.17, 0.33, 0.5, 0.67, 0.83]  # of reference mode
 
 
 def test_even_number_of_levels_is_refused():
@@ -77,7 +84,7 @@ def test_expected_coverage_of_the_rules(n, target, reference, split):
         assert found.mean() == pytest.approx(wanted, abs=3 * (found.std() / math.sqrt(3000) + measured) + 0.001)
 
 
-# -- the model --------------------------------------------------------------------------------------------------------
+# -- the model (4 to 6) -----------------------------------------------------------------------------------------------
 
 
 def _heteroscedastic(n, rng):
@@ -139,7 +146,7 @@ def test_without_features_the_quantiles_are_the_empirical_ones():
     assert np.abs(place - symmetric_levels(5) * 35).max() <= 1.5
 
 
-# -- the searcher -----------------------------------------------------------------------------------------------------
+# -- the searcher (7 to 9, 11) ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("change", [lambda v: 3.7 * v - 11, lambda v: 1e9 * v, lambda v: math.exp(5 * v)])
@@ -157,6 +164,10 @@ def test_maximising_mirrors_minimising():
     other, mirrored = _make(_box(), goal="max")
     _tell(other, mirrored, [-_loss(c) for c in configs], configs)
     assert mirrored.ask(3, k=20) == searcher.ask(3, k=20)
+
+
+def test_another_process_proposes_the_same():
+    check_process(load("searcher", "cqr"), {})
 
 
 def test_levels_are_drawn_uniformly():
@@ -233,3 +244,114 @@ def test_failed_and_diverged_trials_count_as_the_worst_seen():
     other, same = _make(_box())
     _tell(other, same, [_loss(c) for c in configs] + [worst] * 3, configs + more)
     assert searcher.ask(3, k=18) == same.ask(3, k=18)
+
+
+def test_infinite_values_count_as_the_worst_seen():
+    problem, searcher = _make(_box())
+    configs = _tell(problem, searcher, [math.inf if i % 3 else _loss_at(i) for i in range(15)])
+    other, same = _make(_box())
+    worst = max(_loss_at(i) for i in range(0, 15, 3))
+    _tell(other, same, [worst if i % 3 else _loss_at(i) for i in range(15)], configs)
+    assert searcher.ask(3, k=15) == same.ask(3, k=15)
+
+
+def _loss_at(i):
+    return _loss(_box().sample(15, np.random.default_rng(5))[i])
+
+
+def test_constants_and_conditions():
+    """The optimiser is the better one with a momentum near 0.9, which only it has; constants stay what they are."""
+    space = lu.Space(
+        opt=lu.Choice("adam", "sgd"),
+        momentum=lu.Float(0.0, 1.0, when=("opt", "sgd")),
+        seed=lu.Fixed(3),
+        word=lu.Fixed("a"),
+    )
+    problem, searcher = _make(space)
+    found = []
+    for k in range(30):
+        [config] = searcher.ask(k=k)
+        searcher.tell([problem.observe(k, config, {"loss": abs(config.get("momentum", 0.3) - 0.9)})])
+        found.append(config)
+    assert all((c["seed"], c["word"], "momentum" in c) == (3, "a", c["opt"] == "sgd") for c in found)
+    assert np.mean([abs(c.get("momentum", 0.3) - 0.9) < 0.1 for c in found[15:]]) > 0.5
+
+
+# -- several resources (10) -------------------------------------------------------------------------------------------
+
+
+def test_aggregated_table_equals_the_oracle():
+    """Out of order, repeated, resumed, paused, stopped and diverged: the last value each trial has, by hand."""
+    problem = Problem(_box(), (Objective("loss"),), fidelity=Fidelity("epoch", 1, 27))
+    configs = problem.space.sample(6, np.random.default_rng(0))
+    data = Aggregation(problem, "last")
+    for trial, resource, loss, status in [
+        (0, 1, 0.9, Status.RUNNING), (0, 3, 0.8, Status.RUNNING), (1, 1, 0.7, Status.RUNNING),
+        (0, 1, 0.5, Status.RUNNING),  # out of order: the value at 3 stays
+        (1, 1, 0.6, Status.RUNNING),  # reported again: the newer counts
+        (2, 1, 0.4, Status.RUNNING), (2, 3, 0.3, Status.RUNNING),  # and paused
+        (3, 1, 0.2, Status.RUNNING), (3, 3, math.nan, Status.DIVERGED),
+        (2, 9, 0.35, Status.RUNNING),  # resumed: replaces the value at 3, although that was lower
+        (4, 27, 0.1, Status.COMPLETED), (0, 3, 0.8, Status.STOPPED), (5, 1, None, Status.STOPPED),
+    ]:  # fmt: skip
+        metrics = None if loss is None else {"loss": loss}
+        data.add([problem.observe(trial, configs[trial], metrics, resource=float(resource), status=status)])
+    table = data.table()
+    assert table.merit.tolist() == [0.8, 0.6, 0.35, 0.8, 0.1]
+    assert problem.space.decode(table.rows) == configs[:5]
+
+
+def _reported(fidelity, loss, trials=40):
+    """Half of the trials are seen at 1 alone, the others at 9 too; proposals then."""
+    space = lu.Space(x=lu.Float(0, 1))
+    problem = Problem(space, (Objective("loss"),), fidelity=Fidelity("epoch", 1, 9))
+    searcher = load("searcher", "cqr")(problem, seed=0, fidelity=fidelity, local=0.0)
+    for trial, config in enumerate(space.sample(trials, np.random.default_rng(0))):
+        for epoch in (1, 9)[: 1 + trial % 2]:
+            told = {"loss": loss(config["x"], epoch)}
+            searcher.tell([problem.observe(trial, config, told, resource=float(epoch), status=Status.RUNNING)])
+    return np.array([config["x"] for config in searcher.ask(20, k=trials)])
+
+
+def test_ranks_are_blind_to_what_a_resource_adds():
+    """Every value at 9 is larger than any at 1, as a loss summed over epochs would be; (0.5, 0.5) is best at both."""
+    raw, ranked = (_reported(way, lambda x, epoch: 10 * epoch + abs(x - 0.5)) for way in ("last", "rank"))
+    assert np.abs(ranked - 0.5).mean() < 0.05
+    assert np.abs(raw - 0.5).mean() > np.abs(ranked - 0.5).mean()
+
+
+def test_a_resource_as_feature_predicts_at_the_full_one():
+    """What is best after one epoch is not after nine: with x as learning rate, small ones win late."""
+    late = _reported("level", lambda x, epoch: abs(x - (0.8 if epoch == 1 else 0.2)))
+    assert np.abs(late - 0.2).mean() < 0.1
+
+
+# -- reference mode ---------------------------------------------------------------------------------------------------
+
+
+def test_reference_holds_out_a_tenth_beyond_32_points():
+    """With 33 points, 4 give scores; the level .66 / (1 + 1/4) of these is the correction, and nothing is sorted."""
+    X, y = _heteroscedastic(33, np.random.default_rng(0))
+    before = fit_boosted(X[:32], y[:32], np.random.default_rng(1), quantiles=3)
+    assert before.widenings.tolist() == [0.0]
+    after = fit_boosted(X, y, np.random.default_rng(1))
+    held = np.random.default_rng(1).permutation(33)[:4]
+    raw = np.stack([model.predict((X[held] - X.mean(axis=0)) / X.std(axis=0)) for model in after.models], axis=1)
+    scores = np.maximum(raw[:, 0] - y[held], y[held] - raw[:, 4])
+    assert after.widenings[0] == pytest.approx(np.quantile(scores, 0.66 / 1.25))
+    assert after.predict(X[held])[:, 0] == pytest.approx(raw[:, 0] - after.widenings[0])
+    assert after.predict(X[held])[:, 2] == pytest.approx(raw[:, 2])
+
+
+def test_reference_may_repeat_itself_until_everything_was_tried():
+    problem, searcher = _make(lu.Space(c=lu.Choice(*"abcd")), mode="reference", initial=3)
+    configs = [problem.space.check({"c": c}) for c in "abcd"]
+    _tell(problem, searcher, [1.0, 2.0, 3.0], configs[:3])
+    assert {searcher.ask(k=k)[0]["c"] for k in range(3, 20)} & set("abc")
+    searcher.tell([problem.observe(3, configs[3], {"loss": 4.0})])
+    assert searcher.ask(k=4) == []
+
+
+def test_reference_sets_its_options():
+    with pytest.raises(ArgumentError, match="mode='reference' sets local, conformal, level, trees and leaf"):
+        _make(_box(), mode="reference", conformal="oob", trees=10)

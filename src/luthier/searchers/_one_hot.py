@@ -19,16 +19,18 @@ class OneHot:
     """
 
     def __init__(self, space: Space) -> None:
-        self._domains = [(space[name], levels) for name, levels in zip(space.columns, space.levels, strict=True)]
+        self._space = space
+        self._columns = [(name, space[name], levels) for name, levels in zip(space.columns, space.levels, strict=True)]
+        self._numbers = any(isinstance(domain, Number) for _, domain, _ in self._columns)
 
     def __call__(self, rows: Array) -> Array:
         """Features of snapped rows; (n, d) -> (n, p)."""
+        configs = self._space.decode(rows) if self._numbers else []
         columns: list[Array] = []
-        for column, (domain, levels) in zip(rows.T, self._domains, strict=True):
-            if not isinstance(domain, Number):
-                columns.append(((column * levels).astype(np.intp)[:, None] == np.arange(levels)).astype(float))
-            elif domain.log:
-                columns.append((domain.low * (domain.high / domain.low) ** column)[:, None])
+        for column, (name, domain, levels) in zip(rows.T, self._columns, strict=True):
+            if isinstance(domain, Number):
+                values = [config.get(name, domain.default) for config in configs]
+                columns.append(np.array(values, dtype=float)[:, None])
             else:
-                columns.append((domain.low + column * (domain.high - domain.low))[:, None])
+                columns.append(((column * levels).astype(np.intp)[:, None] == np.arange(levels)).astype(float))
         return np.concatenate(columns, axis=1) if columns else np.empty((len(rows), 0))
