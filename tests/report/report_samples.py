@@ -38,6 +38,7 @@ class SampleStudy:
     seed: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
     told: dict[str, float | str] = field(default_factory=dict)
+    course: list[dict[str, Any]] = field(default_factory=list)
     ladder: list[dict[str, Any]] = field(default_factory=list)
     best: Trial | None = None
     rule: str = "best single value"
@@ -48,6 +49,9 @@ class SampleStudy:
 
     def diagnostics(self) -> dict[str, float | str]:
         return self.told
+
+    def diagnostics_over_time(self) -> list[dict[str, Any]]:
+        return self.course
 
     def rungs(self) -> list[dict[str, Any]]:
         return self.ladder
@@ -84,6 +88,13 @@ class _Writer:
 
 
 RUNGS = (1, 3, 9, 27, 81)
+#: What the searcher said at four moments; there was no corrected model at the first.
+COURSE: list[dict[str, Any]] = [
+    {"results": 5, "trials": 5.0, "promised": 2 / 3},
+    {"results": 30, "trials": 29.0, "promised": 2 / 3, "coverage": 0.8, "coverage_uncorrected": 0.45},
+    {"results": 60, "trials": 58.0, "promised": 2 / 3, "coverage": 0.6, "coverage_uncorrected": math.nan},
+    {"results": 115, "trials": 104.0, "promised": 2 / 3, "coverage": 0.683, "coverage_uncorrected": 0.52},
+]
 
 
 def halving(trials: int = 120, *, workers: int = 4, seed: int = 0, name: str = "digits-mlp") -> SampleStudy:
@@ -142,7 +153,8 @@ def halving(trials: int = 120, *, workers: int = 4, seed: int = 0, name: str = "
                 "executor": "processes",
                 "resume": "luthier resume runs/digits-mlp",
             },
-            told={"coverage_80": 0.783, "intervals": 104, "surrogate": "quantile forest", "last_fallback": "none"},
+            told=COURSE[-1] | {"surrogate": "quantile forest", "last_fallback": "none"},
+            course=COURSE,
             ladder=ladder,
             best=best,
             rule="best single value at the highest epoch reached",

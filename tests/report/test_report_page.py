@@ -19,8 +19,16 @@ from luthier.base.errors import ArgumentError
 from luthier.base.records import Configuration, Objective, Status
 from luthier.report import render, write_report
 from luthier.report._html import embed, escape
+from luthier.report.coverage import coverage
 from luthier.report.curves import curves, rungs
-from luthier.report.figures import curves_figure, history_figure, rungs_figure, slice_figures, timeline_figure
+from luthier.report.figures import (
+    coverage_figure,
+    curves_figure,
+    history_figure,
+    rungs_figure,
+    slice_figures,
+    timeline_figure,
+)
 from luthier.report.figures._style import label
 from luthier.report.history import history
 from luthier.report.slices import slices
@@ -123,7 +131,7 @@ def test_sections_stand_in_order() -> None:
         return [a["id"] for t, a in _Reader(render(study)).elements if t == "section" and a.get("class") == "part"]
 
     usual = ["history", "trials", "parallel", "slices", "curves", "timeline"]
-    assert found(halving(30)) == [*usual, "diagnostics"]
+    assert found(halving(30)) == [*usual, "coverage", "diagnostics"]
     assert found(two_objectives(20)) == [name for name in usual if name != "curves"] + ["pareto"]
     assert found(empty()) == []
 
@@ -211,6 +219,10 @@ def test_figures_hold_what_their_tables_hold() -> None:
     assert sum(len(trace["x"]) for trace in ends) == curves(study)["total"]
     rows = rungs(study)["rows"]
     assert sum(len(trace["x"]) for trace in rungs_figure(rungs(study))["data"]) == len(rows)
+    promised, uncorrected, measured = coverage_figure(coverage(study))["data"]
+    assert measured["x"] == promised["x"] == [29, 58, 104]
+    assert (measured["y"], uncorrected["y"]) == ([0.8, 0.6, 0.683], [0.45, None, 0.52])
+    assert measured["error_y"]["array"][0] == pytest.approx((0.8 * 0.2 / 29) ** 0.5)
 
 
 def test_all_trials_failed_is_a_report_too() -> None:

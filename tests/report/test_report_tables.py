@@ -9,11 +9,13 @@ from dataclasses import replace
 import pytest
 from report_samples import ZERO, SampleStudy, empty, halving, space, two_objectives
 
+import luthier as lu
 from luthier.base.records import Configuration, Event, Fidelity, Objective, Report, Status, Trial
 from luthier.report import summary, tables
 from luthier.report._axes import axes
 from luthier.report._clock import Clock
 from luthier.report._values import clean, duration, short, shown_range
+from luthier.report.coverage import coverage
 from luthier.report.curves import curves, rungs
 from luthier.report.history import history
 from luthier.report.parallel import parallel
@@ -303,3 +305,34 @@ def test_a_study_without_a_command_is_continued_where_it_lies() -> None:
 
 def test_the_sample_space_is_conditional() -> None:
     assert space().conditions
+
+
+def test_coverage_leaves_out_moments_without_one(study: SampleStudy) -> None:
+    rows = coverage(study)["rows"]
+    assert [row["trials"] for row in rows] == [29, 58, 104]
+    assert rows[1] == {
+        "trials": 58,
+        "promised": 0.6666667,
+        "uncorrected": None,
+        "measured": 0.6,
+        "error": pytest.approx(math.sqrt(0.24 / 58)),
+    }
+    assert tables(empty())["coverage"] == {"rows": []}
+
+
+def test_coverage_over_a_real_study() -> None:
+    """The course is a function of the log; its end agrees with what the searcher says now."""
+    space = Space(x=Float(0.0, 1.0), y=Float(0.0, 1.0))
+    study = lu.Study(space, "loss", searcher="cqr", seed=0)
+    study.run(lambda run: run.config["x"] + run.config["y"], trials=32)
+    rows = tables(study)["coverage"]["rows"]
+    assert [row["trials"] for row in rows] == [10, 13, 16, 18, 21, 24, 26, 29, 32]
+    now = study.diagnostics()
+    assert (rows[-1]["measured"], rows[-1]["uncorrected"]) == (
+        clean(now["coverage"]),
+        clean(now["coverage_uncorrected"]),
+    )
+    assert rows == tables(study)["coverage"]["rows"]
+    plain = lu.Study(space, "loss", searcher="random", seed=0)
+    plain.run(lambda run: run.config["x"], trials=3)
+    assert tables(plain)["coverage"] == {"rows": []}

@@ -4,7 +4,8 @@
              history, trials,        plain plotly            one HTML file,
              parallel, slices,       dictionaries            offline
              curves, rungs,
-             timeline, pareto_front
+             timeline, pareto_front,
+             coverage
 
 A table is made of lists and dictionaries that JSON can hold; the command line, the page, a notebook and the tests
 share its numbers. Anything shaped like `StudyView` can be reported.

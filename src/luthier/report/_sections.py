@@ -8,8 +8,10 @@ from typing import Any
 from luthier.report._html import element, escape
 from luthier.report._source import Snapshot
 from luthier.report._values import short
+from luthier.report.coverage import coverage
 from luthier.report.curves import curves, rungs
 from luthier.report.figures import (
+    coverage_figure,
     curves_figure,
     history_figure,
     hypervolume_figure,
@@ -65,6 +67,7 @@ def sections(shot: Snapshot) -> list[Section]:
         _curves(shot),
         _timeline(shot),
         _pareto(shot),
+        _coverage(shot),
         _diagnostics(shot),
     ]
     return [section for section in made if section is not None]
@@ -260,6 +263,25 @@ def _pareto(shot: Snapshot) -> Section | None:
         )
         body += _put(figures, "plot-hypervolume", hypervolume_figure(table, results), "Hypervolume over trials")
     return Section("pareto", "Pareto set", how, body, figures)
+
+
+def _coverage(shot: Snapshot) -> Section | None:
+    table = coverage(shot)
+    if not table["rows"]:
+        return None
+    last = table["rows"][-1]
+    figures: dict[str, Figure] = {}
+    words = (
+        f"Coverage at {len(table['rows'])} moments: promised {short(last['promised'])}, now {short(last['measured'])}"
+    )
+    body = _put(figures, "plot-coverage", coverage_figure(table), words)
+    how = (
+        "The share of results that fell inside the interval predicted for them by models that had not seen them: the "
+        "solid line should run along the dashed one, and the dotted line shows what the model alone, without its "
+        "correction, would have covered. Bars are one standard error; a search that steers towards the best may leave "
+        "the promise for good."
+    )
+    return Section("coverage", "Coverage of the model", how, body, figures)
 
 
 def _diagnostics(shot: Snapshot) -> Section | None:

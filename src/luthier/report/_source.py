@@ -74,6 +74,10 @@ class StudyView(Protocol):
         """What the searcher's model says of itself, such as its coverage."""
         ...
 
+    def diagnostics_over_time(self) -> Sequence[Mapping[str, Any]]:
+        """The same at some moments, in order; asked for only when the diagnostics tell a coverage."""
+        ...
+
     def rungs(self) -> Sequence[Mapping[str, Any]]:
         """Rows `{"bracket", "resource", "trial", "value", "promoted"}` of the scheduler; empty without rungs."""
         ...
@@ -95,6 +99,7 @@ class Snapshot:
     pareto: Sequence[Trial]
     log: Sequence[Event]
     told: Mapping[str, float | str]
+    course: Sequence[Mapping[str, Any]]
     ladder: Sequence[Mapping[str, Any]]
 
     def events(self) -> Sequence[Event]:
@@ -104,6 +109,10 @@ class Snapshot:
     def diagnostics(self) -> Mapping[str, float | str]:
         """What the searcher's model says of itself."""
         return self.told
+
+    def diagnostics_over_time(self) -> Sequence[Mapping[str, Any]]:
+        """What it said at some moments; empty without a coverage."""
+        return self.course
 
     def rungs(self) -> Sequence[Mapping[str, Any]]:
         """Rows of the scheduler's rungs."""
@@ -117,6 +126,7 @@ def snapshot(study: StudyView) -> Snapshot:
     # a study in memory ends with its process: nothing can continue it
     if not settings.get("resume") and where and not str(where).startswith("memory:"):
         settings["resume"] = f"luthier resume {shlex.quote(str(where))}"
+    told = dict(study.diagnostics())
     return Snapshot(
         name=study.name,
         problem=study.problem,
@@ -129,6 +139,7 @@ def snapshot(study: StudyView) -> Snapshot:
         rule=study.rule,
         pareto=list(study.pareto),
         log=list(study.events()),
-        told=dict(study.diagnostics()),
+        told=told,
+        course=list(study.diagnostics_over_time()) if "coverage" in told else [],
         ladder=list(study.rungs()),
     )

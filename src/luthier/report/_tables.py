@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from luthier.report._source import StudyView, snapshot
+from luthier.report.coverage import coverage
 from luthier.report.curves import curves, rungs
 from luthier.report.history import history
 from luthier.report.parallel import parallel
@@ -21,8 +22,8 @@ def tables(study: StudyView) -> dict[str, Any]:
         study: The study.
 
     Returns:
-        `history` (a list, one for each objective), `trials`, `parallel`, `slices`, `curves`, `rungs`, `timeline` and
-        `pareto`, each as its own function describes it.
+        `history` (a list, one for each objective), `trials`, `parallel`, `slices`, `curves`, `rungs`, `timeline`,
+        `pareto` and `coverage`, each as its own function describes it.
     """
     shot = snapshot(study)
     return {
@@ -34,4 +35,5 @@ def tables(study: StudyView) -> dict[str, Any]:
         "rungs": rungs(shot),
         "timeline": timeline(shot),
         "pareto": pareto_front(shot),
+        "coverage": coverage(shot),
     }

@@ -126,6 +126,19 @@ class View:
         self._session.engine.refresh()
         return self._session.engine.scheduler.searcher.diagnostics()
 
+    def diagnostics_over_time(self, moments: int = 12) -> list[dict[str, Any]]:
+        """The same at moments of the log, computed anew: one fit of the searcher's model for each.
+
+        Args:
+            moments: How many at most, evenly spaced over the results (12: enough to see a trend).
+
+        Returns:
+            One row a moment, the present last: the diagnostics, and `results`, the ends of runs until then.
+        """
+        from luthier.study._course import course
+
+        return course(self._definition, self.events(), moments)
+
     def rungs(self) -> list[dict[str, object]]:
         """What stands at each rung."""
         self._session.engine.refresh()

@@ -1,5 +1,6 @@
 """figures: a table in, a plotly figure out, as plain dictionaries. Nothing is computed here but places on paper."""
 
+from luthier.report.figures.coverage import coverage_figure
 from luthier.report.figures.curves import curves_figure, rungs_figure
 from luthier.report.figures.history import history_figure
 from luthier.report.figures.parallel import parallel_figure
@@ -8,6 +9,7 @@ from luthier.report.figures.slices import slice_figures
 from luthier.report.figures.timeline import timeline_figure
 
 __all__ = [
+    "coverage_figure",
     "curves_figure",
     "history_figure",
     "hypervolume_figure",
