@@ -1,5 +1,7 @@
 """The Gaussian process on plain arrays: against dense algebra, finite differences and by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
@@ -56,13 +58,14 @@ def test_gradient_of_the_marginal_likelihood():
     Z, y = _data()
     weights = np.linspace(0.5, 1.5, len(y))
     loss = module._Loss(Z, y, CATEGORICAL, weights)
-    theta = np.array([-0.4, 0.3, 0.1, 0.2, -3.0])
+    theta = np.array([-0.4, 0.3, 0.1, 0.2, -3.0, 0.3, -0.2, 0.1, 0.4])
     assert loss(theta)[1] == pytest.approx(approx_fprime(theta, lambda t: loss(t)[0], 1e-6), rel=1e-4, abs=1e-4)
 
 
-def test_gradient_of_the_prediction():
+@pytest.mark.parametrize("bends", [np.zeros((3, 2)), np.array([[0.5, -0.3], [-0.4, 0.2], [0.0, 0.0]])])
+def test_gradient_of_the_prediction(bends):
     Z, y = _data()
-    gp = condition(Z, y, HYPER, CATEGORICAL)
+    gp = condition(Z, y, replace(HYPER, bends=bends), CATEGORICAL)
     x = np.array([0.31, 0.72, 1.0])
     mean, sd, by_mean, by_sd = gp.slopes(x)
     assert (mean, sd) == pytest.approx(tuple(float(part[0]) for part in gp.predict(x[None])))
@@ -94,6 +97,18 @@ def test_fit_finds_what_matters_and_the_noise():
     hyper = fit_hyper(Z, (y - y.mean()) / spread, np.zeros(3, dtype=bool))
     assert hyper.lengths[0] < 0.3 * min(hyper.lengths[1:])
     assert np.sqrt(hyper.noise) * spread == pytest.approx(0.3, rel=0.3)
+
+
+def test_bends_follow_a_function_that_is_wild_at_one_end():
+    """On sin(12 x^3) the numbers are spread out towards 1."""
+    x = np.random.default_rng(0).random((60, 1))
+    y = np.sin(12 * x[:, 0] ** 3)
+    y = (y - y.mean()) / y.std()
+    straight, bent = (fit_hyper(x, y, np.zeros(1, dtype=bool), bent=choice) for choice in (False, True))
+    assert bent.loss < straight.loss - 5
+    moved = module.bend(np.array([[0.0], [0.5], [1.0]]), bent.bends, np.zeros(1, dtype=bool))[:, 0]
+    assert moved[1] < 0.4
+    assert moved[[0, 2]] == pytest.approx([0, 1], abs=0.01)
 
 
 def test_more_dimensions_ask_for_longer_lengths():
