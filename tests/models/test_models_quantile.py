@@ -81,3 +81,24 @@ def test_bad_arguments(own, message):
     with pytest.raises(ArgumentError) as caught:
         fit_quantiles(X, y, rng, **own)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("conformal", ["oob", "cross", "split"])
+def test_groups_are_left_out_as_a_whole(conformal):
+    """Four copies of each of 60 points: copies in the fit know the value, and would make the bands look sure."""
+    rng = np.random.default_rng(0)
+    X, y = np.repeat(rng.random((60, 2)), 4, axis=0), np.repeat(rng.normal(size=60), 4)
+    groups = np.repeat(np.arange(60) + 7, 4)
+    fresh, wanted = rng.random((2000, 2)), rng.normal(size=2000)
+
+    def covered(groups):
+        predicted = fit_quantiles(X, y, np.random.default_rng(1), conformal=conformal, groups=groups).predict(fresh)
+        return np.mean((predicted[:, 0] <= wanted) & (wanted <= predicted[:, 4]))
+
+    assert covered(groups) == pytest.approx(2 / 3, abs=0.2 if conformal == "split" else 0.12)
+    assert covered(None) < covered(groups) - 0.1
+
+
+def test_few_groups_are_not_corrected():
+    X, y, rng = _data(40)
+    assert (fit_quantiles(X, y, rng, groups=np.arange(40) % 9).widenings == 0).all()
