@@ -30,7 +30,8 @@ from luthier.base.registry import load, names  # noqa: E402
 
 SIZES = (10, 100, 1000, 10_000)
 LONG = 60.0  # seconds that an ask may take; beyond, a size is not measured
-GROWTH = 20  # tenfold trials: a proposal's expected growth, to leave out what would take longer than LONG
+#: How many times as long a proposal may take with ten times the trials, to leave out what would exceed LONG.
+GROWTH = {100: 3, 1000: 20, 10_000: 20}
 WARM = 2  # the first two asks carry imports and first fits; they are not counted
 BUDGET = 90.0  # seconds a tool may take for one size, once it has three measured asks
 IN_STUDY = ("cqr", "tpe", "bore", "gp")
@@ -179,7 +180,7 @@ def _worth(row: dict[str, Any], n: int) -> bool:
     before = row.get(str(n // 10))
     if n == SIZES[0] or (before is None and not row["notes"]):
         return True
-    if before is not None and before["mean"] * GROWTH / 1000 <= LONG:
+    if before is not None and before["mean"] * GROWTH[n] / 1000 <= LONG:
         return True
     row["notes"].setdefault(str(n), "not measured: beyond 60 s an ask is to be expected, or a smaller size failed")
     return False
