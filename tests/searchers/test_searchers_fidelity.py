@@ -177,6 +177,23 @@ def test_feasible_measurements_come_first(way):
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_constraints_may_be_kept_apart(way):
+    """By hand: ranks 3 2 1 and 1 3 2 of the amounts, with their signs, over 3; the larger counts."""
+    told = [
+        _told(0, 0.1, 81.0, violations=(-3.0, 0.1)),
+        _told(1, 0.2, 81.0, violations=(2.0, -5.0)),
+        _told(2, 0.3, 81.0, violations=(-1.0, -1.0)),
+        _told(3, None, 81.0, Status.FAILED),
+    ]
+    found = Aggregation(_problem(constraints=(Constraint("size", 0.0), Constraint("time", 0.0))), way, apart=True)
+    found.add(told)
+    table = found.table()
+    assert table.excess == pytest.approx([1 / 3, 2 / 3, -1 / 3, 1.0])
+    assert table.merit.argsort(kind="stable").tolist() == [0, 1, 2, 3]
+    assert _table(way, told).excess is None
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_several_objectives_are_ordered_by_fronts(way):
     told = [_told(0, (2.0, 2.0), 81.0), _told(1, (1.0, 1.0), 81.0)]
     merit = _table(way, told, objectives=(Objective("loss"), Objective("size"))).merit

@@ -57,7 +57,7 @@ class Table(NamedTuple):
     merit: Array
     weight: Array
     feature: bool
-    excess: Array | None
+    excess: Array | None = None
 
 
 class Aggregation:
@@ -93,7 +93,8 @@ class Aggregation:
     Raises:
         ArgumentError: no such way.
 
-    Source: "last": Salinas et al. 2023 (CQR), section 5; "rung": after Tiao et al. 2021 (BORE), appendix.
+    Source: "last": Salinas et al. 2023 (CQR); "rung": after Tiao et al. 2021 (BORE), who let one recurrent network
+        classify all rungs.
     Differs: the others are our own.
     Cost: `table` O(m log m) for m rows; telling O(1), with "rank", "level" and "rung" O(m) for each change.
     """
