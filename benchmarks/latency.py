@@ -30,8 +30,7 @@ from luthier.base.registry import load, names  # noqa: E402
 
 SIZES = (10, 100, 1000, 10_000)
 LONG = 60.0  # seconds that an ask may take; beyond, a size is not measured
-#: How many times as long a proposal may take with ten times the trials, to leave out what would exceed LONG.
-GROWTH = {100: 3, 1000: 20, 10_000: 20}
+GROWTH = 10  # with ten times the trials: what would then take longer than LONG is not tried with 10 000
 WARM = 2  # the first two asks carry imports and first fits; they are not counted
 BUDGET = 90.0  # seconds a tool may take for one size, once it has three measured asks
 IN_STUDY = ("cqr", "tpe", "bore", "gp")
@@ -176,13 +175,15 @@ def run(wanted: Sequence[str], sizes: Sequence[int], asks: int) -> list[dict[str
 
 
 def _worth(row: dict[str, Any], n: int) -> bool:
-    """Whether a size is tried: not where a tenth of it, grown as expected, would take too long, or has failed."""
+    """Whether a size is tried: not where a smaller one failed, and 10 000 not where it would take too long."""
     before = row.get(str(n // 10))
-    if n == SIZES[0] or (before is None and not row["notes"]):
+    if n == SIZES[0]:
         return True
-    if before is not None and before["mean"] * GROWTH[n] / 1000 <= LONG:
+    if before is None:
+        return False
+    if n < SIZES[-1] or before["mean"] * GROWTH / 1000 <= LONG:
         return True
-    row["notes"].setdefault(str(n), "not measured: beyond 60 s an ask is to be expected, or a smaller size failed")
+    row["notes"][str(n)] = f"not tried, since more than {LONG:g} s an ask is to be expected"
     return False
 
 
