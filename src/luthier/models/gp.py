@@ -15,8 +15,8 @@ Mask = NDArray[np.bool_]
 
 _ROOT5 = math.sqrt(5.0)
 #: Priors, each normal in the logarithm: (mean, standard deviation).
-#: Length scales: median sqrt(p) e^0.35. Signal: near the values' own variance. Noise: tiny unless the data say more; its
-#: width spans deterministic programs and recorded repetitions. Bends: none unless the data say so.
+#: Length scales: median sqrt(p) e^0.35. Signal: near the values' own variance. Noise: little unless the data say more;
+#: its width spans deterministic programs and recorded repetitions. Bends: none unless the data say so.
 LENGTH, SIGNAL, NOISE, BEND_SPREAD = (0.35, 0.8), (0.0, 1.0), (-6.0, 2.0), 0.35
 #: Bounds of the logarithms, so that no fit leaves the range of double precision.
 LENGTH_BOUNDS, SIGNAL_BOUNDS, NOISE_BOUNDS, BEND_BOUNDS = (-4.0, 7.0), (-4.0, 4.0), (math.log(1e-7), 1.0), (-2.0, 2.0)
