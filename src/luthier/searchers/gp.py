@@ -54,8 +54,8 @@ class Gp(Searcher):
         problem: What is to be solved.
         seed: Decides every random draw, >= 0.
         acquisition: "ei", "ucb" or "ts".
-        initial: Results before the model takes over; None: d + 1 for d hyperparameters, at least 5 and at most 8 (10 were
-            worse in 14 dimensions, 5 no better in fewer).
+        initial: Results before the model takes over; None: d + 1 for d hyperparameters, at least 5 and at most 8
+            (10 were worse in 14 dimensions, 5 no better in fewer).
         warp: Scale of the values: "half-rank", "standard", "power" or "rank".
         candidates: Configurations compared before the search among neighbours (1000: as many cost some milliseconds).
         beta: Width of the confidence bound of "ucb", in standard deviations.
