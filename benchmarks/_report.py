@@ -135,7 +135,7 @@ def _row(tool: str, medians: np.ndarray, ranks: np.ndarray, tasks: Sequence[str]
 def text(one: dict[str, Any]) -> str:
     """A section as Markdown."""
     lines = [f"### {one['evaluations']} evaluations: {len(one['tools'])} tools, {one['tasks']} tasks, "
-             f"{len(one['seeds'])} seeds"]  # fmt: skip
+             f"{len(one['seeds'])} seed{'s' * (len(one['seeds']) > 1)}"]  # fmt: skip
     lines.append(
         _machine.table([
             {
