@@ -158,6 +158,10 @@ class Store:
         cell = self.cells.get((task, seed))
         return cell is not None and len(cell.regret) >= evaluations
 
+    def drop_failed(self) -> None:
+        """Forget the failed cells, so that they are run again."""
+        self.cells = {key: cell for key, cell in self.cells.items() if not cell.error}
+
     def add(self, task: str, seed: int, cell: Cell) -> None:
         """Keep a cell."""
         self.cells[task, seed] = cell

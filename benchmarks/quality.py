@@ -60,11 +60,16 @@ def order(tools: list[str], tasks: list[str], seeds: range) -> Iterator[tuple[in
                 yield seed, tool, task
 
 
-def run(tools: list[str], tasks: list[str], seeds: range, evaluations: int, until: float) -> None:
-    """Every missing cell until a moment of `time.monotonic()`."""
+def run(
+    tools: list[str], tasks: list[str], seeds: range, evaluations: int, *, until: float, retry: bool = False
+) -> None:
+    """Every missing cell until a moment of `time.monotonic()`; with `retry` the failed ones too."""
     for tool in tools:
         _lock(tool)
     stores = {tool: _cells.Store(tool) for tool in tools}
+    for store in stores.values():
+        if retry:
+            store.drop_failed()
     loaded: dict[str, _tasks.Task] = {}
     peers: dict[str, Peer] = {}
     for seed, tool, task in order(tools, tasks, seeds):
@@ -128,6 +133,7 @@ def main() -> None:
     runs.add_argument("--evaluations", type=int, default=EVALUATIONS)
     runs.add_argument("--deadline", type=float, default=float("inf"), help="minutes after which no cell is begun")
     runs.add_argument("--fresh", action="store_true", help="forget the tools' cells first: their code has changed")
+    runs.add_argument("--retry", action="store_true", help="run failed cells again")
     commands.add_parser("report", help="write the tables")
     given = parser.parse_args()
     if given.command == "report":
@@ -138,7 +144,8 @@ def main() -> None:
     for tool in given.tools.split(",") if given.fresh else []:
         (_cells.FOLDER / f"{tool}.npz").unlink(missing_ok=True)
     tasks = list(GROUPS[given.tasks]) if given.tasks in GROUPS else given.tasks.split(",")
-    run(given.tools.split(","), tasks, given.seeds, given.evaluations, time.monotonic() + 60 * given.deadline)
+    until = time.monotonic() + 60 * given.deadline
+    run(given.tools.split(","), tasks, given.seeds, given.evaluations, until=until, retry=given.retry)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,10 @@ def domain(one: Mapping[str, Any]) -> Any:
     if one["kind"] == "int":
         return (cs.lograndint if one["log"] else cs.randint)(one["low"], one["high"])
     if one["kind"] == "ordinal":
-        return cs.ordinal(one["values"], kind="equal")
+        values = one["values"]
+        if any(isinstance(value, float) for value in values):  # all must be of one type; 1.0 is read as 1 again
+            values = [float(value) for value in values]
+        return cs.ordinal(values, kind="equal")
     return cs.choice(one["values"])
 
 
