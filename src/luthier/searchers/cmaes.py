@@ -24,7 +24,7 @@ from luthier.space.values import Array
 
 SIGMA = 0.3  # of the unit range: uniform draws have 0.289, so that random ones pass for the first generation
 DRAWS = 8  # for a proposal, of which the first that is allowed and new counts
-SMALLEST = 1e-11  # standard deviation at which the numbers have converged: some ten steps of their grid
+SMALLEST = 1e-9  # standard deviation at which numbers have converged: far below what any metric can tell apart
 CONDITION = 1e14  # of the covariance, beyond which its directions are rounding errors
 FLAT = 10  # generations in a row without any difference before a restart, and 30 d / size more (convention)
 
@@ -213,7 +213,7 @@ class Cmaes(Searcher):
     ) -> Distribution:
         """Mean, step size and covariance after a generation; `rows` holds the numeric columns, (size, p)."""
         p, stretch = len(state.mean), self._stretch(state)
-        rows = self._cells.inside(rows, state.mean, stretch * state.spread, rng)
+        rows = self._cells.drawn(rows, state.mean, stretch * state.spread, rng)
         steps, whitened, norms = _steps(state, (rows - state.mean) / (state.sigma * stretch))
         move = good @ steps
         along = state.axes @ (good @ whitened)
@@ -337,14 +337,27 @@ class Cells:
                 found[at] = (high - low)[0] / 2 / -ndtri(leave / 2)
         return found
 
-    def inside(self, rows: Array, mean: Array, spread: Array, rng: np.random.Generator) -> Array:
-        """Where draws may have lain that became these levels; smooth columns stay. (n, p) -> (n, p)."""
-        if not self._levelled:
-            return rows
-        found = rows.copy()
+    def drawn(self, rows: Array, mean: Array, spread: Array, rng: np.random.Generator) -> Array:
+        """Where draws may have lain that became these rows: inside their cells, and before they were turned back.
+
+        Args:
+            rows: (n, p) snapped.
+            mean: (p,) of the draws.
+            spread: (p,) their standard deviations.
+            rng: Source of randomness.
+
+        Returns:
+            (n, p) positions, some of them a little outside the unit interval.
+        """
+        images = np.stack([rows, -rows, 2.0 - rows])  # (3, n, p)
+        weights = np.exp(-(((images - mean) / spread) ** 2 - ((rows - mean) / spread) ** 2) / 2)
+        weights[0] = 1.0
+        chosen = (np.cumsum(weights, axis=0) < rng.random(rows.shape) * weights.sum(axis=0)).sum(axis=0)
+        found = np.take_along_axis(images, chosen[None], axis=0)[0]
         for at, one in self._levelled.items():
             low, high = self._bounds(one, rows[:, at])
+            low, high = np.where(low == 0.0, -high, low), np.where(high == 1.0, 2.0 - low, high)
             below, above = ndtr((low - mean[at]) / spread[at]), ndtr((high - mean[at]) / spread[at])
-            drawn = mean[at] + spread[at] * ndtri(below + rng.random(len(rows)) * (above - below))
-            found[:, at] = np.clip(np.where(np.isfinite(drawn), drawn, rows[:, at]), low, high)
+            place = mean[at] + spread[at] * ndtri(below + rng.random(len(rows)) * (above - below))
+            found[:, at] = np.clip(np.where(np.isfinite(place), place, rows[:, at]), low, high)
         return found
