@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from luthier.base.seeds import generator
 from luthier.models.gp import GP, Hyper, condition, fit_hyper
+from luthier.models.noise import fit_noise, noise_weights
 from luthier.models.warp import warp_values
 from luthier.searchers._kernel_features import KernelFeatures
 from luthier.searchers._latest import Latest, Snapshot
@@ -18,7 +19,23 @@ Places = NDArray[np.intp]
 
 MOST = 500  # trials that a process holds: a factor of 500 x 500 takes some 5 ms; see `chosen`
 FITTED = 200  # trials that hyperparameters are fitted to
+NOISY = 1e-2  # noise variance, in units of the signal's, above which values are taken as noisy
+RESIDUALS = 10  # fewer of them say nothing about where the noise is large
+EVIDENCE = 4.0  # logarithm of the odds at which noise is taken to differ by place
 BEST = 0.5  # share of them that are the best ones, the rest are drawn
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Parameters of one process.
+
+    Args:
+        hyper: Of the kernel.
+        noise: Coefficients of `fit_noise`; None: the noise is the same everywhere.
+    """
+
+    hyper: Hyper
+    noise: Array | None
 
 
 @dataclass(frozen=True)
@@ -49,12 +66,14 @@ class Surrogates:
         features: Of rows.
         seed: Decides what is drawn.
         warp: One of `warp.WARPS`.
+        place: Whether noise may differ by place.
     """
 
-    def __init__(self, latest: Latest, features: KernelFeatures, *, seed: int, warp: str) -> None:
+    def __init__(self, latest: Latest, features: KernelFeatures, *, seed: int, warp: str, place: bool = True) -> None:
+        self._place = place
         self._latest, self._features, self._seed, self._warp = latest, features, seed, warp
         self._models: tuple[int, Models | None] = (0, None)
-        self._hypers: tuple[int, tuple[Hyper, ...]] = (0, ())
+        self._hypers: tuple[int, tuple[Fit, ...]] = (0, ())
 
     def now(self) -> Models | None:
         """The processes of the present snapshot; None while no trial has a result."""
@@ -67,18 +86,29 @@ class Surrogates:
         anchor = self._latest.anchor
         if self._hypers[0] != anchor.number:
             Z, columns, _ = self._data(anchor, FITTED)
-            fitted = tuple(fit_hyper(Z, column, self._features.categorical) for column in columns)
-            self._hypers = (anchor.number, fitted)
+            self._hypers = (anchor.number, tuple(self._fit(Z, column) for column in columns))
         Z, columns, places = self._data(snapshot, MOST)
         if not len(Z):
             return None
-        hypers = self._hypers[1] or tuple(fit_hyper(Z, column, self._features.categorical) for column in columns)
-        processes = [
-            condition(Z, column, hyper, self._features.categorical)
-            for column, hyper in zip(columns, hypers, strict=True)
-        ]
+        fits = self._hypers[1] or tuple(self._fit(Z, column) for column in columns)
+        processes = [self._condition(Z, column, fit) for column, fit in zip(columns, fits, strict=True)]
         m = snapshot.values().shape[1]
         return Models(places, Z, tuple(processes[:m]), tuple(processes[m:]))
+
+    def _fit(self, Z: Array, y: Array) -> Fit:
+        """Hyperparameters, and where there is noise how it differs by place."""
+        categorical = self._features.categorical
+        hyper = fit_hyper(Z, y, categorical)
+        if not self._place or hyper.noise <= NOISY * hyper.signal or len(y) < RESIDUALS:
+            return Fit(hyper, None)
+        mean, variance = condition(Z, y, hyper, categorical).left_out()
+        beta = fit_noise(Z, categorical, (y - mean) ** 2, variance)
+        weighted = fit_hyper(Z, y, categorical, noise_weights(Z, categorical, beta))
+        return Fit(weighted, beta) if weighted.loss < hyper.loss - EVIDENCE else Fit(hyper, None)
+
+    def _condition(self, Z: Array, y: Array, fit: Fit) -> GP:
+        weights = None if fit.noise is None else noise_weights(Z, self._features.categorical, fit.noise)
+        return condition(Z, y, fit.hyper, self._features.categorical, weights)
 
     def fit(self, Z: Array, y: Array) -> GP:
         """A process for other values at points that the models hold; fitted to the best and some others of many."""
@@ -86,8 +116,7 @@ class Surrogates:
         some = np.arange(len(y))
         if len(y) > FITTED:
             some = chosen(y, some, FITTED, generator(self._seed, "model", len(y), 3))
-        hyper = fit_hyper(Z[some], y[some], self._features.categorical)
-        return condition(Z, y, hyper, self._features.categorical)
+        return self._condition(Z, y, self._fit(Z[some], y[some]))
 
     def _data(self, snapshot: Snapshot, most: int) -> tuple[Array, list[Array], Places]:
         """Features, one column of values a process, and the records they belong to."""

@@ -22,13 +22,12 @@ from luthier.searchers._maximise import Score, maximise
 from luthier.searchers._polish import polish
 from luthier.searchers._scalarise import scalarise
 from luthier.searchers._seen import Seen, draw
-from luthier.searchers._surrogates import Models, Surrogates
+from luthier.searchers._surrogates import NOISY, Models, Surrogates
 from luthier.space.problem import Problem
 from luthier.space.values import Array, Mask
 
 ACQUISITIONS = ("ei", "ucb", "ts")
 NEAR = 10  # best configurations whose neighbourhoods are searched
-NOISY = 1e-2  # noise variance, in units of the signal's, above which the lowest value is no yardstick
 FANTASIED = 200  # measured points that draws are made at; the best ones
 FEWEST = 3  # of the trials with the lowest values, among which the best is believed to be
 SAMPLED = 500  # candidates among which Thompson sampling draws a function
@@ -43,6 +42,8 @@ class Gp(Searcher):
        Choices differ or not; what is inactive is alike.
     3. The acquisition is maximised over random configurations and ever closer neighbours of the best, so no choice is
        relaxed; without noise the best few are then moved along the gradient of their continuous numbers.
+
+    Noise may differ by place, as a line in the logarithm, where the evidence for it is strong.
 
     Acquisitions: "ei", the logarithm of the expected improvement, and where noise was found (or trials are pending) its
     mean over draws of the function at what is measured and pending; "ucb", the lower confidence bound; "ts", one draw
