@@ -28,9 +28,11 @@ RUNG = 3.0
 #: A running trial counts as mature from this quantile of all trials' last resources on: below the first rung of a
 #: halving scheduler stand its few running trials, at it more than half of all.
 MATURE = 0.25
-#: Rank correlation below which lower resources mislead, and the shared trials it is computed from, 20, 40, 80, ...:
-#: fewer give a chance result too often, since those that survive a rung differ less than all.
+#: Rank correlation below which lower resources mislead, and the shared trials from which on it is computed: 20, then
+#: 40, 80, ..., so that there are few looks.
 WEAK, SHARED = 0.3, 20
+#: Standard normal quantile by which it must lie below: 95 %, one-sided.
+SURE = 1.645
 
 
 class Table(NamedTuple):
@@ -79,8 +81,9 @@ class Aggregation:
     `merit` does. A trial that failed or diverged is the worst of all; where rows are measurements, that row stands at
     the full resource, which the trial cannot reach, beside what it reported before. Without a fidelity all are "last".
 
-    When values at one rung say little about the next, one NumericsWarning says so: a Spearman correlation below 0.3
-    over 20 trials or more.
+    When values at one rung say little about the next, one NumericsWarning says so: a Spearman correlation that is
+    surely below 0.3, over 20 trials or more. Trials that survive a rung differ less than all that were there, which
+    alone weakens the correlation among them; the comparison makes up for that.
 
     Args:
         problem: What is to be solved.
@@ -295,13 +298,13 @@ class _Trend:
             self._look(pair, trials)
 
     def _look(self, pair: tuple[int, int], trials: list[int]) -> None:
-        below, above = ([self._seen[trial][rung] for trial in trials] for rung in pair)
+        everywhere = [trial for trial, seen in self._seen.items() if pair[0] in seen]
+        survived = np.isin(everywhere, trials)
+        below, above = ([self._seen[trial][rung] for trial in sorted(trials, key=everywhere.index)] for rung in pair)
         for i, objective in enumerate(self._objectives):
-            a, b = (_ranks(np.array([values[i] for _, values in side])) for side in (below, above))
-            if a.std() == 0.0 or b.std() == 0.0:
-                continue
-            found = float(np.corrcoef(a, b)[0, 1])
-            if found < WEAK:
+            start = _ranks(np.array([self._seen[trial][pair[0]][1][i] for trial in everywhere]))
+            found, most = _correlation(start, survived, np.array([values[i] for _, values in above]))
+            if most < WEAK:
                 self._warned, name = True, self._fidelity.name
                 low, high = (float(np.median([resource for resource, _ in side])) for side in (below, above))
                 warnings.warn(
@@ -312,3 +315,24 @@ class _Trend:
                     stacklevel=2,
                 )
                 return
+
+
+def _correlation(start: Array, survived: Mask, end: Array) -> tuple[float, float]:
+    """Spearman's correlation among survivors, and the most that it may be among all.
+
+    Args:
+        start: (n,) ranks of all values at the lower rung.
+        survived: (n,) which trials went on.
+        end: (k,) their values at the higher rung, in the same order.
+
+    Returns:
+        The correlation; and its upper 95 % bound (Fisher's z), corrected for the narrower spread of the survivors
+        (Thorndike's case 2). Both are 1 where one side is constant.
+    """
+    a, b = _ranks(start[survived]), _ranks(end)
+    if a.std() == 0.0 or b.std() == 0.0:
+        return 1.0, 1.0
+    found = float(np.corrcoef(a, b)[0, 1])
+    most = math.tanh(math.atanh(min(max(found, -0.999), 0.999)) + SURE / math.sqrt(len(a) - 3))
+    wider = max(float(start.std() / start[survived].std()), 1.0)
+    return found, most * wider / math.sqrt(1.0 - most**2 + (most * wider) ** 2)
