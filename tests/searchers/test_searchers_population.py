@@ -6,6 +6,7 @@ import pytest
 import luthier as lu
 from luthier.base.records import Fidelity, Objective, Observation, Status
 from luthier.base.registry import load
+from luthier.searchers import _population as module
 from luthier.searchers._population import Fold, Results, filled, first_new, reflected
 from luthier.searchers._seen import Seen
 from luthier.space.problem import Problem
@@ -84,6 +85,19 @@ def test_a_fold_goes_back_to_what_was_replaced():
     assert (fold.state().total, steps) == (16.0, [0, 2, 4, 2, 4])
     results.add([_observe(6, config, 1.0), _observe(7, config, 1.0)])
     assert (fold.state().total, steps) == (18.0, [0, 2, 4, 2, 4, 6])
+
+
+def test_a_fold_forgets_old_states_and_makes_them_again(monkeypatch):
+    monkeypatch.setattr(module, "KEPT", 3)
+    results = Results(_space())
+    fold, steps = _fold(results)
+    config = _space().default()
+    results.add([_observe(number, config, 1.0, 1.0, Status.RUNNING) for number in range(10)])
+    assert (fold.state().total, steps) == (10.0, [0, 2, 4, 6, 8])
+    results.add([_observe(8, config, 5.0, 2.0)])  # the state before it is there
+    assert (fold.state().total, steps[5:]) == (14.0, [8])
+    results.add([_observe(2, config, 5.0, 2.0)])  # of the states before it only the first is
+    assert (fold.state().total, steps[6:]) == (18.0, [0, 2, 4, 6, 8])
 
 
 def test_positions_outside_turn_back_at_the_bounds():

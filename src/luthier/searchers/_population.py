@@ -15,6 +15,8 @@ from luthier.space.values import Array
 
 #: Neighbours of a child that exists already which are looked at before a random configuration is drawn.
 NEIGHBOURS = 32
+#: States that a fold keeps, the first one included.
+KEPT = 256
 
 
 class Results(Latest):
@@ -92,7 +94,7 @@ class Fold(Generic[S]):
         first: The state before any result.
         step: The next state, or None while there are too few results for it.
 
-    Cost: the steps for new results; all states stay in memory.
+    Cost: the steps for new results, and for results after one that was replaced; the last 256 states stay in memory.
     """
 
     def __init__(self, results: Results, first: S, step: Callable[[S], S | None]) -> None:
@@ -108,6 +110,8 @@ class Fold(Generic[S]):
             self._states.pop()
         while (following := self._step(self._states[-1])) is not None:
             self._states.append(following)
+            if len(self._states) > KEPT:
+                del self._states[1]  # the first stays: from there everything can be made again
         return self._states[-1]
 
 

@@ -39,7 +39,7 @@ class De(Searcher):
     Args:
         problem: What is to be solved.
         seed: Decides every random draw, >= 0.
-        population: Members (5: ahead of 6, 8 and 10 up to 100 trials; the usual 20 and more are for thousands).
+        population: Members (5: ahead of 6, 8 and 10 up to 100 trials; 20 is ahead of it from some 300 on).
         initial: Trials before the first mixture (10: each slot holds the better of two, ahead of 5 at 25 trials).
         weight: Of the difference (0.5: convention for small populations).
         crossover: Probability that a hyperparameter is taken from the mixture (0.5: convention).

@@ -35,7 +35,8 @@ class Evolution(Searcher):
     Args:
         problem: What is to be solved.
         seed: Decides every random draw, >= 0.
-        population: Results that live (20: a tenth to a half of usual budgets; 100 is the paper's, for 20 000 trials).
+        population: Results that live (20: ahead of 50 at 100 trials, 50 is ahead from some 300 on; the paper's 100 is
+            for 20 000).
         tournament: Members drawn, with repetition, for each proposal (16: ahead of 5 and 8 up to 100 trials; the
             paper's share is 25 of 100, for 20 000).
         initial: Results before the first mutation (8: 5 to 10 made no clear difference).
