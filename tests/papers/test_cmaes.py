@@ -152,7 +152,7 @@ def test_an_optimum_in_a_corner_is_approached():
 
 @pytest.mark.slow
 def test_restarts_leave_a_poor_optimum():
-    """Rastrigin's function: most first runs converge elsewhere; restarts with the double population go on from there."""
+    """Rastrigin: most first runs converge elsewhere; restarts with the double population go on from there."""
 
     def value(config):
         x = _vector(config) - 0.7
