@@ -1,6 +1,6 @@
 """Is cqr in reference mode the same method as Syne Tune's CQR? Distributions of the best value seen, 30 seeds each.
 
-    LUTHIER_DATA=... python benchmarks/cqr_reference.py [--folder DIR]
+    LUTHIER_DATA=... python benchmarks/cqr_reference.py [--folder DIR] [--report]
 
 Equal sequences cannot be asked for: Syne Tune draws levels and its held-out tenth from generators that its seed does
 not reach. So the lowest values seen after 10, 25 and 50 evaluations are compared on two tables by two-sample
@@ -9,7 +9,7 @@ Kolmogorov-Smirnov tests, corrected after Holm over all six.
 Both see the same features. Nothing is ordered: Syne Tune's pipeline one-hot encodes its `ordinal` domains, as it does
 `choice`, and so does reference mode. The tools have different seeds, so that the samples are independent.
 Syne Tune runs in its own environment (benchmarks/peers). Cells that are done are read from the folder, so that the
-script can be stopped and started again.
+script can be stopped and started again; with --report it runs nothing and writes the figures of what is there.
 """
 
 from __future__ import annotations
@@ -85,12 +85,22 @@ def run(
 
 
 def cells(folder: Path) -> dict[str, dict[str, dict[str, Run]]]:
-    """All runs, by tool, task and seed; seeds in the outer loop, so that an early stop leaves balanced samples."""
-    found: dict[str, dict[str, dict[str, Run]]] = {}
-    for tool in SEEDS:
-        for name in TASKS:
-            path = folder / f"{tool}-{name.replace('/', '-')}.json"
-            found.setdefault(tool, {})[name] = json.loads(path.read_text()) if path.exists() else {}
+    """All runs that are done, by tool, task and seed."""
+    return {tool: {name: _read(folder, tool, name) for name in TASKS} for tool in SEEDS}
+
+
+def _path(folder: Path, tool: str, name: str) -> Path:
+    return folder / f"{tool}-{name.replace('/', '-')}.json"
+
+
+def _read(folder: Path, tool: str, name: str) -> dict[str, Run]:
+    path = _path(folder, tool, name)
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def fill(folder: Path) -> None:
+    """Do what is missing; seeds in the outer loop, so that an early stop leaves balanced samples."""
+    found = cells(folder)
     peer = _peers.Peer("syne-tune-cqr")
     tasks = {name: _tasks.load(name) for name in TASKS}
     for pair in zip(*SEEDS.values(), strict=True):
@@ -99,11 +109,9 @@ def cells(folder: Path) -> dict[str, dict[str, dict[str, Run]]]:
                 done = found[tool][name]
                 if str(seed) not in done:
                     done[str(seed)] = ours(task, seed) if tool == "luthier" else theirs(task, seed, peer)
-                    path = folder / f"{tool}-{name.replace('/', '-')}.json"
-                    path.write_text(json.dumps(done))
+                    _path(folder, tool, name).write_text(json.dumps(done))
                     print(tool, name, seed, f"{done[str(seed)]['seconds']:.2f} s an evaluation", flush=True)
     peer.close()
-    return found
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -132,6 +140,7 @@ def judge(found: dict[str, dict[str, dict[str, Run]]]) -> list[dict[str, Any]]:
                     "luthier": [float(x) for x in np.quantile(ours_, [0.25, 0.5, 0.75])],
                     "syne-tune": [float(x) for x in np.quantile(theirs_, [0.25, 0.5, 0.75])],
                     "distance": float(test.statistic),
+                    "told apart from": 1.36 * float(np.sqrt(1 / len(ours_) + 1 / len(theirs_))),
                     "p": float(test.pvalue),
                 }
             )
@@ -144,51 +153,26 @@ def report(found: dict[str, dict[str, dict[str, Run]]]) -> bool:
     """Print, and write docs/results/cqr_reference.*; says whether no test tells the tools apart."""
     rows = judge(found)
     alike = all(row["p (Holm)"] > LEVEL for row in rows)
-    runs = {tool: len(next(iter(found[tool].values()))) for tool in SEEDS}
-    shown = [
-        {
-            "task": row["task"],
-            "evaluations": row["evaluations"],
-            **{tool: "{1:.4f} ({0:.4f} to {2:.4f})".format(*row[tool]) for tool in SEEDS},
-            "KS distance": f"{row['distance']:.2f}",
-            "p": f"{row['p']:.3f}",
-            "p (Holm)": f"{row['p (Holm)']:.3f}",
-        }
-        for row in rows
-    ]
-    extra = [
-        {
-            "task": name,
-            "tool": tool,
-            "different configurations of 50, mean": f"{np.mean([r['different'] for r in found[tool][name].values()]):.1f}",
-            "ask + tell, mean s": f"{np.mean([r['seconds'] for r in found[tool][name].values()]):.2f}",
-        }
-        for name in TASKS
-        for tool in SEEDS
-    ]
     versions = next(iter(found["syne-tune"][TASKS[0]].values()))["versions"]
     about = _machine.machine(("luthier", "numpy", "scipy", "scikit-learn"))
-    words = ", ".join(f"{tool} {count}" for tool, count in runs.items())
+    runs = [f"{tool} {' and '.join(str(len(found[tool][name])) for name in TASKS)}" for tool in SEEDS]
     text = "\n\n".join(
         [
-            "`cqr` with `mode=\"reference\"` against Syne Tune's CQR at its defaults. Lowest value seen, median and "
-            "quartiles over runs; two-sample Kolmogorov-Smirnov tests, corrected after Holm over all rows. "
-            f"Runs a task: {words}.",
+            '`cqr` with `mode="reference"` against Syne Tune\'s CQR at its defaults: lowest value seen, median and '
+            "quartiles over runs, and two-sample Kolmogorov-Smirnov tests, corrected after Holm over all rows. "
+            '"Seen from" is the distance from which a single test, uncorrected, would tell the two apart at 5 %. '
+            f"Runs on the two tasks: {', '.join(runs)} (30 were planned).",
             f"**{'No test tells the two apart' if alike else 'Some tests tell the two apart'}** at the level {LEVEL}.",
-            _machine.table(shown),
-            _machine.table(extra),
+            _machine.table([compared(row) for row in rows]),
+            _machine.table([habits(name, tool, found[tool][name]) for name in TASKS for tool in SEEDS]),
             "## How",
-            "Values are the tables' own (fcnet: validation error; nasbench201: minus validation accuracy), one recorded "
-            "repetition each. Both tools see every hyperparameter one-hot encoded: Syne Tune is given `ordinal(kind="
-            '"equal")` for ordered lists, which its pipeline encodes like `choice`, and reference mode does the same. '
-            "Neither leaves out configurations that were tried. Times were taken while other work ran.",
-            f"`python benchmarks/cqr_reference.py`, {date.today()}, one thread, seeds "
-            + ", ".join(f"{tool} {seeds.start} to {seeds.stop - 1}" for tool, seeds in SEEDS.items())
-            + ". Ours: "
-            + ", ".join(f"{name} {value}" for name, value in about.items())
-            + ". Theirs: "
-            + ", ".join(f"{name} {value}" for name, value in versions.items())
-            + ".",
+            "Values are the tables' own (fcnet: validation error; nasbench201: minus validation accuracy), one "
+            "recorded repetition each. Both tools see every hyperparameter one-hot encoded: Syne Tune is given its "
+            '`ordinal(kind="equal")` for ordered lists, which its pipeline encodes like `choice`, and reference mode '
+            "does the same. Neither leaves out configurations that were tried. Times were taken while other work ran.",
+            f"`python benchmarks/cqr_reference.py`, {date.today()}, one thread, seeds from "
+            + " and ".join(f"{seeds.start} ({tool})" for tool, seeds in SEEDS.items())
+            + f". Ours: {listed(about)}. Theirs: {listed(versions)}.",
         ]
     )
     print(text)
@@ -197,12 +181,42 @@ def report(found: dict[str, dict[str, dict[str, Run]]]) -> bool:
     return alike
 
 
+def compared(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the table of distributions."""
+    return {
+        "task": row["task"],
+        "evaluations": row["evaluations"],
+        **{tool: "{1:.4f} ({0:.4f} to {2:.4f})".format(*row[tool]) for tool in SEEDS},
+        "KS distance": f"{row['distance']:.2f}",
+        "seen from": f"{row['told apart from']:.2f}",
+        "p": f"{row['p']:.3f}",
+        "p (Holm)": f"{row['p (Holm)']:.3f}",
+    }
+
+
+def habits(name: str, tool: str, runs: dict[str, Run]) -> dict[str, Any]:
+    """A row of the table of how they go about it."""
+    return {
+        "task": name,
+        "tool": tool,
+        f"different configurations of {EVALUATIONS}, mean": f"{np.mean([r['different'] for r in runs.values()]):.1f}",
+        "ask + tell, mean s": f"{np.mean([r['seconds'] for r in runs.values()]):.2f}",
+    }
+
+
+def listed(words: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in words.items())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--folder", type=Path, default=Path("build/cqr_reference"), help="where cells are kept")
-    folder = parser.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
-    return 0 if report(cells(folder)) else 1
+    parser.add_argument("--report", action="store_true", help="run nothing, write what is there")
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    if not given.report:
+        fill(given.folder)
+    return 0 if report(cells(given.folder)) else 1
 
 
 if __name__ == "__main__":
