@@ -101,6 +101,15 @@ def test_nothing_is_to_be_gained_where_a_trial_is_pending():
     assert math.exp(busy) < 0.01 * math.exp(free)
 
 
+def test_what_other_points_say_is_not_forgotten():
+    """Draws at a part of the points: where a point that is left out is known to be bad, nothing is to be gained."""
+    Z = np.linspace(0, 1, 40)[:, None]
+    y = np.where(Z[:, 0] < 0.5, -1.0, 1.0) + 0.05 * np.random.default_rng(0).normal(size=40)
+    gp = condition(Z, y, Hyper(np.array([0.2]), 1.0, 0.01), np.zeros(1, dtype=bool))
+    some = Fantasies(gp, Z[:16], np.random.default_rng(1)).log_ei(np.array([[0.8]]))[0]
+    assert some < -10
+
+
 def test_noisy_improvement_is_the_mean_over_draws():
     """Against drawing the function at the points and at x together, a million times."""
     Z, y = np.array([[0.1], [0.5], [0.8]]), np.array([0.4, -0.2, 0.1])
@@ -155,10 +164,38 @@ def test_constrained_minimum_of_gramacy():
     assert 0.5997 < best < 0.65
 
 
+def _far(config):
+    return {"loss": config["x"], "far": (config["x"] - 0.9) ** 2 + (config["y"] - 0.9) ** 2 - 0.002}
+
+
 def test_feasibility_is_found_first_when_nothing_is_feasible():
     problem = Problem(BOX, (Objective("loss"),), (Constraint("far"),))
-    told = _search(problem, lambda c: {"loss": c["x"], "far": (c["x"] - 0.9) ** 2 + (c["y"] - 0.9) ** 2 - 0.01}, 30)[1]
-    assert any(o.violations[0] <= 0 for o in told)
+    found = {
+        name: [any(o.violations[0] <= 0 for o in _search(problem, _far, 20, seed, name)[1]) for seed in range(3)]
+        for name in ("gp", "random")
+    }
+    assert all(found["gp"])
+    assert not any(found["random"])
+
+
+def test_batches_stay_apart_while_nothing_is_feasible():
+    problem = Problem(BOX, (Objective("loss"),), (Constraint("far"),))
+    searcher = load("searcher", "gp")(problem, seed=0)
+    for number, config in enumerate(BOX.sample(10, np.random.default_rng(3))):
+        searcher.tell([problem.observe(number, config, _far(config))])
+    rows = BOX.encode(searcher.ask(4, k=10))[0]
+    distance = np.sqrt(((rows[:, None] - rows[None]) ** 2).sum(-1)) + np.eye(4)
+    assert distance.min() > 0.02
+
+
+def test_a_bound_between_the_trials_and_the_optimum_is_approached():
+    """Everything better than the feasible trials is infeasible; they must keep their distances."""
+    problem = Problem(BOX, (Objective("loss"),), (Constraint("over"),))
+    searcher = load("searcher", "gp")(problem, seed=0)
+    for number, config in enumerate(BOX.sample(20, np.random.default_rng(0))):
+        searcher.tell([problem.observe(number, config, {"loss": -config["x"], "over": config["x"] - 0.5})])
+    [config] = searcher.ask(k=20)
+    assert 0.45 < config["x"] < 0.55
 
 
 def test_a_constraint_that_never_binds_changes_nothing_but_the_climb():

@@ -7,11 +7,13 @@ import luthier as lu
 from luthier.base.errors import ArgumentError
 from luthier.base.records import Constraint, Fidelity, Objective, Observation, Status
 from luthier.base.registry import load
+from luthier.models.gp import Hyper, condition
 from luthier.searchers import _surrogates as surrogates
 from luthier.searchers._crash import Crash
 from luthier.searchers._kernel_features import KernelFeatures
 from luthier.searchers._latest import Latest
 from luthier.searchers.auto import choose
+from luthier.searchers.gp import believe
 from luthier.space.problem import Problem
 
 BOX = lu.Space(x=lu.Float(0, 1), y=lu.Float(0, 1))
@@ -154,6 +156,41 @@ def test_a_crash_region_is_avoided(monkeypatch):
     with_model = _crashes()
     monkeypatch.setattr(Crash, "log_success", lambda self, latest, rows: np.zeros(len(rows)))
     assert with_model <= _crashes() // 2
+
+
+def test_a_small_space_with_many_combinations_of_values_is_learnt_from():
+    """Nine roots with ten values each: 90 configurations among 9e9 combinations, too many to be listed."""
+    roots = "abcdefghi"
+    space = lu.Space(root=lu.Choice(*roots), **{r: lu.Int(0, 9, when=("root", r)) for r in roots})
+    problem, searcher = _gp(space)
+    random = load("searcher", "random")(problem, seed=0)
+    proposed = {"gp": [], "random": []}
+    for k in range(20):
+        for name, one in (("gp", searcher), ("random", random)):
+            [config] = one.ask(k=k)
+            proposed[name].append(config)
+            loss = roots.index(config["root"]) + config[config["root"]] / 10
+            one.tell([problem.observe(k, config, {"loss": loss})])
+    assert proposed["gp"] != proposed["random"]
+
+
+def test_thompson_sampling_looks_at_all_of_a_listed_space():
+    space = lu.Space(a=lu.Int(0, 30), b=lu.Int(0, 30))
+    problem, searcher = _gp(space, acquisition="ts")
+    for k in range(20):
+        [config] = searcher.ask(k=k)
+        searcher.tell([problem.observe(k, config, {"loss": (config["a"] - 27) ** 2 + (config["b"] - 20) ** 2})])
+    assert min(abs(r.config["a"] - 27) for r in searcher._latest.snapshot.records) <= 2
+
+
+def test_believing_keeps_the_weights_of_the_noise():
+    Z, y = np.array([[0.25], [0.75]]), np.array([1.0, -1.0])
+    none = np.zeros(1, dtype=bool)
+    process = condition(Z, y, Hyper(np.array([0.3]), 1.0, 0.1), none, np.array([1 / 30, 30.0]))
+    before = process.predict(Z)
+    after = believe(process, np.array([[0.0]])).predict(Z)
+    assert after[0] == pytest.approx(before[0], abs=0.05)
+    assert after[1] == pytest.approx(before[1], abs=0.05)
 
 
 def test_diagnostics_tell_the_noise():

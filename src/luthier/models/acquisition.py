@@ -22,7 +22,7 @@ def improvement(z: Array) -> Array:
 
 
 def log_improvement(z: Array) -> Array:
-    """Logarithm of `improvement`, finite for every finite z; (n,) -> (n,).
+    """Logarithm of `improvement`, finite for |z| < 1e150; (n,) -> (n,).
 
     Left of -1 it is -z^2/2 - log sqrt(2 pi) + log(1 - |z| sqrt(pi/2) erfcx(|z| / sqrt 2)); left of -300, where the
     difference cancels, its last term is log(1/z^2 - 3/z^4 + 15/z^6), the series of Mills' ratio.

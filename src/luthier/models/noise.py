@@ -26,7 +26,8 @@ def fit_noise(Z: Array, categorical: Mask, squares: Array, expected: Array) -> A
         expected: (n,) their variance if the noise were the same everywhere, > 0.
 
     Returns:
-        (p + 1,) intercept and slopes; 0 for categories.
+        (p + 1,) intercept and slopes; 0 for categories. The intercept is such that the median weight of these points
+        is 1.
 
     Source: a gamma regression with logarithmic link (McCullagh, Nelder 1989, chapter 8), here with a prior.
     Cost: O(n p^2), some ten steps.
@@ -43,13 +44,14 @@ def fit_noise(Z: Array, categorical: Mask, squares: Array, expected: Array) -> A
         beta = beta - step / max(1.0, np.abs(step).max())
         if np.abs(step).max() < 1e-6:
             break
+    beta[0] = -np.median((X @ beta) - beta[0])
     return beta
 
 
 def noise_weights(Z: Array, categorical: Mask, beta: Array) -> Array:
-    """Relative noise variances of points, 1 in the (geometric) middle; (n, p) -> (n,)."""
-    line = _design(Z, categorical) @ beta
-    found: Array = np.clip(np.exp(line - np.median(line)), 1.0 / WIDEST, WIDEST)
+    """Relative noise variances of points; (n, p) -> (n,)."""
+    line = np.clip(_design(Z, categorical) @ beta, -np.log(WIDEST), np.log(WIDEST))
+    found: Array = np.exp(line)
     return found
 
 

@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 WARPS = ("standard", "half-rank", "power", "rank")
 
 
-def warp_values(y: Array, how: str = "half-rank") -> Array:
+def warp_values(y: Array, how: str = "half-rank", counted: NDArray[np.bool_] | None = None) -> Array:
     """Values with mean 0 and variance 1, in the same order.
 
     - "standard": shifted and scaled.
@@ -26,6 +26,8 @@ def warp_values(y: Array, how: str = "half-rank") -> Array:
     Args:
         y: (n,) finite values, to be minimised, n >= 1.
         how: One of `WARPS`.
+        counted: (n,) the values whose median divides the better half from the worse ("half-rank"), such as feasible
+            ones; None: all.
 
     Returns:
         (n,) warped values; zeros when all are equal.
@@ -37,12 +39,13 @@ def warp_values(y: Array, how: str = "half-rank") -> Array:
     if y.max() == y.min():
         return np.zeros(len(y))
     y = y / np.abs(y).max()  # squares of the largest numbers would overflow
+    counted = np.ones(len(y), dtype=bool) if counted is None or not counted.any() else counted
     if how == "half-rank":
-        y = _half_rank(y)
+        y = _half_rank(y, counted)
     elif how == "rank":
         y = normal_scores(y)
     elif how == "power":
-        y = _power(_standard(_half_rank(y)))
+        y = _power(_standard(_half_rank(y, counted)))
     return _standard(y)
 
 
@@ -52,19 +55,20 @@ def _standard(y: Array) -> Array:
     return found
 
 
-def _half_rank(y: Array) -> Array:
+def _half_rank(y: Array, counted: NDArray[np.bool_]) -> Array:
     from scipy.special import ndtri
 
-    median = float(np.median(y))
+    median = float(np.median(y[counted]))
     good = y[y <= median]
     spread = float(np.sqrt(np.mean((good - median) ** 2)))
     if spread == 0.0:  # half of all values are equal
         spread = 1.0
     found = y.copy()
     bad = y > median
-    _, place, count = np.unique(y, return_inverse=True, return_counts=True)
+    _, place, count = np.unique(y[bad], return_inverse=True, return_counts=True)
     rank = (np.cumsum(count) - (count - 1) / 2.0)[place]
-    found[bad] = median + spread * ndtri((rank[bad] - 0.5) / len(y))
+    # the worse half of a normal distribution, whatever share of the values is worse
+    found[bad] = median + spread * ndtri(0.5 + 0.5 * (rank - 0.5) / max(int(bad.sum()), 1))
     return found
 
 

@@ -10,7 +10,7 @@ from luthier.models.gp import GP, JITTERS
 from luthier.space.values import Array, Mask
 
 DRAWS = 16  # of the process; more moved the proposals' regret by less than the noise between seeds
-NUGGET = 1e-6  # on the diagonal, in units of the signal: points may coincide
+NUGGET = 1e-8  # on the diagonal, in units of the signal: points may coincide
 
 
 class Fantasies:
@@ -29,7 +29,7 @@ class Fantasies:
 
     Source: Letham, Karrer, Ottoni, Bakshy 2019 (noisy expected improvement); pending points: Snoek et al. 2012.
     Differs: the mean over draws is taken inside the logarithm, by log-sum-exp.
-    Cost: O(q^3) once, O(q^2 + q draws) a prediction.
+    Cost: O(q^3 + q n^2) once, O(n^2 + q n) a prediction, with n points in the process.
     """
 
     def __init__(
@@ -37,24 +37,25 @@ class Fantasies:
     ) -> None:
         self._gp, self._points = gp, points
         mean, covariance = gp.joint(points)
-        prior = gp.covariance(points, points)
-        signal = gp.hyper.signal
-        normal = rng.standard_normal((len(points), draws))
-        values = mean[:, None] + _factor(covariance, signal) @ normal
-        self._factor = _factor(prior, signal)
-        half = solve_triangular(self._factor, values - gp.mean, lower=True, check_finite=False)
-        self._alpha = solve_triangular(self._factor, half, lower=True, trans=1, check_finite=False)
+        self._factor = _factor(covariance, gp.hyper.signal)
+        self._normal = rng.standard_normal((len(points), draws))
+        values = mean[:, None] + self._factor @ self._normal
+        self._known = gp.explained(points)
         self.best: Array = (values if counted is None else values[counted]).min(axis=0)
+
+    def predict(self, X: Array) -> tuple[Array, Array]:
+        """Mean of every draw and the standard deviation that they share; (m, p) -> (m, draws), (m,)."""
+        gp = self._gp
+        mean, sd = gp.predict(X)
+        covariance = gp.covariance(self._points, X) - self._known.T @ gp.explained(X)
+        half = solve_triangular(self._factor, covariance, lower=True, check_finite=False)
+        variance = sd**2 - np.einsum("ij,ij->j", half, half)
+        return mean[:, None] + half.T @ self._normal, np.sqrt(np.maximum(variance, 1e-10 * gp.hyper.signal))
 
     def log_ei(self, X: Array) -> Array:
         """Logarithm of the expected improvement, mean over the draws; (m, p) -> (m,)."""
-        gp = self._gp
-        K = gp.covariance(self._points, X)
-        half = solve_triangular(self._factor, K, lower=True, check_finite=False)
-        variance = gp.hyper.signal - np.einsum("ij,ij->j", half, half)
-        sd = np.sqrt(np.maximum(variance, 1e-10 * gp.hyper.signal))[:, None]
-        mean = gp.mean + K.T @ self._alpha  # (m, draws)
-        each = log_improvement((self.best - mean) / sd) + np.log(sd)
+        mean, sd = self.predict(X)
+        each = log_improvement((self.best - mean) / sd[:, None]) + np.log(sd)[:, None]
         highest = each.max(axis=1)
         found: Array = highest + np.log(np.exp(each - highest[:, None]).mean(axis=1))
         return found

@@ -30,7 +30,7 @@ def maximise(
 ) -> tuple[Array, Array]:
     """Rows with high scores that are not taken, best first.
 
-    A space with no more configurations than candidates is scored whole. Otherwise random rows (as the priors say) and
+    A space with no more configurations than candidates, and small enough to be listed, is scored whole. Otherwise random rows (as the priors say) and
     neighbours of `near` are scored, and the best ten are searched on by neighbours at ever smaller steps: numbers move
     by normal steps, choices jump, so that mixed and conditional spaces need no relaxation.
 
@@ -52,7 +52,7 @@ def maximise(
     """
     space = seen.space
     size = space.size
-    if size is not None and size <= candidates:
+    if seen.listed and size is not None and size <= candidates:
         rows = seen.left(taken)
         steps = ()
     else:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from luthier.base.seeds import generator
 from luthier.models.gp import GP, Hyper, condition, fit_hyper
-from luthier.models.noise import fit_noise, noise_weights
+from luthier.models.noise import SLOPE, fit_noise, noise_weights
 from luthier.models.warp import warp_values
 from luthier.searchers._kernel_features import KernelFeatures
 from luthier.searchers._latest import Latest, Snapshot
@@ -21,7 +21,7 @@ MOST = 500  # trials that a process holds: a factor of 500 x 500 takes some 5 ms
 FITTED = 200  # trials that hyperparameters are fitted to
 NOISY = 1e-2  # noise variance, in units of the signal's, above which values are taken as noisy
 RESIDUALS = 10  # fewer of them say nothing about where the noise is large
-EVIDENCE = 4.0  # logarithm of the odds at which noise is taken to differ by place
+EVIDENCE = 4.0  # gain in the logarithm of the posterior density at which noise is taken to differ by place
 BEST = 0.5  # share of them that are the best ones, the rest are drawn
 
 
@@ -90,7 +90,10 @@ class Surrogates:
         Z, columns, places = self._data(snapshot, MOST)
         if not len(Z):
             return None
-        fits = self._hypers[1] or tuple(self._fit(Z, column) for column in columns)
+        fits = self._hypers[1]
+        if not fits:  # the anchor knows failures alone
+            some, known, _ = self._data(snapshot, FITTED)
+            fits = tuple(self._fit(some, column) for column in known)
         processes = [self._condition(Z, column, fit) for column, fit in zip(columns, fits, strict=True)]
         m = snapshot.values().shape[1]
         return Models(places, Z, tuple(processes[:m]), tuple(processes[m:]))
@@ -104,7 +107,8 @@ class Surrogates:
         mean, variance = condition(Z, y, hyper, categorical).left_out()
         beta = fit_noise(Z, categorical, (y - mean) ** 2, variance)
         weighted = fit_hyper(Z, y, categorical, noise_weights(Z, categorical, beta))
-        return Fit(weighted, beta) if weighted.loss < hyper.loss - EVIDENCE else Fit(hyper, None)
+        prior = 0.5 * float((beta[1:] ** 2).sum()) / SLOPE**2
+        return Fit(weighted, beta) if weighted.loss + prior < hyper.loss - EVIDENCE else Fit(hyper, None)
 
     def _condition(self, Z: Array, y: Array, fit: Fit) -> GP:
         weights = None if fit.noise is None else noise_weights(Z, self._features.categorical, fit.noise)
@@ -127,7 +131,9 @@ class Surrogates:
             places = chosen(snapshot.merit(), places, most, generator(self._seed, "model", snapshot.number, 2))
         Z = self._features(self._latest.rows(snapshot)[places])
         values, violations = snapshot.values()[places], snapshot.violations()[places]
-        columns = [warp_values(column, self._warp) for column in values.T]
+        # the optimum is among feasible trials: what is better and infeasible must not push them into the worse half
+        counted = snapshot.feasible[places]
+        columns = [warp_values(column, self._warp, counted) for column in values.T]
         return Z, [*columns, *(signed(column) for column in violations.T)], places
 
 
@@ -143,5 +149,6 @@ def chosen(merit: Array, places: Places, most: int, rng: np.random.Generator) ->
 def signed(violation: Array) -> Array:
     """Violations on a scale that keeps 0 and tames what is far from it: asinh in units of the median distance to 0."""
     unit = float(np.median(np.abs(violation)))
-    found: Array = np.arcsinh(violation / (unit if unit > 0.0 else 1.0))
+    with np.errstate(over="ignore"):
+        found: Array = np.arcsinh(np.clip(violation / (unit if unit > 0.0 else 1.0), -1e150, 1e150))
     return found

@@ -36,7 +36,7 @@ def choose(problem: Problem, *, budget: int | None = None, cost: float | None = 
         Its name and the reason.
     """
     space, several = problem.space, len(problem.objectives)
-    continuous = 0 not in space.levels[:0] and bool(space.dimensions) and not any(space.levels)
+    continuous = bool(space.dimensions) and not any(space.levels)
     if cost is not None and cost < CHEAP:
         if several > 1:
             return Choice("nsga2", f"{several} objectives, and evaluations are faster than a model")
@@ -67,7 +67,7 @@ class Auto(Searcher):
     Args:
         problem: What is to be solved.
         seed: Decides every random draw, >= 0.
-        budget: Evaluations that are planned, if known: above 1000 populations take over from models.
+        budget: Evaluations that are planned, if known: from 1000 on populations take over from models.
         cost: Seconds that an evaluation takes, if known: below 0.05 fast searchers take over from models.
 
     Raises:

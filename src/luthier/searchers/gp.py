@@ -30,7 +30,8 @@ ACQUISITIONS = ("ei", "ucb", "ts")
 NEAR = 10  # best configurations whose neighbourhoods are searched
 FANTASIED = 200  # measured points that draws are made at; the best ones
 FEWEST = 3  # of the trials with the lowest values, among which the best is believed to be
-SAMPLED = 500  # candidates among which Thompson sampling draws a function
+SAMPLED = 250  # measured points, the last ones, and as many random ones, at which Thompson sampling draws a function
+SURE = 1e-3  # noise of what is believed of pending points, in units of a measurement's
 
 
 @register("searcher")
@@ -48,7 +49,8 @@ class Gp(Searcher):
     Acquisitions: "ei", the logarithm of the expected improvement, and where noise was found (or trials are pending) its
     mean over draws of the function at what is measured and pending; "ucb", the lower confidence bound; "ts", one draw
     of the function. Two objectives: the exact expected hypervolume improvement; more: a random weighting for each
-    proposal. Constraints multiply by the probability that they hold; regions of failed trials by that of success.
+    proposal. To the acquisition, for "ei" a logarithm, the logarithms of two probabilities are added: that constraints
+    hold, and that the program does not fail. While nothing is feasible, only they count.
     Several proposals at once are made one after the other, each pending for the next.
 
     Args:
@@ -67,8 +69,8 @@ class Gp(Searcher):
     Source: Jones, Schonlau, Welch 1998 (expected improvement); Ament et al. 2023 (its logarithm); Letham et al. 2019
         (noise); Gardner et al. 2014 (constraints); Hvarfner, Hellsten, Nardi 2024 (length scales).
     Differs: warped values, categories in the kernel, zeroth-order search before the gradient.
-    Cost: a fit of O(n^3) some 60 times, at every result up to 40 and at every twentieth more beyond; n is at most 200
-        there and 500 in the process itself. A proposal is O(candidates n^2).
+    Cost: a fit of some 60 steps of O(n^3), twice that with noise, at every result up to 40 and at every twentieth more
+        beyond; n is at most 200 there and 500 in the process itself. A proposal is O(candidates n^2).
     """
 
     supports = frozenset({"conditions", "constraints", "multi_objective", "parallel", "fidelity"})
@@ -161,14 +163,17 @@ class Gp(Searcher):
         self, models: Models, objective: GP, waiting: Array, rng: np.random.Generator
     ) -> tuple[Score, GP | None, float]:
         feasible = self._latest.snapshot.feasible[models.places]
-        if not feasible.any():  # first of all something feasible is to be found
-            return self._with_limits(models, lambda Z: np.zeros(len(Z))), None, 0.0
+        if not feasible.any():
+            return self._with_limits(models, first_feasible(objective, waiting)), None, 0.0
         if self._acquisition == "ucb":
             known = believe(objective, waiting)
             return self._with_limits(models, lambda Z: lower_bound(known, Z, self._beta)), None, 0.0
         if self._acquisition == "ts":
-            return self._with_limits(models, lambda Z: -sample(objective, Z, rng)), None, 0.0
-        if len(waiting) or objective.hyper.noise > NOISY * objective.hyper.signal:
+            # one draw at many points; between them its mean given the draw
+            more = self._features(self.space.sample_unit(SAMPLED, rng))
+            path = Fantasies(believe(objective, waiting), np.concatenate([models.Z[-SAMPLED:], more]), rng, draws=1)
+            return self._with_limits(models, lambda Z: -path.predict(Z)[0][:, 0]), None, 0.0
+        if len(waiting) or objective.noise_share > NOISY:
             fantasies = self._fantasies(models, objective, feasible, waiting, rng)
             return self._with_limits(models, fantasies.log_ei), None, 0.0
         best = float(objective.y[feasible].min())
@@ -182,19 +187,19 @@ class Gp(Searcher):
         mean = objective.predict(models.Z)[0]
         kept = np.sort(np.argsort(np.where(feasible, mean, np.inf), kind="stable")[:FANTASIED])
         points = np.concatenate([models.Z[kept], waiting])
-        counted = np.concatenate([feasible[kept], np.ones(len(waiting), dtype=bool)])
+        counted = np.concatenate([feasible[kept], promising(models, waiting)])
         return Fantasies(objective, points, rng, counted=counted)
 
     def _volume(self, models: Models, waiting: Array) -> Score:
         """Logarithm of the expected hypervolume improvement of two objectives."""
+        if not self._latest.snapshot.feasible[models.places].any():
+            return first_feasible(models.objectives[0], waiting)
         known = [believe(process, waiting) for process in models.objectives]
-        noisy = any(process.hyper.noise > NOISY * process.hyper.signal for process in known)
+        noisy = any(process.noise_share > NOISY for process in known)
         values = np.stack([process.predict(process.Z)[0] if noisy else process.y for process in known], axis=1)
-        feasible = np.concatenate([self._latest.snapshot.feasible[models.places], np.ones(len(waiting), dtype=bool)])
+        feasible = np.concatenate([self._latest.snapshot.feasible[models.places], promising(models, waiting)])
         front = values[feasible]
         front = front[nondominated(front)]
-        if not len(front):
-            return lambda Z: np.zeros(len(Z))
         reference = reference_point(front)
 
         def score(Z: Array) -> Array:
@@ -235,7 +240,7 @@ class Gp(Searcher):
             return None
         process = models.objectives[0]
         feasible = np.flatnonzero(self._latest.snapshot.feasible[models.places])
-        if process.hyper.noise <= NOISY * process.hyper.signal or not len(feasible):
+        if process.noise_share <= NOISY or not len(feasible):
             return None
         lowest = feasible[np.argsort(process.y[feasible], kind="stable")[: max(FEWEST, len(feasible) // 10)]]
         believed = int(np.argmin(process.predict(models.Z[lowest])[0]))
@@ -261,19 +266,27 @@ def believe(process: GP, waiting: Array) -> GP:
         return process
     Z = np.concatenate([process.Z, waiting])
     y = np.concatenate([process.y, process.predict(waiting)[0]])
-    return condition(Z, y, process.hyper, process.squares.categorical)
+    weights = np.concatenate([process.weights, np.full(len(waiting), SURE)])
+    return condition(Z, y, process.hyper, process.squares.categorical, weights)
+
+
+def promising(models: Models, waiting: Array) -> Mask:
+    """Which pending points the constraints' means allow; (q, p) -> (q,)."""
+    found = np.ones(len(waiting), dtype=bool)
+    for process in models.constraints if len(waiting) else ():
+        found &= process.predict(waiting)[0] <= 0.0
+    return found
+
+
+def first_feasible(process: GP, waiting: Array) -> Score:
+    """While nothing is feasible only that counts; pending points are kept apart by what is unknown beside them."""
+    if not len(waiting):
+        return lambda Z: np.zeros(len(Z))
+    known = believe(process, waiting)
+    return lambda Z: np.log(known.predict(Z)[1])
 
 
 def lower_bound(process: GP, Z: Array, beta: float) -> Array:
     """Negative lower confidence bound; (m, p) -> (m,)."""
     mean, sd = process.predict(Z)
     return beta * sd - mean
-
-
-def sample(process: GP, Z: Array, rng: np.random.Generator) -> Array:
-    """One draw of the function at points; those beyond the first 500 get the worst value."""
-    mean, covariance = process.joint(Z[:SAMPLED])
-    root = np.linalg.cholesky(covariance + 1e-6 * process.hyper.signal * np.eye(len(covariance)))
-    found = np.full(len(Z), np.inf)
-    found[:SAMPLED] = mean + root @ rng.standard_normal(len(root))
-    return found

@@ -113,7 +113,7 @@ class View:
     @property
     def pareto(self) -> list[Trial]:
         """Feasible trials that no other dominates."""
-        return pareto_set(self.trials, self.problem, self.repeats)
+        return pareto_set(self.trials, self.problem, self.repeats, self._recommended())
 
     def result(self) -> Result:
         """What has been found until now."""

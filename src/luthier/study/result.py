@@ -52,7 +52,7 @@ class Result:
         """The result of a list of trials; `recommended` as in `choose`."""
         best, rule = choose(trials, problem, repeats, recommended)
         default = next((t for t in trials if t.origin == "default"), None)
-        return cls(name, where, best, rule, default, pareto_set(trials, problem, repeats), trials, reason)
+        return cls(name, where, best, rule, default, pareto_set(trials, problem, repeats, recommended), trials, reason)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -96,7 +96,7 @@ def choose(
 
     Feasible before infeasible; then the higher resource, so that a lucky short run does not win; then the value.
     With repeats only trials with all of them count, by their mean; where a model finds single results noisy, the trial
-    with the best posterior mean is taken: never the luckiest draw.
+    that its searcher recommends is taken, which need not be the luckiest draw.
 
     Args:
         trials: All trials.
@@ -135,13 +135,13 @@ def choose(
     return best, rule
 
 
-def pareto_set(trials: Sequence[Trial], problem: Problem, repeats: int) -> list[Trial]:
+def pareto_set(trials: Sequence[Trial], problem: Problem, repeats: int, recommended: int | None = None) -> list[Trial]:
     """Feasible trials that no other dominates, in order of the first objective; the incumbent alone for one objective.
 
     With a fidelity only trials at the highest resource reached count.
     """
     if len(problem.objectives) == 1:
-        best = choose(trials, problem, repeats)[0]
+        best = choose(trials, problem, repeats, recommended)[0]
         return [] if best is None else [best]
     found = [t for t in candidates(trials, problem, repeats) if violation(t, problem) <= 0]
     if problem.fidelity is not None and found:
