@@ -33,6 +33,10 @@ bench: $(TEST)
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/cqr_against_random.py
 	$(BIN)/python benchmarks/demo.py
+	$(BIN)/python benchmarks/peers/install.py
+	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/quality.py run --tools auto,random,optuna-tpe --tasks judged --seeds 0:10
+	$(BIN)/python benchmarks/quality.py report
 
 lint: $(TEST)
 	$(BIN)/ruff check src tests benchmarks examples tools
