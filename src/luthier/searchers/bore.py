@@ -1,0 +1,287 @@
+"""BORE and LFBO: a classifier learns which configurations are among the best; fast, at home in mixed spaces."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from luthier.base.checks import check
+from luthier.base.imports import need
+from luthier.base.records import Configuration, Observation
+from luthier.base.registry import register
+from luthier.base.seeds import generator
+from luthier.models.classifier import CLASSIFIERS, Classifier, Mask, SmoothClassifier, fit_classifier
+from luthier.models.labels import ACQUISITIONS, Labels, label, thin
+from luthier.searchers._ascent import ascend
+from luthier.searchers._base import Searcher
+from luthier.searchers._features import Features
+from luthier.searchers._fidelity import Aggregation, Table
+from luthier.searchers._maximise import maximise
+from luthier.searchers._seen import Seen, draw
+from luthier.space.problem import Problem
+from luthier.space.values import Array
+
+#: What each way to use several resources takes from `_fidelity`.
+WAYS = {"last": "last", "rank": "rank", "mature": "mature", "rung": "rung", "highest": "rung"}
+FEWEST, MOST = 6, 10  # of the initial results: so that one in four is two, and no more than other searchers draw
+RANDOM = {"rf": 0.0, "gbt": 0.0, "mlp": 0.1}  # bagged trees disagree where they know nothing; networks extrapolate
+TIE = 1e-12  # scores that differ by less are equal, and chance decides
+
+
+@register("searcher")
+class Bore(Searcher):
+    """Tries what a classifier thinks is most likely among the best.
+
+    1. The first `initial` results come from the draws that `random` makes under the same seed.
+    2. Results up to the `gamma`-quantile are class 1, the others and what is pending class 0.
+    3. A classifier is fitted, and the configuration with the highest score is tried, chance deciding between equal
+       ones. Trees are searched by neighbours at ever smaller steps, networks by gradients; a small space is scored
+       whole. Nothing is proposed twice.
+
+    With `acquisition="pi"` (BORE) the score ranks by the probability to be below the quantile: that is the probability
+    of improvement on it, not, as the paper has it, expected improvement, since how far below does not matter. With
+    "ei" (LFBO) class 1 is weighted by how far below, and the score ranks by expected improvement. "pi" does not depend
+    on the unit of the metric, "ei" only up to shifts and factors.
+
+    A failed or diverged trial is of class 0. With constraints and several objectives trials are ordered: feasible ones
+    first, by value or by front and crowding; "ei" then takes places in that order for values as soon as a constraint
+    was violated, or with several objectives.
+
+    Args:
+        problem: What is to be solved.
+        seed: Decides every random draw, >= 0.
+        classifier: "rf" (default: fastest, and bagging explores), "gbt" boosted trees, "mlp" networks (extra "torch").
+        acquisition: "ei" (default: far ahead of "pi" on development tasks) or "pi".
+        gamma: Share of results that is class 1 (0.25: published; 0.15 and 0.4 were no better on development tasks).
+        initial: Results before the classifier takes over (default: hyperparameters + 1, at least 6 and at most 10).
+        candidates: Configurations drawn for each proposal, a fifth of them near class 1 (1000: with the neighbours
+            searched afterwards as many scores as the published 2000).
+        explore: Share of proposals that are random (default: 0 for trees, 0.1 for "mlp").
+        fidelity: How results at several resources are used. "last" (default): the last one of each trial. "rung": all,
+            each labelled among those at its own resource and weighted by it, the resource being a feature; scores are
+            those at the full one. "highest": those at the highest resource that has `initial` of them. "rank" and
+            "mature": see `Aggregation`.
+
+    Raises:
+        ArgumentError: an option is out of range.
+        MissingExtra: "mlp" without torch.
+
+    Source: Tiao, Klein, Seeger, Bonilla, Archambeau, Ramos 2021 (ICML), section 3; "ei": Song, Yu, Neiswanger, Ermon
+        2022 (ICML).
+    Differs: a forest by default; rules for ties and failures; local search; no duplicates; the resource as a feature
+        in place of a recurrent network; beyond 2000 rows class 0 is thinned out.
+    Cost: a fit of the classifier whenever something was told (beyond 500 trials after every ceil(n / 500) results) and
+        for each pending set; a proposal takes candidates + 1000 scores.
+    """
+
+    supports = frozenset({"conditions", "constraints", "multi_objective", "parallel", "fidelity"})
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        seed: int,
+        classifier: str = "rf",
+        acquisition: str = "ei",
+        gamma: float = 0.25,
+        initial: int | None = None,
+        candidates: int = 1000,
+        explore: float | None = None,
+        fidelity: str = "last",
+    ) -> None:
+        super().__init__(problem, seed=seed)
+        check("classifier", classifier, one_of=CLASSIFIERS)
+        check("acquisition", acquisition, one_of=ACQUISITIONS)
+        check("gamma", gamma, above=0, below=1)
+        check("candidates", candidates, at_least=1, whole=True)
+        check("fidelity", fidelity, one_of=tuple(WAYS))
+        initial = min(max(problem.space.dimensions + 1, FEWEST), MOST) if initial is None else initial
+        check("initial", initial, at_least=1, whole=True)
+        explore = RANDOM[classifier] if explore is None else explore
+        check("explore", explore, at_least=0, at_most=1)
+        if classifier == "mlp":
+            need("torch", what="classifier 'mlp'", extra="torch")  # missing packages are missed before any trial
+        self._classifier, self._acquisition, self._gamma = classifier, acquisition, gamma
+        self._initial, self._candidates, self._explore = initial, candidates, explore
+        self._way = fidelity if problem.fidelity is not None else "last"
+        self._features = Features(problem.space)
+        self._seen = Seen(problem.space)
+        self._told = Aggregation(problem, WAYS[self._way])
+        # caches, keyed by the snapshot's number, the second by what is pending too
+        self._learnt: tuple[int, _Lesson | None] = (0, None)
+        self._fitted: tuple[int, bytes, Classifier | None] = (0, b"", None)
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        """Take over new results; the classifier is fitted when the next proposal is asked for."""
+        self._seen.add(observations)
+        self._told.add(observations)
+
+    def diagnostics(self) -> dict[str, float | str]:
+        """How well the classifier ranks results that it has not learnt from.
+
+        Returns:
+            `trials` told and, once there is a classifier, how many rows are `positive`, and `auc`: the probability
+            that it ranks one of them before another row, by members that have not seen them. Near 0.5 the search is
+            random.
+        """
+        found: dict[str, float | str] = {"trials": float(len(self._told.snapshot.records))}
+        lesson, model = self._lesson(), self._model(self._no_rows())
+        if lesson is not None and model is not None:
+            found["positive"] = float((lesson.labels.target > 0).sum())
+            auc = model.auc(lesson.X, lesson.labels.target)
+            if math.isfinite(auc):
+                found["auc"] = auc
+        return found
+
+    def _propose(self, n: int, k: int, pending: Sequence[Configuration]) -> list[Configuration]:
+        told = self._seen.taken()
+        waiting, _ = self.space.encode(pending) if pending else (self._no_rows(), None)
+        keys = self.space.unit_keys(waiting)
+        taken = told | set(keys)
+        waiting = waiting[[key not in told for key in keys]]  # running trials that have reported speak for themselves
+        proposed: list[Configuration] = []
+        for i in range(n):
+            found = self._one(k + i, taken, waiting)
+            if found is None:
+                break
+            row, _ = self.space.encode([found])
+            taken.update(self.space.unit_keys(row))
+            waiting = np.concatenate([waiting, row])
+            proposed.append(found)
+        return proposed
+
+    def _no_rows(self) -> Array:
+        return np.empty((0, self.space.dimensions))
+
+    def _one(self, k: int, taken: set[bytes], waiting: Array) -> Configuration | None:
+        """Proposal k; None when the space is exhausted."""
+        rng = self.rng(k)
+        lesson, model = self._lesson(), self._model(waiting)
+        if lesson is None or model is None or (self._explore and self.rng(k, 1).random() < self._explore):
+            return draw(self._seen, taken, rng)
+        rows, scores = self._maximise(model, lesson, taken, rng)
+        if not len(rows):
+            return draw(self._seen, taken, rng)
+        ties = int(np.count_nonzero(scores >= scores[0] - TIE))
+        return self.space.decode(rows[rng.integers(ties)][None])[0]
+
+    def _maximise(
+        self, model: Classifier, lesson: _Lesson, taken: set[bytes], rng: np.random.Generator
+    ) -> tuple[Array, Array]:
+        """Rows with high scores, best first, and the scores."""
+        near, size = lesson.best, self._candidates
+        if isinstance(model, SmoothClassifier):
+            return ascend(self._seen, taken, self._at_full, model.slope, rng, near=near, candidates=size)
+
+        def score(rows: Array) -> Array:
+            return model.score(self._at_full(rows))
+
+        return maximise(self._seen, taken, score, rng, near=near, candidates=size)
+
+    def _at_full(self, rows: Array) -> Array:
+        """Features of rows at the full resource; (m, d) -> (m, p)."""
+        features = self._features(rows)
+        return np.column_stack([features, np.ones(len(rows))]) if self._way == "rung" else features
+
+    def _model(self, waiting: Array) -> Classifier | None:
+        """The classifier of the present snapshot and pending rows; None while there is nothing to learn from."""
+        number, key = self._told.snapshot.number, waiting.tobytes()
+        if self._fitted[:2] != (number, key):
+            self._fitted = (number, key, self._fit(waiting))
+        return self._fitted[2]
+
+    def _fit(self, waiting: Array) -> Classifier | None:
+        lesson = self._lesson()
+        if lesson is None:
+            return None
+        X, (target, weight) = lesson.X, lesson.labels
+        if len(waiting):
+            X = np.concatenate([X, self._at_full(waiting)])
+            target = np.concatenate([target, np.zeros(len(waiting))])
+            weight = np.concatenate([weight, np.ones(len(waiting))])
+        rng = generator(self.seed, "model", self._told.snapshot.number)
+        return fit_classifier(self._classifier, X, Labels(target, weight), rng)
+
+    def _lesson(self) -> _Lesson | None:
+        """What there is to learn from; None before `initial` results, and while they say nothing."""
+        number = self._told.snapshot.number
+        if self._learnt[0] != number:
+            self._learnt = (number, self._learn())
+        return self._learnt[1]
+
+    def _learn(self) -> _Lesson | None:
+        snapshot = self._told.snapshot
+        if len(snapshot.records) < self._initial or not self.space.dimensions:
+            return None
+        table = self._told.table()
+        if self._way == "highest":
+            table = highest(table, self._initial)
+        labels = label_levels(table, snapshot.failed[table.place], self._gamma, self._acquisition)
+        if not 0 < np.count_nonzero(labels.target) < len(labels.target):
+            return None
+        order = np.lexsort((table.merit, table.level))
+        best = table.rows[order[labels.target[order] > 0]]
+        rows, labels = thin(labels, generator(self.seed, "model", snapshot.number, 1))
+        X = self._features(table.rows[rows])
+        if self._way == "rung":
+            X = np.column_stack([X, table.resource[rows]])
+        return _Lesson(X, labels, best)
+
+
+class _Lesson(NamedTuple):
+    """What a classifier learns from.
+
+    Args:
+        X: (n, p) features.
+        labels: Of the n rows.
+        best: (b, d) snapped rows of class 1, best first.
+    """
+
+    X: Array
+    labels: Labels
+    best: Array
+
+
+def label_levels(table: Table, failed: Mask, gamma: float, acquisition: str) -> Labels:
+    """Labels of a table's rows, each among those of its level, where levels stand side by side; else among all.
+
+    Args:
+        table: m rows.
+        failed: (m,) rows of trials that failed: of class 0 at every level.
+        gamma: Share that is class 1.
+        acquisition: One of `ACQUISITIONS`.
+
+    Returns:
+        Labels of the m rows; the table's weights are multiplied in.
+    """
+    target, weight = np.zeros(len(table.merit)), table.weight.copy()
+    for at in np.unique(table.level) if table.feature else [None]:
+        here = np.flatnonzero(table.level == at) if table.feature else np.arange(len(target))
+        found = label(table.merit[here], gamma, acquisition=acquisition, failed=failed[here])
+        target[here] = found.target
+        weight[here] *= found.weight
+    return Labels(target, weight)
+
+
+def highest(table: Table, fewest: int) -> Table:
+    """The rows of the highest resource level that has `fewest` of them, or of the fullest, all with weight 1.
+
+    Args:
+        table: Rows of several levels.
+        fewest: How many are enough.
+    """
+    levels, counts = np.unique(table.level, return_counts=True)
+    enough = levels[counts >= fewest]
+    here = np.flatnonzero(table.level == (enough[0] if len(enough) else levels[np.argmax(counts)]))
+    return Table(
+        table.place[here],
+        table.rows[here],
+        table.level[here],
+        table.resource[here],
+        table.merit[here],
+        np.ones(len(here)),
+        False,
+    )
