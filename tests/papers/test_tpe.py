@@ -244,6 +244,19 @@ def test_good_prefers_feasible():
     assert np.median([searcher.ask(k=k)[0]["x"] for k in range(20, 40)]) == pytest.approx(0.75, abs=0.1)
 
 
+def test_probability_of_a_usable_result_by_hand():
+    """Eight feasible trials, six with "a": 6 x 9/10 + 2 x 1/10 + 1/2; four others, two: 2 x 5/6 + 2 x 1/6 + 1/2."""
+    problem = Problem(lu.Space(c=lu.Choice("a", "b")), (Objective("loss"),), constraints=(Constraint("size", 0.0),))
+    searcher = load("searcher", "tpe")(problem, seed=0)
+    sizes = {"a": [-1.0] * 6 + [1.0] * 2, "b": [0.0] * 2 + [1.0]}
+    told = [({"c": c}, {"loss": 1.0 + i, "size": size}) for c in "ab" for i, size in enumerate(sizes[c])]
+    searcher.tell([problem.observe(i, lu.Configuration(config), metrics) for i, (config, metrics) in enumerate(told)])
+    searcher.tell([Observation(len(told), lu.Configuration(c="b"), None, (), (), Status.FAILED)])
+    rows, active = problem.space.encode([{"c": "a"}, {"c": "b"}])
+    found = np.exp(searcher._model().log_usable(rows, active))
+    assert found == pytest.approx([6.1 / (6.1 + 2.5), (2 * 0.9 + 6 * 0.1 + 0.5) / (2.9 + 2.5)])
+
+
 def test_inactive_hyperparameters_do_not_blur_the_active_ones():
     """Only "a" has x; the good ones lie at 0.2, while the code of the default, for the many "b", is 0.9."""
     space = lu.Space(c=lu.Choice("a", "b"), x=lu.Float(0, 1, default=0.9, when=("c", "a")))
@@ -277,7 +290,7 @@ def test_a_finite_space_whose_likely_part_is_used_up_goes_on_to_the_rest():
 
 def test_many_bad_trials_are_thinned_evenly(monkeypatch):
     problem, searcher = _make(_box())
-    monkeypatch.setattr(tpe, "MOST_BAD", 30)
+    monkeypatch.setattr(tpe, "MOST", 30)
     _tell(problem, searcher, [_loss(c) for c in problem.space.sample(200, np.random.default_rng(5))])
     model = searcher._model()
     merit = searcher._latest.snapshot.merit()
@@ -292,3 +305,22 @@ def test_many_bad_trials_are_thinned_evenly(monkeypatch):
 def test_options_out_of_range_are_refused(own):
     with pytest.raises(ArgumentError, match=next(iter(own))):
         _make(_box(), **own)
+
+
+def test_cells_stand_for_the_values_they_are_drawn_for():
+    """Logarithmic cells too: a value's code lies in its cell, and the cell's middle is snapped to the value."""
+    space = lu.Space(
+        a=lu.Int(1, 64, log=True),
+        b=lu.Int(3, 40),
+        c=lu.Ordinal(1, 10, 100),
+        d=lu.Float(0, 1, step=0.125),
+        e=lu.Int(1, 65),
+    )
+    axes = tpe._axes(space)
+    assert axes[4].edges is None
+    for place, (name, count) in enumerate(zip("abcd", space.levels[:4], strict=True)):
+        values = [1, 10, 100] if name == "c" else [space[name].at(level) for level in range(count)]
+        codes = space.encode([{name: value} for value in values])[0]
+        assert axes[place].levels(codes[:, place]).tolist() == list(range(count))
+        codes[:, place] = axes[place].codes(np.arange(count))
+        assert [config[name] for config in space.decode(codes)] == values
