@@ -247,7 +247,7 @@ class Cqr(Searcher):
         number, model, bounds = self._learnt()
         if self._pool.number != number and model is not None:
             size = self.space.size
-            listed = not self._reference and size is not None and size <= self._candidates
+            listed = not self._reference and self._seen.listed and size is not None and size <= self._candidates
             rows = self._seen.left(set()) if listed else self._drawn(generator(self.seed, "model", number, 1))
             X = self._inputs(rows, np.ones(len(rows)))
             excess = None if bounds is None else bounds.predict(X)
