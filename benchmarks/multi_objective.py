@@ -42,6 +42,8 @@ OTHERS = {
     "optuna-gp": Kind("optuna", "optuna_mo_peer.py", "gp", 50),
     "botorch": Kind("syne-tune", "botorch_mo_peer.py", "qlogne", 50),
 }
+#: Of ours: those that take some tenths of a second an ask.
+HALF = {"gp": 50, "parego": 50, "auto": 50}
 PATIENCE = 900.0  # seconds that one answer may take
 DRAWS = 2000  # of a bootstrap
 
@@ -151,7 +153,8 @@ def run(tools: Sequence[str], tasks: Sequence[str], seeds: range, until: float) 
         if time.monotonic() > until:
             print("deadline", flush=True)
             break
-        task, wanted = _mo_tasks.load(name), OTHERS[tool].evaluations if tool in OTHERS else EVALUATIONS
+        task = _mo_tasks.load(name)
+        wanted = OTHERS[tool].evaluations if tool in OTHERS else HALF.get(tool, EVALUATIONS)
         begin = time.monotonic()
         try:
             if tool in OTHERS:
@@ -234,8 +237,8 @@ def rows(found: Mapping[str, Any], tasks: Sequence[str]) -> list[dict[str, Any]]
             rank = one["rank"].get(tool)
             line[f"rank at {mark}"] = "{:.2f} [{:.2f}, {:.2f}]".format(*rank) if rank else "-"
         lines.append(line)
-    last = list(found)[1]
-    return sorted(lines, key=lambda line: found[last]["rank"].get(line["tool"], [np.inf])[0])
+    ranked = found["50"]["rank"]  # every tool makes so many
+    return sorted(lines, key=lambda line: ranked.get(line["tool"], [np.inf])[0])
 
 
 def each(found: Mapping[str, Any], mark: str) -> list[dict[str, Any]]:
@@ -246,11 +249,42 @@ def each(found: Mapping[str, Any], mark: str) -> list[dict[str, Any]]:
     ]
 
 
-def report(count: int) -> None:
-    """Write docs/results/multi_objective.*; a tool counts on a task when it has the first `count` seeds."""
+FRONTS = (
+    "Two objectives",
+    "Hypervolume as a share of the best known front's (the whole table's, or what a fixed search on the surrogate "
+    "finds, which a run may exceed); more is better. Reference points, fixed before: nadir of that front and a tenth "
+    "of its range.",
+)
+BOUNDED = (
+    "One objective under a bound",
+    "Accuracy of rbv2_xgboost under a bound on the memory that leaves a tenth of random configurations. Normalised "
+    "regret of the best feasible trial, less is better: 0 is the best known, 1 a median feasible random configuration, "
+    "1.5 where none is feasible yet.",
+)
+
+
+def report(counts: Sequence[int]) -> None:
+    """Write docs/results/multi_objective.*; at each count those tools appear that have the first so many seeds."""
     stores = {path.stem: Store(path.stem) for path in sorted(FOLDER.glob("*.npz"))}
-    fronts = tables(stores, _mo_tasks.FRONTS, range(count), "high")
-    bounded = tables(stores, _mo_tasks.BOUNDED, range(count), "low")
+    parts = [
+        f"Paired seeds, at most {EVALUATIONS} evaluations, one at a time; every tool at its defaults. Ranks: 1 is "
+        "best, over tools that have every task and seed; 95 % intervals when tasks, and seeds inside them, are drawn "
+        "again."
+    ]
+    data: dict[str, Any] = {}
+    for (title, about), tasks, best in ((FRONTS, _mo_tasks.FRONTS, "high"), (BOUNDED, _mo_tasks.BOUNDED, "low")):
+        parts += [f"## {title}", about]
+        for count in counts:
+            found = tables(stores, tasks, range(count), best)
+            parts += [f"### {count} seeds", _machine.table(rows(found, tasks)), "Each task at 50 evaluations:"]
+            parts.append(_machine.table(each(found, "50")))
+            data.setdefault(title, {})[str(count)] = found
+    parts += ["## How", *how(stores, max(counts), data)]
+    print(_machine.write("multi_objective", "Several objectives, and a constraint", "\n\n".join(parts), data))
+
+
+def how(stores: Mapping[str, Store], count: int, data: dict[str, Any]) -> list[str]:
+    """What is needed to judge the figures: reference points, gaps, machine, versions; kept in `data` too."""
     loaded = {name: _mo_tasks.load(name) for name in (*_mo_tasks.FRONTS, *_mo_tasks.BOUNDED)}
     points = {
         name: dict(zip(task.names, task.reference.tolist(), strict=True))
@@ -258,41 +292,30 @@ def report(count: int) -> None:
         if isinstance(task, _mo_tasks.Front)
     }
     bounds = {name: task.bound for name, task in loaded.items() if isinstance(task, _mo_tasks.Bounded)}
-    failed = {f"{tool} {name}": error for tool, store in stores.items()
-              for (name, seed), (_, _, error) in sorted(store.cells.items()) if error and seed == 0}  # fmt: skip
-    missing = {tool: len([1 for t in (*_mo_tasks.FRONTS, *_mo_tasks.BOUNDED) for s in range(count)
-                          if (t, s) not in store.cells]) for tool, store in stores.items()}  # fmt: skip
+    missing = {
+        tool: sum((task, seed) not in store.cells for task in loaded for seed in range(count))
+        for tool, store in stores.items()
+    }
+    failed = {
+        f"{tool} {name} {seed}": error
+        for tool, store in stores.items()
+        for (name, seed), (_, _, error) in sorted(store.cells.items())
+        if error
+    }
+    gaps = ", ".join(f"{tool} {count}" for tool, count in missing.items() if count) or "none"
     about = _machine.machine(("luthier", "numpy", "scipy", "onnxruntime"))
     versions = {tool: store.versions for tool, store in stores.items() if "luthier" not in store.versions}
-    parts = [
-        f"{count} paired seeds, at most {EVALUATIONS} evaluations, one at a time; every tool at its defaults. "
-        "Ranks: 1 is best, over tools that have every task; 95 % intervals when tasks, and seeds inside them, are "
-        "drawn again.",
-        "## Two objectives",
-        "Hypervolume as a share of the best known front's (the whole table's, or what a fixed search on the surrogate "
-        "finds, which a run may exceed). Reference points, fixed before: nadir of that front and a tenth of its range.",
-        _machine.table(rows(fronts, _mo_tasks.FRONTS)),
-        "Each task at 50 evaluations:",
-        _machine.table(each(fronts, "50")),
-        "## One objective under a bound",
-        "Accuracy of rbv2_xgboost under a bound on the memory that leaves a tenth of random configurations. Normalised "
-        "regret of the best feasible trial: 0 is the best known, 1 a median feasible random configuration, 1.5 also "
-        "where none is feasible yet.",
-        _machine.table(rows(bounded, _mo_tasks.BOUNDED)),
-        "Each task at 50 evaluations:",
-        _machine.table(each(bounded, "50")),
-        "## How",
-        "Reference points: " + "; ".join(f"{name} {_pairs(point)}" for name, point in points.items()) + ". Bounds: "
-        + _pairs(bounds) + ".",
-        "Cells that are missing: " + (", ".join(f"{t} {n}" for t, n in missing.items() if n) or "none") + ". Failed "
-        "(first seed): " + ("; ".join(f"{key}: {error}" for key, error in failed.items()) or "none") + ".",
+    data |= {"reference_points": points, "bounds": bounds, "missing": missing, "failed": failed}
+    data |= {"machine": about, "versions": versions}
+    return [
+        f"Reference points: {'; '.join(f'{name} {_pairs(point)}' for name, point in points.items())}. "
+        f"Bounds: {_pairs(bounds)}.",
+        f"Cells missing of {len(loaded) * count} each: {gaps}. "
+        f"Failed: {'; '.join(f'{key}: {error}' for key, error in failed.items()) or 'none'}.",
         f"`python benchmarks/multi_objective.py`, {date.today()}, one thread. "
-        + ", ".join(f"{name} {value}" for name, value in about.items()) + ". "
-        + "; ".join(f"{tool}: " + ", ".join(f"{n} {v}" for n, v in found.items()) for tool, found in versions.items()),
-    ]  # fmt: skip
-    data = {"machine": about, "versions": versions, "seeds": count, "reference_points": points, "bounds": bounds,
-            "fronts": fronts, "bounded": bounded, "missing": missing, "failed": failed}  # fmt: skip
-    print(_machine.write("multi_objective", "Several objectives, and a constraint", "\n\n".join(parts), data))
+        f"{', '.join(f'{name} {value}' for name, value in about.items())}. "
+        + "; ".join(f"{tool}: {', '.join(f'{n} {v}' for n, v in found.items())}" for tool, found in versions.items()),
+    ]
 
 
 def _pairs(values: Mapping[str, float]) -> str:
@@ -304,13 +327,14 @@ def main() -> None:
     parser.add_argument("what", choices=("run", "report"))
     parser.add_argument("--tools", default="random,nsga2", help="names, separated by commas")
     parser.add_argument("--tasks", default=",".join((*_mo_tasks.FRONTS, *_mo_tasks.BOUNDED)))
-    parser.add_argument("--seeds", default="0:10", help="first:last+1; of a report the number of seeds is the last")
+    parser.add_argument("--seeds", default="0:10", help="first:last+1, of a run")
+    parser.add_argument("--counts", default="10,3", help="numbers of seeds, of a report: one table each")
     parser.add_argument("--minutes", type=float, default=60.0, help="no cell is begun after so many")
     args = parser.parse_args()
-    first, last = map(int, args.seeds.split(":"))
     if args.what == "report":
-        report(last)
+        report([int(count) for count in args.counts.split(",")])
         return
+    first, last = map(int, args.seeds.split(":"))
     run(args.tools.split(","), args.tasks.split(","), range(first, last), time.monotonic() + 60 * args.minutes)
 
 

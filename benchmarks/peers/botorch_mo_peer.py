@@ -21,7 +21,7 @@ _protocol.one_thread()
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from botorch.acquisition import qLogNoisyExpectedImprovement  # noqa: E402
-from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement  # noqa: E402
+from botorch.acquisition.multi_objective import logei  # noqa: E402
 from botorch.acquisition.objective import GenericMCObjective  # noqa: E402
 from botorch.fit import fit_gpytorch_mll  # noqa: E402
 from botorch.models import MixedSingleTaskGP, ModelListGP, SingleTaskGP  # noqa: E402
@@ -34,6 +34,7 @@ from gpytorch.mlls import SumMarginalLogLikelihood  # noqa: E402
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.double)
 warnings.filterwarnings("ignore")
+logei._load_attempted = True  # no compiling at the first call: where a build was interrupted, it waits for ever
 
 RESTARTS, RAW = 4, 128
 
@@ -97,7 +98,7 @@ class Botorch:
     def _acquisition(self, model: Any, X: torch.Tensor, Y: torch.Tensor) -> Any:
         if self._objectives > 1:
             front = Y[is_non_dominated(Y)]
-            return qLogNoisyExpectedHypervolumeImprovement(
+            return logei.qLogNoisyExpectedHypervolumeImprovement(
                 model, ref_point=infer_reference_point(front).tolist(), X_baseline=X, prune_baseline=True
             )
         return qLogNoisyExpectedImprovement(
