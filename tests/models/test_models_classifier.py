@@ -58,6 +58,16 @@ def test_failures_do_not_stretch_improvements():
     assert target.tolist() == [*alone, 0, 0, 0, 0]
 
 
+def test_thresholds_of_some_values_label_all():
+    """The quarter of 3, 4, 5, 6, 9 ends at 4; of these five the largest improvement is 1, of all it is 3."""
+    y, among = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 9.0]), np.arange(7) >= 2
+    assert np.flatnonzero(best_share(y, 0.25, among=among)).tolist() == [0, 1, 2, 3]
+    target, _ = label(y, 0.25, acquisition="ei", among=among)
+    assert (target / (1 - target)).tolist() == pytest.approx([1.5, 1.0, 0.5, 0, 0, 0, 0])  # 3, 2, 1 with mean 1
+    failed = np.arange(7) == 2
+    assert np.flatnonzero(best_share(y, 0.25, among=among, failed=failed)).tolist() == [0, 1, 3, 4]
+
+
 def test_thinning_keeps_class_one_and_the_weight_of_class_zero():
     labels = Labels(np.repeat([0.5, 0.0], [30, 970]), np.ones(1000))
     rows, kept = thin(labels, np.random.default_rng(0), most=100)

@@ -32,7 +32,7 @@ class Labels(NamedTuple):
     weight: Array
 
 
-def best_share(y: Array, gamma: float, failed: Mask | None = None) -> Mask:
+def best_share(y: Array, gamma: float, *, failed: Mask | None = None, among: Mask | None = None) -> Mask:
     """Which values are among the best `gamma`: y <= their gamma-quantile.
 
     The quantile is numpy's, which interpolates. What is not above it is not above the largest value below it either,
@@ -44,9 +44,10 @@ def best_share(y: Array, gamma: float, failed: Mask | None = None) -> Mask:
         y: (n,) values, less is better, finite.
         gamma: Share, in (0, 1).
         failed: (n,) which are failures; none by default.
+        among: (n,) values that the quantile is taken of, such as the feasible ones; all by default.
 
     Returns:
-        (n,) whether each is among the best; none when all failed.
+        (n,) whether each is among the best; none when the quantile would be that of failures alone.
 
     Raises:
         ArgumentError: gamma is out of range.
@@ -57,16 +58,19 @@ def best_share(y: Array, gamma: float, failed: Mask | None = None) -> Mask:
     """
     check("gamma", gamma, above=0, below=1)
     failed = np.zeros(len(y), dtype=bool) if failed is None else failed
-    if failed.all():
+    counted = _counted(np.where(failed, np.inf, y), failed, among)
+    if not np.isfinite(counted).any():
         return np.zeros(len(y), dtype=bool)
-    counted = np.sort(y[~failed] if failed.mean() > MOSTLY else np.where(failed, np.inf, y))
-    threshold = counted[int(gamma * (len(counted) - 1))]
+    threshold = np.sort(counted)[int(gamma * (len(counted) - 1))]
     best: Mask = (y <= threshold) & ~failed
     below: Mask = (y < threshold) & ~failed
-    return below if best.sum() > max(TIED * gamma * len(counted), 2) and below.any() else best
+    tied = np.count_nonzero(counted <= threshold) > max(TIED * gamma * len(counted), 2)
+    return below if tied and below.any() else best
 
 
-def label(y: Array, gamma: float, *, acquisition: str = "pi", failed: Mask | None = None) -> Labels:
+def label(
+    y: Array, gamma: float, *, acquisition: str = "pi", failed: Mask | None = None, among: Mask | None = None
+) -> Labels:
     """Labels of values.
 
     "pi": the best share is class 1, the rest class 0, all with weight 1. A calibrated classifier then gives the
@@ -81,6 +85,7 @@ def label(y: Array, gamma: float, *, acquisition: str = "pi", failed: Mask | Non
         gamma: Share that is best, in (0, 1).
         acquisition: One of `ACQUISITIONS`.
         failed: (n,) which are failures; none by default.
+        among: (n,) values that the threshold is taken from; all by default.
 
     Returns:
         The labels; targets are all 0 when all failed.
@@ -94,20 +99,26 @@ def label(y: Array, gamma: float, *, acquisition: str = "pi", failed: Mask | Non
     Cost: O(n log n).
     """
     check("acquisition", acquisition, one_of=ACQUISITIONS)
-    best = best_share(y, gamma, failed)
+    failed = np.zeros(len(y), dtype=bool) if failed is None else failed
+    best = best_share(y, gamma, failed=failed, among=among)
     if acquisition == "pi" or not best.any():
         return Labels(best.astype(float), np.ones(len(y)))
-    gain = _improvement(y, best, gamma, failed)
+    gain = _improvement(y, best, gamma, failed, among)
     return Labels(gain / (1.0 + gain), 1.0 + gain)
 
 
-def _improvement(y: Array, best: Mask, gamma: float, failed: Mask | None) -> Array:
+def _counted(y: Array, failed: Mask, among: Mask | None) -> Array:
+    """The values that the quantile is taken of."""
+    among = np.ones(len(y), dtype=bool) if among is None else among
+    return y[among & ~failed] if failed[among].mean() > MOSTLY else y[among]
+
+
+def _improvement(y: Array, best: Mask, gamma: float, failed: Mask, among: Mask | None) -> Array:
     """How far the best are below the gamma-quantile, with mean 1 over those that are below it at all."""
     y = y / max(float(np.abs(y).max()), 1e-300)  # so that differences of huge values stay finite
-    counted = y
-    if failed is not None and failed.any():
-        counted = y[~failed] if failed.mean() > MOSTLY else np.where(failed, y[~failed].max(), y)
-    gain = np.where(best, np.maximum(np.quantile(counted, gamma) - y, 0.0), 0.0)
+    worst = np.where(failed, y[~failed].max(), y)
+    threshold = np.quantile(_counted(worst, failed, among), gamma)
+    gain = np.where(best, np.maximum(threshold - y, 0.0), 0.0)
     if not gain.any():  # all of the best lie at the threshold
         return best.astype(float)
     scaled: Array = gain / gain[gain > 0].mean()

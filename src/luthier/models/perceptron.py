@@ -25,30 +25,35 @@ MIDDLE, SPREAD = 0.5, 12**-0.5  # mean and standard deviation of a uniform colum
 
 
 class Perceptrons(SmoothClassifier):
-    """Several networks of one shape, evaluated together; votes are logits.
+    """Several networks of one shape, evaluated together, without torch; votes are logits.
 
     Args:
-        torch: The module.
-        weights: Matrix and bias of each layer, stacked over members.
+        weights: Matrix and bias of each layer, stacked over members: (members, in, out) and (members, 1, out).
         inside: (members, n) which rows each has seen.
     """
 
-    def __init__(self, torch: Any, weights: list[Any], inside: Mask) -> None:
-        self._torch, self._weights, self.inside = torch, weights, inside
+    def __init__(self, weights: list[Array], inside: Mask) -> None:
+        self._matrices, self._biases, self.inside = weights[::2], weights[1::2], inside
 
     def votes(self, X: Array) -> Array:
         """Logit of class 1; (m, p) -> (members, m)."""
-        with _one_thread(self._torch), self._torch.no_grad():
-            found: Array = _logits(self._torch, self._weights, self._torch.from_numpy(_scaled(X))).numpy()
-        return found
+        return self._forward(X)[-1][:, :, 0]
 
     def slope(self, X: Array) -> tuple[Array, Array]:
         """Mean logits and their gradients; (m, p) -> (m,), (m, p)."""
-        with _one_thread(self._torch):
-            given = self._torch.from_numpy(_scaled(X)).requires_grad_()
-            score = _logits(self._torch, self._weights, given).mean(dim=0)
-            score.sum().backward()
-        return score.detach().numpy(), given.grad.numpy() / SPREAD
+        *hidden, logits = self._forward(X)
+        back = np.broadcast_to(self._matrices[-1].swapaxes(1, 2), (MEMBERS, len(X), WIDTH))
+        for sums, matrix in zip(reversed(hidden), reversed(self._matrices[:-1]), strict=True):
+            back = (back * np.exp(np.minimum(sums, 0.0))) @ matrix.swapaxes(1, 2)
+        return logits[:, :, 0].mean(axis=0), back.mean(axis=0) / SPREAD
+
+    def _forward(self, X: Array) -> list[Array]:
+        """What goes into the units of each layer; (m, p) -> (members, m, WIDTH), ..., (members, m, 1)."""
+        sums = [_scaled(X) @ self._matrices[0] + self._biases[0]]
+        for matrix, bias in zip(self._matrices[1:], self._biases[1:], strict=True):
+            at = sums[-1]
+            sums.append(np.where(at > 0.0, at, np.expm1(np.minimum(at, 0.0))) @ matrix + bias)  # elu
+        return sums
 
 
 def fit_perceptrons(X: Array, labels: Labels, rng: np.random.Generator) -> Perceptrons:
@@ -91,12 +96,12 @@ def fit_perceptrons(X: Array, labels: Labels, rng: np.random.Generator) -> Perce
             )
             loss.mean(dim=1).sum().backward()  # a sum over members: each has the gradient that it would have alone
             optimiser.step()
-    return Perceptrons(torch, [one.detach() for one in weights], inside)
+    return Perceptrons([one.detach().numpy() for one in weights], inside)
 
 
 def _logits(torch: Any, weights: list[Any], given: Any) -> Any:
-    """(m, p), or (members, m, p) where members have rows of their own, -> (members, m)."""
-    hidden = given if given.dim() == 3 else given.expand(MEMBERS, *given.shape)
+    """Each member's logits for rows of its own; (members, s, p) -> (members, s)."""
+    hidden = given
     for matrix, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
         hidden = torch.nn.functional.elu(torch.baddbmm(bias, hidden, matrix))
     return torch.baddbmm(weights[-1], hidden, weights[-2])[:, :, 0]
@@ -110,7 +115,7 @@ def _scaled(X: Array) -> Array:
 
 @contextmanager
 def _one_thread(torch: Any) -> Iterator[None]:
-    """So that sums have one order, and small products no overhead; the caller's setting comes back."""
+    """So that sums have one order, and small products no overhead; the setting comes back afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

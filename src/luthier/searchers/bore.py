@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import expit, log_expit
 
 from luthier.base.checks import check
 from luthier.base.imports import need
@@ -15,7 +16,7 @@ from luthier.base.registry import register
 from luthier.base.seeds import generator
 from luthier.models.classifier import CLASSIFIERS, Classifier, Mask, SmoothClassifier, fit_classifier
 from luthier.models.labels import ACQUISITIONS, Labels, label, thin
-from luthier.searchers._ascent import ascend
+from luthier.searchers._ascent import Slope, ascend
 from luthier.searchers._base import Searcher
 from luthier.searchers._features import Features
 from luthier.searchers._fidelity import Aggregation, Table
@@ -28,6 +29,7 @@ from luthier.space.values import Array
 WAYS = {"last": "last", "rank": "rank", "mature": "mature", "rung": "rung", "highest": "rung"}
 FEWEST, MOST = 6, 10  # of the initial results: so that one in four is two, and no more than other searchers draw
 RANDOM = {"rf": 0.0, "gbt": 0.0, "mlp": 0.1}  # bagged trees disagree where they know nothing; networks extrapolate
+FEASIBLE = 2  # feasible results from which on their values matter: one has no better ones to follow
 TIE = 1e-12  # scores that differ by less are equal, and chance decides
 
 
@@ -46,24 +48,27 @@ class Bore(Searcher):
     "ei" (LFBO) class 1 is weighted by how far below, and the score ranks by expected improvement. "pi" does not depend
     on the unit of the metric, "ei" only up to shifts and factors.
 
-    A failed or diverged trial is of class 0. With constraints and several objectives trials are ordered: feasible ones
-    first, by value or by front and crowding; "ei" then takes places in that order for values as soon as a constraint
-    was violated, or with several objectives.
+    A failed or diverged trial is of class 0. With constraints the quantile is that of the feasible results, and the
+    score is multiplied by a second classifier's probability to be feasible; while fewer than two are feasible, class 1
+    are those that violate least. Several objectives are ordered by front and crowding; "ei" takes places in that order
+    for values.
 
     Args:
         problem: What is to be solved.
         seed: Decides every random draw, >= 0.
-        classifier: "rf" (default: fastest, and bagging explores), "gbt" boosted trees, "mlp" networks (extra "torch").
-        acquisition: "ei" (default: far ahead of "pi" on development tasks) or "pi".
+        classifier: "rf" (default: some ten times faster than the others), "gbt" boosted trees, "mlp" networks (extra
+            "torch"; on a few development tasks ahead of "rf", and "gbt" behind).
+        acquisition: "ei" (default: level with "pi" on tables, ahead of it on functions) or "pi".
         gamma: Share of results that is class 1 (0.25: published; 0.15 and 0.4 were no better on development tasks).
         initial: Results before the classifier takes over (default: hyperparameters + 1, at least 6 and at most 10).
-        candidates: Configurations drawn for each proposal, a fifth of them near class 1 (1000: with the neighbours
-            searched afterwards as many scores as the published 2000).
+        candidates: Configurations drawn for each proposal, a fifth of them near class 1 (1000: with the neighbours that
+            are searched afterwards as many scores as 2000 candidates alone, which were no better).
         explore: Share of proposals that are random (default: 0 for trees, 0.1 for "mlp").
         fidelity: How results at several resources are used. "last" (default): the last one of each trial. "rung": all,
             each labelled among those at its own resource and weighted by it, the resource being a feature; scores are
             those at the full one. "highest": those at the highest resource that has `initial` of them. "rank" and
-            "mature": see `Aggregation`.
+            "mature": see `Aggregation`. ("last" was ahead of "rung" under halving on development tasks when the first
+            rung meant something, and behind when it did not; "highest" lay between.)
 
     Raises:
         ArgumentError: an option is out of range.
@@ -109,7 +114,7 @@ class Bore(Searcher):
         self._way = fidelity if problem.fidelity is not None else "last"
         self._features = Features(problem.space)
         self._seen = Seen(problem.space)
-        self._told = Aggregation(problem, WAYS[self._way])
+        self._told = Aggregation(problem, WAYS[self._way], apart=True)
         # caches, keyed by the snapshot's number, the second by what is pending too
         self._learnt: tuple[int, _Lesson | None] = (0, None)
         self._fitted: tuple[int, bytes, Classifier | None] = (0, b"", None)
@@ -162,24 +167,25 @@ class Bore(Searcher):
         lesson, model = self._lesson(), self._model(waiting)
         if lesson is None or model is None or (self._explore and self.rng(k, 1).random() < self._explore):
             return draw(self._seen, taken, rng)
-        rows, scores = self._maximise(model, lesson, taken, rng)
+        rows, scores = self._maximise(model, lesson.bounds, lesson.best, taken, rng)
         if not len(rows):
             return draw(self._seen, taken, rng)
         ties = int(np.count_nonzero(scores >= scores[0] - TIE))
         return self.space.decode(rows[rng.integers(ties)][None])[0]
 
     def _maximise(
-        self, model: Classifier, lesson: _Lesson, taken: set[bytes], rng: np.random.Generator
+        self, model: Classifier, bounds: Classifier | None, near: Array, taken: set[bytes], rng: np.random.Generator
     ) -> tuple[Array, Array]:
         """Rows with high scores, best first, and the scores."""
-        near, size = lesson.best, self._candidates
         if isinstance(model, SmoothClassifier):
-            return ascend(self._seen, taken, self._at_full, model.slope, rng, near=near, candidates=size)
+            slope = model.slope if not isinstance(bounds, SmoothClassifier) else within(model, bounds)
+            return ascend(self._seen, taken, self._at_full, slope, rng, near=near, candidates=self._candidates)
 
         def score(rows: Array) -> Array:
-            return model.score(self._at_full(rows))
+            X = self._at_full(rows)
+            return model.score(X) if bounds is None else model.score(X) * bounds.score(X)
 
-        return maximise(self._seen, taken, score, rng, near=near, candidates=size)
+        return maximise(self._seen, taken, score, rng, near=near, candidates=self._candidates)
 
     def _at_full(self, rows: Array) -> Array:
         """Features of rows at the full resource; (m, d) -> (m, p)."""
@@ -219,16 +225,28 @@ class Bore(Searcher):
         table = self._told.table()
         if self._way == "highest":
             table = highest(table, self._initial)
-        labels = label_levels(table, snapshot.failed[table.place], self._gamma, self._acquisition)
+        failed = snapshot.failed[table.place]
+        feasible = None
+        if table.excess is not None:
+            feasible = (table.excess <= 0) & ~failed
+            if np.count_nonzero(feasible) < FEASIBLE:
+                table, feasible = table._replace(merit=table.excess), None
+        labels = label_levels(table, failed, feasible, self._gamma, self._acquisition)
         if not 0 < np.count_nonzero(labels.target) < len(labels.target):
             return None
-        order = np.lexsort((table.merit, table.level))
+        order = np.lexsort((table.merit, table.level) if feasible is None else (table.merit, table.level, ~feasible))
         best = table.rows[order[labels.target[order] > 0]]
-        rows, labels = thin(labels, generator(self.seed, "model", snapshot.number, 1))
+        rows, kept = thin(labels, generator(self.seed, "model", snapshot.number, 1))
         X = self._features(table.rows[rows])
         if self._way == "rung":
             X = np.column_stack([X, table.resource[rows]])
-        return _Lesson(X, labels, best)
+        if feasible is None or feasible[rows].all():
+            return _Lesson(X, kept, best, None)
+        # a row counts as often as the rows that were left out for it
+        weight = table.weight[rows] * kept.weight / labels.weight[rows]
+        rng = generator(self.seed, "model", snapshot.number, 2)
+        bounds = fit_classifier(self._classifier, X, Labels(feasible[rows].astype(float), weight), rng)
+        return _Lesson(X, kept, best, bounds)
 
 
 class _Lesson(NamedTuple):
@@ -238,19 +256,32 @@ class _Lesson(NamedTuple):
         X: (n, p) features.
         labels: Of the n rows.
         best: (b, d) snapped rows of class 1, best first.
+        bounds: What tells feasible configurations apart; None without constraints, and while it is not needed.
     """
 
     X: Array
     labels: Labels
     best: Array
+    bounds: Classifier | None
 
 
-def label_levels(table: Table, failed: Mask, gamma: float, acquisition: str) -> Labels:
+def within(model: SmoothClassifier, bounds: SmoothClassifier) -> Slope:
+    """Slope of a model's score plus the logarithm of the probability that constraints hold."""
+
+    def slope(X: Array) -> tuple[Array, Array]:
+        (score, gradient), (logit, rise) = model.slope(X), bounds.slope(X)
+        return score + log_expit(logit), gradient + expit(-logit)[:, None] * rise
+
+    return slope
+
+
+def label_levels(table: Table, failed: Mask, feasible: Mask | None, gamma: float, acquisition: str) -> Labels:
     """Labels of a table's rows, each among those of its level, where levels stand side by side; else among all.
 
     Args:
         table: m rows.
         failed: (m,) rows of trials that failed: of class 0 at every level.
+        feasible: (m,) rows that thresholds are taken from, at levels that have any; None: all.
         gamma: Share that is class 1.
         acquisition: One of `ACQUISITIONS`.
 
@@ -258,9 +289,11 @@ def label_levels(table: Table, failed: Mask, gamma: float, acquisition: str) -> 
         Labels of the m rows; the table's weights are multiplied in.
     """
     target, weight = np.zeros(len(table.merit)), table.weight.copy()
-    for at in np.unique(table.level) if table.feature else [None]:
-        here = np.flatnonzero(table.level == at) if table.feature else np.arange(len(target))
-        found = label(table.merit[here], gamma, acquisition=acquisition, failed=failed[here])
+    level = table.level if table.feature else np.zeros(len(target), dtype=np.intp)
+    for at in np.unique(level):
+        here = np.flatnonzero(level == at)
+        among = feasible[here] if feasible is not None and feasible[here].any() else None
+        found = label(table.merit[here], gamma, acquisition=acquisition, failed=failed[here], among=among)
         target[here] = found.target
         weight[here] *= found.weight
     return Labels(target, weight)
@@ -284,4 +317,5 @@ def highest(table: Table, fewest: int) -> Table:
         table.merit[here],
         np.ones(len(here)),
         False,
+        None if table.excess is None else table.excess[here],
     )
