@@ -57,7 +57,7 @@ class Bore(Searcher):
         problem: What is to be solved.
         seed: Decides every random draw, >= 0.
         classifier: "rf" (default: some ten times faster than the others), "gbt" boosted trees, "mlp" networks (extra
-            "torch"; on a few development tasks ahead of "rf", and "gbt" behind).
+            "torch"; on a few development tables ahead of "rf", on functions behind; "gbt" behind on tables).
         acquisition: "ei" (default: level with "pi" on tables, ahead of it on functions) or "pi".
         gamma: Share of results that is class 1 (0.25: published; 0.15 and 0.4 were no better on development tasks).
         initial: Results before the classifier takes over (default: hyperparameters + 1, at least 6 and at most 10).
