@@ -7,7 +7,6 @@ from luthier.base.registry import load, names
 from luthier.searchers.random import Random
 from luthier.testing.searcher import CHECKS, check_searcher
 
-
 SLOW = {"botorch"}  # a good second an ask
 
 
@@ -16,7 +15,7 @@ def _marked(name):
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", map(_marked, names("searcher")))
+@pytest.mark.parametrize("name", [_marked(name) for name in names("searcher")])
 def test_searcher_keeps_the_contract(name, check):
     try:
         check(load("searcher", name), {})

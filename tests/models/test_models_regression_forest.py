@@ -85,3 +85,21 @@ def test_unseen_points_are_predicted_by_the_trees_that_lack_them():
 def test_large_tables_are_thinned():
     X, y, rng = _data(900)
     assert fit_forest(X, y, rng, trees=3, most=100).forest.inside.sum(axis=1).tolist() == [100] * 3
+
+
+def test_draws_have_the_trees_mean_and_covariance():
+    X, y, rng = _data()
+    forest = fit_forest(X, y, rng, trees=30)
+    new = rng.random((6, 3))
+    draws = np.array([forest.draw(new, rng.standard_normal(30)) for _ in range(3000)])
+    means = forest.means(new)
+    error = means.std() / np.sqrt(3000)
+    assert draws.mean(axis=0) == pytest.approx(means.mean(axis=0), abs=5 * error)
+    assert np.cov(draws.T) == pytest.approx(np.cov(means.T, bias=True), abs=0.1 * means.var(axis=0).max())
+
+
+def test_a_draw_leaves_the_range_of_what_was_seen():
+    X, y, rng = _data()
+    forest = fit_forest(X, y, rng, trees=30)
+    lowest = min(forest.draw(rng.random((300, 3)), rng.standard_normal(30)).min() for _ in range(20))
+    assert lowest < y.min()

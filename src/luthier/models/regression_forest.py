@@ -48,6 +48,24 @@ class RegressionForest:
         found: Array = self.mean[self.forest.leaves(X)]
         return found
 
+    def draw(self, X: Array, weights: Array) -> Array:
+        """Values of a function drawn from the normal process that has the trees' mean and covariance.
+
+        A single tree never leaves the range of the values it has seen, so its minimum lies in the box of the best of
+        them; this draw has the same mean and covariance, and does.
+
+        Args:
+            X: (m, p) features.
+            weights: (trees,) standard normal; equal weights give the same function.
+
+        Returns:
+            (m,) mean + sum over trees of weight * (tree - mean) / sqrt(trees).
+        """
+        means = self.means(X)
+        mean = means.mean(axis=0)
+        found: Array = mean + weights @ (means - mean) / np.sqrt(len(means))
+        return found
+
     def unseen(self) -> tuple[Array, NDArray[np.bool_]]:
         """Means for the training rows by the trees that did not see them.
 

@@ -30,9 +30,10 @@ def maximise(
 ) -> tuple[Array, Array]:
     """Rows with high scores that are not taken, best first.
 
-    A space with no more configurations than candidates, and small enough to be listed, is scored whole. Otherwise random rows (as the priors say) and
-    neighbours of `near` are scored, and the best ten are searched on by neighbours at ever smaller steps: numbers move
-    by normal steps, choices jump, so that mixed and conditional spaces need no relaxation.
+    A space with no more configurations than candidates, and small enough to be listed, is scored whole. Otherwise
+    random rows (as the priors say) and neighbours of `near` are scored, and the best ten are searched on by neighbours
+    at ever smaller steps: numbers move by normal steps, choices jump, so that mixed and conditional spaces need no
+    relaxation.
 
     Args:
         seen: What was told, for its space.

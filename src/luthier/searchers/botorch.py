@@ -136,8 +136,7 @@ class Botorch(Searcher):
         check("candidates", candidates, at_least=1, whole=True)
         if initial is not None:
             check("initial", initial, at_least=1, whole=True)
-        for package in ("torch", "botorch"):
-            module(package)
+        module("botorch")  # missing extras are named before any trial runs
         self._initial = initial or min(max(5, problem.space.dimensions + 1), 10)
         self._acquisition, self._samples, self._candidates = acquisition, samples, candidates
         self._features = Features(problem.space)
