@@ -46,6 +46,7 @@ OTHERS = {
 HALF = {"gp": 50, "parego": 50, "auto": 50}
 PATIENCE = 900.0  # seconds that one answer may take
 DRAWS = 2000  # of a bootstrap
+FEW = 5  # seeds below which a table is marked
 
 Task = _mo_tasks.Front | _mo_tasks.Bounded
 
@@ -276,7 +277,8 @@ def report(counts: Sequence[int]) -> None:
         parts += [f"## {title}", about]
         for count in counts:
             found = tables(stores, tasks, range(count), best)
-            parts += [f"### {count} seeds", _machine.table(rows(found, tasks)), "Each task at 50 evaluations:"]
+            few = "" if count >= FEW else ": a first look, no basis for a verdict"
+            parts += [f"### Seeds: {count}{few}", _machine.table(rows(found, tasks)), "Each task at 50 evaluations:"]
             parts.append(_machine.table(each(found, "50")))
             data.setdefault(title, {})[str(count)] = found
     parts += ["## How", *how(stores, max(counts), data)]
@@ -302,6 +304,7 @@ def how(stores: Mapping[str, Store], count: int, data: dict[str, Any]) -> list[s
         for (name, seed), (_, _, error) in sorted(store.cells.items())
         if error
     }
+    missing |= {tool: len(loaded) * count for tool in OTHERS if tool not in stores}
     gaps = ", ".join(f"{tool} {count}" for tool, count in missing.items() if count) or "none"
     about = _machine.machine(("luthier", "numpy", "scipy", "onnxruntime"))
     versions = {tool: store.versions for tool, store in stores.items() if "luthier" not in store.versions}
