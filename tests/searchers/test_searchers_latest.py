@@ -7,7 +7,7 @@ import pytest
 
 import luthier as lu
 from luthier.base.records import Configuration, Observation, Status
-from luthier.searchers._latest import Latest
+from luthier.searchers._latest import Latest, Record, merit
 
 SPACE = lu.Space(x=lu.Float(0, 1))
 
@@ -79,3 +79,16 @@ def test_all_failed():
     latest = Latest(SPACE)
     latest.add([_told(trial, None, status=Status.FAILED) for trial in range(3)])
     assert latest.snapshot.merit().tolist() == [0.0, 0.0, 0.0]
+
+
+def test_infeasible_trials_do_not_shade_feasible_ones():
+    """The infeasible point dominates all; the two feasible ones are on one front, and both come before it."""
+    config = SPACE.default()
+    records = [
+        Record(config, None, (0.0, 0.0), (1.0,)),
+        Record(config, None, (1.0, 2.0), (-1.0,)),
+        Record(config, None, (2.0, 1.0), (-1.0,)),
+        Record(config, None, (3.0, 3.0), (-1.0,)),
+        Record(config, None, (), ()),
+    ]
+    assert merit(records).tolist() == [2.0, 0.0, 0.0, 1.0, 2.0]

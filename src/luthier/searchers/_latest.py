@@ -98,9 +98,15 @@ def merit(records: Sequence[Record]) -> Array:
     found = np.empty(len(records))
     good = [record for record in records if record.values]
     values = _matrix([record.values for record in good])
-    found[~failed] = values[:, 0] if values.shape[1] == 1 else _several(values)
+    feasible = np.array([max(record.violations, default=0.0) <= 0.0 for record in good], dtype=bool)
+    order = values[:, 0].copy()
+    if values.shape[1] > 1:  # what is infeasible must not shade what is feasible
+        order[:] = 0.0
+        if feasible.any():
+            order[feasible] = _several(values[feasible])
     if any(record.violations for record in good):
-        found[~failed] = _feasible_first(found[~failed], _matrix([record.violations for record in good]))
+        order = _feasible_first(order, _matrix([record.violations for record in good]))
+    found[~failed] = order
     found[failed] = found[~failed].max()
     return found
 
