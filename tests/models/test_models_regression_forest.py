@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from luthier.models.forest import Forest
-from luthier.models.regression_forest import FLOOR, RegressionForest, fit_forest
+from luthier.models.regression_forest import FLOOR, RegressionForest, fit_forest, roughness
 
 
 def _data(n=60, seed=0):
@@ -103,3 +103,24 @@ def test_a_draw_leaves_the_range_of_what_was_seen():
     forest = fit_forest(X, y, rng, trees=30)
     lowest = min(forest.draw(rng.random((300, 3)), rng.standard_normal(30)).min() for _ in range(20))
     assert lowest < y.min()
+
+
+def test_roughness_by_hand():
+    """Three pairs on a line; the five points with the lowest means differ by 1, 1, 3, 3 and 2 from their neighbours."""
+    X = np.array([[0.0], [0.1], [1.0], [1.1], [2.0], [2.1]])
+    y = np.array([0.0, 1.0, 4.0, 7.0, 10.0, 8.0])
+    width = 5.5 - 4.0  # median less the third lowest
+    found = roughness(X, y, np.array([0.0, 0.0, 1.0, 1.0, 5.0, 9.0]))
+    assert found == pytest.approx(2.0 / width / (0.6745 * 2**0.5))
+    assert roughness(X, np.ones(6), np.ones(6)) == 0.0
+
+
+def test_roughness_is_the_noise_when_points_lie_close():
+    rng = np.random.default_rng(0)
+    X = rng.random((3000, 1))
+    slope = 10 * X[:, 0]
+    y = slope + 0.5 * rng.standard_normal(3000)
+    assert roughness(X, y, slope) == pytest.approx(0.5 / (np.median(y) - np.sort(y)[2]), rel=0.1)
+    assert roughness(X, slope, slope) < 0.02
+    twice = np.concatenate([X[:50], X[:50]])  # a point that was measured twice is its own neighbour
+    assert roughness(twice, np.concatenate([slope[:50]] * 2), np.concatenate([slope[:50]] * 2)) == 0.0

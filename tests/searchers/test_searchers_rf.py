@@ -178,3 +178,57 @@ def test_conditions_reach_the_forest():
     for config in searcher.ask(4, k=40):
         assert config["opt"] == "sgd"
         assert config["momentum"] > 0.8
+
+
+def _told_noisy(sd, lucky=None):
+    """A searcher that knows 60 noisy values of the bowl, and perhaps one more far from its minimum."""
+    searcher, rng = _rf(_problem(), **CHEAP), np.random.default_rng(1)
+    configs = searcher.space.sample(60, rng)
+    values = [_bowl(config)["loss"] + sd * rng.standard_normal() for config in configs]
+    if lucky is not None:
+        configs.append(searcher.space.check({"x": 0.95, "y": 0.05}))
+        values.append(lucky)
+    for number, (config, value) in enumerate(zip(configs, values, strict=True)):
+        searcher.tell([searcher.problem.observe(number, config, {"loss": value})])
+    return searcher, configs, values
+
+
+@pytest.mark.parametrize("lucky", [-0.5, -3.0])
+def test_a_lucky_draw_is_not_recommended(lucky):
+    """With noise of 0.15 the lowest value lies where the loss is 0.72; what is recommended is as good as it gets."""
+    searcher, configs, values = _told_noisy(0.15, lucky)
+    number = searcher.recommend()
+    assert int(np.argmin(values)) == 60
+    assert number is not None
+    assert _bowl(configs[number])["loss"] < 0.1
+
+
+def test_without_noise_the_lowest_value_stands():
+    for lucky in (None, -0.5):
+        searcher, _, _ = _told_noisy(0.0, lucky)
+        assert searcher.recommend() is None
+        assert searcher.diagnostics()["noise"] < 0.15
+    assert _told_noisy(0.15)[0].diagnostics()["noise"] > 0.3
+
+
+def test_what_violates_is_not_recommended():
+    problem = _problem(constraints=(Constraint("left", 0.0),))
+    searcher, rng = _rf(problem, **CHEAP), np.random.default_rng(1)
+    configs = problem.space.sample(60, rng)
+    for number, config in enumerate(configs):
+        metrics = {"loss": _bowl(config)["loss"] + 0.15 * rng.standard_normal(), "left": 0.5 - config["x"]}
+        searcher.tell([problem.observe(number, config, metrics)])
+    assert configs[searcher.recommend()]["x"] >= 0.5
+
+
+def test_few_results_and_several_objectives_recommend_nothing():
+    searcher = _rf(_problem(), **CHEAP)
+    told = _told_noisy(0.15)
+    for number, config in enumerate(told[1][:39]):
+        searcher.tell([searcher.problem.observe(number, config, {"loss": told[2][number]})])
+    assert (searcher.recommend(), searcher.diagnostics()) == (None, {})
+    problem = _problem(objectives=(Objective("loss"), Objective("other")))
+    searcher = _rf(problem, **CHEAP)
+    for number, config in enumerate(told[1]):
+        searcher.tell([problem.observe(number, config, {"loss": told[2][number], "other": config["x"]})])
+    assert (searcher.recommend(), searcher.diagnostics()) == (None, {})

@@ -14,7 +14,7 @@ from luthier.base.registry import register
 from luthier.base.seeds import generator
 from luthier.models.acquisition import ehvi, log_ei, log_feasible
 from luthier.models.quantile import normal_scores
-from luthier.models.regression_forest import RegressionForest, fit_forest
+from luthier.models.regression_forest import RegressionForest, fit_forest, roughness
 from luthier.searchers._base import Searcher
 from luthier.searchers._crash import Crash
 from luthier.searchers._features import Features
@@ -28,6 +28,11 @@ from luthier.space.values import Array, Mask
 
 ACQUISITIONS = ("ei", "ucb", "ts")
 NEAR = 10  # best configurations whose neighbourhoods are searched
+#: Results from which noise is judged; the noise from which on trials are recommended by a mean; points in a leaf of the
+#: forest that gives it. After 50 and 100 results seven development tasks without noise were never found noisy (the most
+#: was 0.29), eight with noise in 70 of 96 runs. There the recommended trial had a mean regret of 0.215 and 0.180, the
+#: one with the lowest value 0.222 and 0.181.
+MEASURED, NOISY, LARGER = 40, 0.3, 3
 LEAST = 1e-300  # added to an expected hypervolume, so that its logarithm is finite
 _FOREST = 2  # coordinate of the first forest's generator; `Crash` has 1
 
@@ -128,6 +133,31 @@ class Rf(Searcher):
         self._seen.add(observations)
         self._latest.add(observations)
 
+    def recommend(self) -> int | None:
+        """The feasible trial with the lowest mean of a smoother forest, where values are noisy; else None.
+
+        Noisy is what `diagnostics` gives a noise above 0.3, of one objective, from 40 results on: fewer lie too far
+        apart to tell noise from slope.
+        """
+        known = self._now()
+        if known is None or len(known.X) < MEASURED or known.scores.shape[1] > 1 or not known.feasible.any():
+            return None
+        mean, noise = self._smooth(known)
+        if noise <= NOISY:
+            return None
+        place = int(np.argmin(np.where(known.feasible, mean, np.inf)))
+        return self._latest.trials()[int(np.flatnonzero(~self._latest.snapshot.failed)[place])]
+
+    def diagnostics(self) -> dict[str, float | str]:
+        """Standard deviation of a value, found between neighbours, as a share of the better half's range.
+
+        Near 0 without noise, once a search has come close to where it ends; given for one objective, from 40 results.
+        """
+        known = self._now()
+        if known is None or len(known.X) < MEASURED or known.scores.shape[1] > 1:
+            return {}
+        return {"noise": self._smooth(known)[1]}
+
     def _propose(self, n: int, k: int, pending: Sequence[Configuration]) -> list[Configuration]:
         waiting = list(pending)
         proposed: list[Configuration] = []
@@ -193,6 +223,14 @@ class Rf(Searcher):
     def _grow(self, X: Array, y: Array, number: int) -> RegressionForest:
         rng = generator(self.seed, "model", self._latest.snapshot.number, number)
         return fit_forest(X, y, rng, trees=self._trees, leaf=self._leaf)
+
+    def _smooth(self, known: _Known) -> tuple[Array, float]:
+        """Means of a forest with larger leaves at all trials, (n,), and the noise; see `diagnostics`."""
+        snapshot = self._latest.snapshot
+        rng = generator(self.seed, "model", snapshot.number, 0)
+        forest = fit_forest(known.X, known.scores[:, 0], rng, trees=2 * self._trees, leaf=LARGER)
+        mean = forest.predict(known.X)[0]
+        return mean, roughness(known.X, snapshot.values()[~snapshot.failed, 0], mean)
 
     # -- the acquisition --
 
