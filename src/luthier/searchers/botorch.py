@@ -111,9 +111,8 @@ class Botorch(Searcher):
     Source: Balandat et al. 2020 (BoTorch); Ament et al. 2023 (the logarithms); Daulton, Balandat, Bakshy 2021 (noisy
         hypervolume improvement); Hvarfner, Hellsten, Nardi 2024 (priors).
     Differs: warped values; search without gradients; the exact probability of feasibility (outputs are independent)
-        instead of sampled violations through a sigmoid, whose thick tails drew proposals far out of the feasible region
-        once little was to be gained inside; hypervolume kernels in Python alone, so that nothing is compiled and
-        proposals do not depend on a compiler.
+        instead of sampled violations through a smoothed indicator, from a process whose noise may vanish; hypervolume
+        kernels in Python alone, so that nothing is compiled and proposals do not depend on a compiler.
     Cost: a fit of some 100 * O(n^3) at every result up to 40, then at every twentieth more; a proposal scores some 2200
         configurations with `samples` draws each, in seconds.
     """
