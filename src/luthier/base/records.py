@@ -151,6 +151,7 @@ class Report:
         seconds: Time the trial has run until now, in seconds of its executor.
         folds: Scores of the single folds or repetitions behind the first objective, if given.
         repeat: Which repetition of the configuration this is, from 0.
+        checkpoint: Identifier of the newest checkpoint that the run had written, None for none.
     """
 
     trial: int
@@ -159,6 +160,7 @@ class Report:
     seconds: float = 0.0
     folds: tuple[float, ...] = ()
     repeat: int = 0
+    checkpoint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,8 @@ class Job:
         config: Its configuration.
         until: Resource up to which it may run before the scheduler is asked again; None: to the end.
         parent: Trial whose checkpoint a clone starts from.
-        checkpoint: Identifier of the immutable checkpoint to start from.
+        checkpoint: The immutable checkpoint that a clone starts from: `PARENT/NAME`, where NAME is what the parent's
+            report called it. None for anything else: a trial that goes on does so from its own newest one.
         origin: Who proposed the configuration: "default", "first", "enqueued", "user", "past" or the searcher's name.
     """
 
@@ -234,7 +237,7 @@ class Trial:
         resource: Resource of that result.
         until: Resource granted so far, None: all of it.
         parent: Trial it was cloned from.
-        checkpoint: Identifier of its newest checkpoint.
+        checkpoint: Identifier of its newest checkpoint; `PARENT/NAME` for a clone that has written none yet.
         runs: Times it was started (a resumed or lost trial has several).
         worker: Who runs it or ran it last.
         started: Time of the first start, seconds since the epoch.

@@ -31,10 +31,22 @@ class Scheduler(ABC):
     multi_objective: ClassVar[bool] = False
     #: Whether it may leave a worker idle until other trials have reported (synchronous halving).
     waits: ClassVar[bool] = False
+    #: Whether it comes to an end by itself, so that a run needs no budget (a population that has grown up).
+    ends: ClassVar[bool] = False
+    #: Whether trials start from checkpoints of other trials: every report must come with one.
+    clones: ClassVar[bool] = False
+    #: The searcher that stands for "auto" under this scheduler; "" leaves it to `auto` itself.
+    proposer: ClassVar[str] = ""
 
     def __init__(self, problem: Problem, searcher: Searcher, *, seed: int) -> None:
         self.problem, self.searcher, self.seed = problem, searcher, check_seed(seed)
         self._open: dict[int, Configuration] = {}  # asked and not yet ended: what is pending
+
+    def on_budget(self, trials: int | None) -> None:  # noqa: B027  # most have no use for it
+        """A run begins: how many trials the study will have in all, those made elsewhere not counted; None: unknown.
+
+        Synchronous schedulers need it: a rung that can no longer fill is complete with what it has.
+        """
 
     @abstractmethod
     def next_job(self, k: int | None = None, *, given: tuple[str, Configuration] | None = None) -> Job | None:

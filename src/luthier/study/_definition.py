@@ -148,11 +148,13 @@ def define(
     limits = tuple(c if isinstance(c, Constraint) else Constraint(*c) for c in constraints)
     problem = Problem(the_space, _objectives(objectives), limits, axis, tuple(past))
     _check_names(problem)
+    spends = _resolve("scheduler", scheduler)
+    proposer = load("scheduler", spends[0]).proposer  # type: ignore[attr-defined]
     definition = Definition(
         problem,
         check_seed(seed),
-        _resolve("searcher", searcher),
-        _resolve("scheduler", scheduler),
+        _resolve("searcher", proposer if proposer and searcher == "auto" else searcher),
+        spends,
         _initial(problem, first, defaults_first=defaults_first, open_space=open_space),
         int(repeats),
         int(retries),

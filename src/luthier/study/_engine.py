@@ -82,6 +82,8 @@ class Engine:
 
     def _drive(self, event: Event, before: Status | None) -> None:
         """Tell the scheduler, and through it the searcher, what an event means to them."""
+        if event.kind == "begun":
+            self.scheduler.on_budget(event.data.get("trials"))
         if event.trial is None or event.kind in ("asked", "extended", "annotated"):
             return
         trial = self.state.trials[event.trial]

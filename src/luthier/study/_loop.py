@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
@@ -43,7 +44,7 @@ class Loop:
     def __init__(
         self,
         study: Study,
-        target: Target,
+        target: Target | None,
         executor: str | Executor | None,
         limits: Limits,
         *,
@@ -58,18 +59,18 @@ class Loop:
             check("trials", trials, at_least=1, whole=True)
         if seconds is not None:
             check("seconds", seconds, above=0)
-        space = study.space
-        if trials is None and seconds is None and space.size is None:
+        ends = study._session.engine.scheduler.ends
+        if trials is None and seconds is None and study.space.size is None and not ends:
             raise ArgumentError(
                 "run() without a budget, and this space never ends. Give trials=100 (in all) or seconds=3600."
             )
-        if not callable(target):
+        self.executor = self._named(executor, workers, limits)
+        if not callable(target) and not (self.executor.virtual and target is None):
             raise ArgumentError(
                 f"run({target!r}). Allowed: a function that takes a Run, or Command('python train.py --lr {{lr}}')."
             )
         self.study, self.target, self.limits, self.workers = study, target, limits, workers
         self.trials, self.seconds, self.give_up = trials, seconds, give_up
-        self.executor = self._executor(executor)
         self.mine: dict[int, Launch] = {}
         self.used: dict[int, list[str]] = {}
         self.over: set[int] = set()  # launches whose end is in the log, but whose worker is not free yet
@@ -77,10 +78,11 @@ class Loop:
         self.wrong: MetricError | None = None  # the first report cannot be used: the study asks for another metric
         self.failed: list[tuple[int, str | None]] = []  # trial and log of what failed in this call
 
-    def _executor(self, given: str | Executor | None) -> Executor:
+    @staticmethod
+    def _named(given: str | Executor | None, workers: int, limits: Limits) -> Executor:
         if isinstance(given, Executor):
             return given
-        alone = self.workers == 1 and self.limits == Limits()
+        alone = workers == 1 and limits == Limits()
         name = given or ("inline" if alone else "processes")
         found: Executor = load("executor", name)()
         return found
@@ -93,10 +95,18 @@ class Loop:
         folder = study.folder
         if folder is not None:
             (folder / "trials").mkdir(parents=True, exist_ok=True)
+        if study._session.engine.scheduler.clones and folder is None and not self.executor.virtual:
+            raise ArgumentError(
+                f"scheduler {study.scheduler_name!r} starts trials from checkpoints of others, and this study has no "
+                "folder to keep them in. Give it one: Study(..., folder='runs/demo')."
+            )
         check_space = getattr(self.target, "check", None)
         if check_space is not None and not study._definition.open_space:
             check_space(list(study.space.names))
-        self.executor.open(Setting(self.target, folder, self.limits, self.workers, {"LUTHIER_STUDY": study.name}), self)
+        labels = {"LUTHIER_STUDY": study.name}
+        self.executor.open(
+            Setting(self.target or _nothing, folder, self.limits, self.workers, labels, study._state.time), self
+        )
         study._stop = None
         self.begin = self.executor.now()
         kill = True
@@ -155,7 +165,7 @@ class Loop:
                     return self._reason()
                 time.sleep(TICK / 10)  # other drivers have the rest; theirs may yet be lost
                 continue
-            self.executor.step(TICK)
+            self.executor.step(self._patience())
             study._session.join()
 
     def _nothing_left(self) -> bool:
@@ -175,6 +185,12 @@ class Loop:
     def _limit(self) -> int:
         assert self.trials is not None
         return self.trials + self.study._state.added
+
+    def _patience(self) -> float:
+        """How long a step may take, in the executor's seconds: nothing else happens in virtual time."""
+        if not self.executor.virtual:
+            return TICK
+        return math.inf if self.seconds is None else self.begin + self.seconds - self.executor.now()
 
     def _late(self) -> bool:
         return self.seconds is not None and self.executor.now() - self.begin >= self.seconds
@@ -214,16 +230,21 @@ class Loop:
             study._definition.open_space,
         )
 
-    @staticmethod
-    def _checkpoint(trial: Trial, home: Path | None) -> tuple[Path | None, float]:
+    def _checkpoint(self, trial: Trial, home: Path | None) -> tuple[Path | None, float]:
         """Folder of the checkpoint to start from, and the resource spent in it."""
-        if home is None or trial.checkpoint is None:
+        if trial.checkpoint is None:
             return None, 0
-        folder = home / "checkpoints" / trial.checkpoint
-        if not folder.is_dir():
-            return None, 0  # cleaned away: the trial starts afresh, what it reports again is known
         spent = [r.resource for r in trial.reports if r.resource is not None]
-        return folder, resource_of(trial.checkpoint, default=max(spent, default=0))
+        parent, _, name = trial.checkpoint.rpartition("/")
+        after = resource_of(name, default=max(spent, default=0))
+        if self.executor.virtual:
+            return None, after
+        if home is None:
+            return None, 0
+        folder = (home.with_name(f"{int(parent):05d}") if parent else home) / "checkpoints" / name
+        if not parent and not folder.is_dir():
+            return None, 0  # cleaned away: the trial starts afresh, what it reports again is known
+        return folder, after  # a clone whose start is gone fails: nothing else leads to where its parent was
 
     # what the executor tells -----------------------------------------------------------------------------
 
@@ -233,6 +254,12 @@ class Loop:
         if launch.trial in self.over:
             return Decision.STOP
         numbers = self._numbers(message.metrics, n)
+        if message.checkpoint is None and study._session.engine.scheduler.clones:
+            self.wrong = MetricError(
+                f"trial {n} reported without a checkpoint; scheduler {study.scheduler_name!r} starts other trials from "
+                "them. Write one before each report: with run.save() as folder: ..."
+            )
+            raise self.wrong
         study._session.append([Draft(now, "reported", n, None, self._reported(launch, message, numbers))])
         if not study._definition.problem.usable(numbers):
             self._end(launch, Draft(now, "finished", n, None, self._data(launch, message.seconds, status="diverged")))
@@ -335,6 +362,8 @@ class Loop:
         try:
             if isinstance(result, str):
                 raise MetricError(result.format(n=n))
+            if not end.heeded and study._session.engine.scheduler.needs_fidelity:
+                self._deaf(launch)
             if result is not None and not (heard and trial.resource == self._full(launch)):
                 numbers = self._numbers(result, n)
                 full = self._full(launch)
@@ -358,6 +387,18 @@ class Loop:
                 return
         drafts.append(Draft(now, "finished", n, None, self._data(launch, end.seconds, status=status)))
         study._session.append(drafts)
+
+    def _deaf(self, launch: Launch) -> None:
+        """A function that neither asks how far to run nor reports on the way makes a scheduler's work void."""
+        axis, name = launch.fidelity, self.study.scheduler_name
+        assert axis is not None  # the scheduler needs one
+        far = axis.high if launch.until is None else launch.until
+        self.wrong = MetricError(
+            f"trial {launch.trial} may run up to {axis.name} {far:g} and returned without having asked how far to run. "
+            f"Scheduler {name!r} decides by what is reported on the way. Loop over run.resources() and report in each "
+            "step, or run up to run.until; or use scheduler='straight'."
+        )
+        raise self.wrong
 
     def _full(self, launch: Launch) -> float | None:
         if launch.fidelity is None:
@@ -438,7 +479,11 @@ class Loop:
             session.append(drafts)
 
 
-def _program(target: Target) -> dict[str, Any]:
+def _nothing(run: Any) -> None:
+    """The target of an executor that needs none."""
+
+
+def _program(target: Target | None) -> dict[str, Any]:
     """How to find a Python function again, if another process could: what `luthier resume` needs."""
     name = getattr(target, "__qualname__", "")
     module = getattr(target, "__module__", None)

@@ -97,6 +97,8 @@ class State:
         trial.runs += 1
         trial.worker = data.get("worker")
         trial.until = data.get("until")
+        if trial.checkpoint is None:
+            trial.checkpoint = data.get("checkpoint")  # a clone's: its parent's
         if trial.started is None:
             trial.started = event.time
         trial.ended = None
@@ -113,6 +115,7 @@ class State:
             data.get("seconds", 0.0),
             tuple(data.get("folds", ())),
             data.get("repeat", 0),
+            data.get("checkpoint"),
         )
         if data.get("checkpoint"):
             trial.checkpoint = data["checkpoint"]

@@ -111,6 +111,10 @@ def _asked(engine: Engine, event: Event, found: Replay) -> None:
             found.differences.append(f"trial {event.trial}: was {_text(was)}, replay proposes nothing")
             return
         now = proposal.job.config
+        parents = (data.get("parent"), proposal.job.parent)
+        if parents[0] != parents[1]:
+            found.differences.append(f"trial {event.trial}: a clone of {parents[0]}, replay makes one of {parents[1]}")
+            return
     if now != was:
         found.differences.append(f"trial {event.trial}: was {_text(was)}, replay proposes {_text(now)}")
 

@@ -435,7 +435,7 @@ class Study(View):
 
     def run(
         self,
-        target: Target,
+        target: Target | None = None,
         *,
         trials: int | None = None,
         seconds: float | None = None,
@@ -451,7 +451,7 @@ class Study(View):
         """Run a program until the budget is used.
 
         Args:
-            target: A function of a `Run`, or a `Command`.
+            target: A function of a `Run`, or a `Command`; none for an executor that has the answers (`Simulated`).
             trials: Trials of the study in all, those of earlier runs counted in.
             seconds: Time for this call; what still runs then is stopped.
             workers: Trials at once.

@@ -73,6 +73,7 @@ class End:
         error: One line for a failed or lost run.
         seconds: Time since the run began.
         log: File with its output, relative to the study's folder.
+        heeded: Whether the program asked how far to run, or said how far it had come.
     """
 
     status: Status
@@ -80,6 +81,7 @@ class End:
     error: str | None = None
     seconds: float = 0.0
     log: str | None = None
+    heeded: bool = True
 
 
 class Host(Protocol):
@@ -134,6 +136,7 @@ class Setting:
         limits: What one trial may use.
         workers: How many trials at once.
         labels: Environment variables for every run.
+        time: Time of the study's last event, 0 for a new one: where an executor with a clock of its own goes on.
     """
 
     target: Target
@@ -141,6 +144,7 @@ class Setting:
     limits: Limits = field(default_factory=Limits)
     workers: int = 1
     labels: Mapping[str, str] = field(default_factory=dict)
+    time: float = 0.0
 
 
 class Executor(ABC):
@@ -151,6 +155,9 @@ class Executor(ABC):
     """
 
     name: ClassVar[str] = ""
+    #: Whether its time is its own: `step` waits in that time, nothing runs for real, and no target is needed. Its runs
+    #: start from `Launch.after`; it keeps no files.
+    virtual: ClassVar[bool] = False
 
     @abstractmethod
     def open(self, setting: Setting, host: Host) -> None:

@@ -82,6 +82,7 @@ class Run:
         "_checkpoints",
         "_current",
         "_ended",
+        "_heeded",
         "_launch",
         "_newest",
         "_pruned",
@@ -106,6 +107,7 @@ class Run:
         self._saves = 0
         self._checkpoints: Checkpoints | None = None
         self._ended: Decision | MetricError | None = None
+        self._heeded = launch.fidelity is None  # whether the program minded how far to run
         self._answers: dict[str, tuple[Any, Any]] = {}
 
     @property
@@ -141,6 +143,7 @@ class Run:
     @property
     def until(self) -> builtins.float | None:
         """Resource up to which to run: the grant, or the full amount; None without a fidelity."""
+        self._heeded = True
         fidelity = self._launch.fidelity
         if fidelity is None:
             return None
@@ -158,6 +161,11 @@ class Run:
     def checkpoint(self) -> Path | None:
         """Folder of the checkpoint to start from, None for a fresh start. Read it, do not write into it."""
         return self._launch.checkpoint
+
+    @property
+    def heeded(self) -> bool:
+        """Whether the program asked how far to run (`until`, `resources`), or reported on its way."""
+        return self._heeded
 
     @property
     def ended(self) -> Decision | MetricError | None:
@@ -214,6 +222,7 @@ class Run:
             TrialEnded: the study stops or pauses this run. Let it pass.
         """
         self._go_on()
+        self._heeded = True
         numbers = self._merge(metrics, named)
         fidelity = self._launch.fidelity
         spent = None

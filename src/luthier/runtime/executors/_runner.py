@@ -59,7 +59,8 @@ def execute(target: Target, launch: Launch, channel: Channel, *, log: Path | Non
         status, result, error = _AFTER[run.ended], None, None
     elif run.ended is not None:
         status, result, error = Status.FAILED, None, str(run.ended)
-    return End(status, result, error, time.monotonic() - started, None if run.log is None else str(run.log))
+    output = None if run.log is None else str(run.log)
+    return End(status, result, error, time.monotonic() - started, output, run.heeded)
 
 
 def describe(failure: BaseException) -> str:
