@@ -89,6 +89,8 @@ class Drive:
 
     def run(self) -> None:
         """Until no work is left."""
+        self.log.append(("budget", self.trials, None))
+        self.scheduler.on_budget(self.trials)
         limit = 50 * self.trials * max(1.0, self._high / min(self.steps(n) for n in range(self.trials)))
         for _ in range(int(limit)):
             while len(self.running) < self.workers and self._start():
@@ -123,6 +125,8 @@ class Drive:
                 assert decided is answer, f"cold rebuild: {given} gives {decided}, live it gave {answer}"
             elif kind == "end":
                 cold.on_end(*given)
+            elif kind == "budget":
+                cold.on_budget(given)
             else:
                 cold.tell(given)
         return cold
@@ -157,7 +161,7 @@ class Drive:
                 assert wanted is None or (job.config, job.origin) == (wanted, "enqueued"), "a given job was changed"
                 self.started += 1
         if job is None:
-            work = self.started < self.trials
+            work = self.started < self.trials and not self.scheduler.ends
             self.idle += work
             assert self.running or not work, "the scheduler waits although nothing runs: the study hangs"
             return False
@@ -174,11 +178,22 @@ class Drive:
         assert all(math.isfinite(v) for v in values), f"{job} goes on after reporting {list(values)}"
 
     def _begin(self, job: Job) -> None:
-        origin = job.trial if job.parent is None or job.trial in self.saved else job.parent
+        spent = self.saved.get(job.trial, 0.0)
+        if job.parent is not None and not spent:
+            spent = self._start_of(job)
         self.status[job.trial] = Status.RUNNING
-        self.running.append(Running(job, self.saved.get(origin, 0.0)))
+        self.running.append(Running(job, spent))
         self.log.append(("start", job, None))
         self.scheduler.on_start(job)
+
+    def _start_of(self, job: Job) -> float:
+        """Resource in the checkpoint that a clone starts from."""
+        assert job.parent != job.trial, f"{job} is a clone of itself"
+        parent, _, name = (job.checkpoint or "").rpartition("/r")
+        known = [report.checkpoint for report in self.reports.get(job.parent or 0, [])]
+        assert parent == str(job.parent), f"{job}: a clone's checkpoint is named PARENT/NAME"
+        assert f"r{name}" in known, f"{job}: its parent wrote {known}"
+        return float(name)
 
     def _advance(self, run: Running) -> None:
         number, luck = run.job.trial, self.rng.random()
@@ -205,7 +220,7 @@ class Drive:
     def _report(self, run: Running) -> None:
         job = run.job
         resource = None if self.problem.fidelity is None else run.spent
-        report = Report(job.trial, resource, self.curve(job.config, resource))
+        report = Report(job.trial, resource, self.curve(job.config, resource), checkpoint=f"r{run.spent!r}")
         self.reports.setdefault(job.trial, []).append(report)
         told = self.problem.observe(job.trial, job.config, report.metrics, resource=resource, status=Status.RUNNING)
         self._tell(told)
