@@ -40,8 +40,10 @@ _EXPORTS = {
     "Trial": "luthier.base.records",
     "Study": "luthier.study",
     "Result": "luthier.study",
+    "Cluster": "luthier.runtime.executors",
     "Command": "luthier.runtime.executors",
     "Run": "luthier.runtime.executors",
+    "Simulated": "luthier.runtime.executors",
     "emit": "luthier.runtime.executors",
     "Searcher": "luthier.searchers",
     "Scheduler": "luthier.schedulers",
@@ -64,7 +66,7 @@ if TYPE_CHECKING:
     )
     from luthier.base.registry import register
     from luthier.report import write_report
-    from luthier.runtime.executors import Command, Run, emit
+    from luthier.runtime.executors import Cluster, Command, Run, Simulated, emit
     from luthier.schedulers import Scheduler
     from luthier.searchers import Searcher
     from luthier.space import (

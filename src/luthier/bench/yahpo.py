@@ -166,6 +166,10 @@ class Surrogate(BaseBenchmark):
         low_high = [limits(target) for target in scenario.targets]
         self._low, self._high = np.array(low_high).T
         self._warned = False
+        runtime = scenario.runtime
+        self._runtime = None if runtime is None else scenario.targets.index(runtime)
+        places = list(enumerate(scenario.targets))
+        self._shown = {tests: [(i, t) for i, t in places if (t in self._tests) == tests] for tests in (False, True)}
 
     def _usual(self) -> str:
         skip = {self.scenario.runtime, self.scenario.memory, *self._tests}
@@ -180,18 +184,18 @@ class Surrogate(BaseBenchmark):
         spent = self._spent(resource)
         assert spent is not None  # there is a fidelity
         [values] = self._values([self._check(config)], [spent])
-        return self._answer(values, tests=True)
+        return self._answer(values.tolist(), tests=True)
 
     def _evaluate(self, configs: Sequence[Configuration], resource: float | None, seed: int | None) -> list[Evaluation]:
         assert resource is not None  # there is a fidelity
         if not configs:
             return []
-        return [self._answer(values) for values in self._values(configs, [resource] * len(configs))]
+        return [self._answer(values) for values in self._values(configs, [resource] * len(configs)).tolist()]
 
     def _curve(self, config: Configuration, until: float, seed: int | None) -> list[tuple[float, Evaluation]]:
         steps = self._steps(until)
         rows = self._values([config] * len(steps), steps)
-        return [(step, self._answer(values)) for step, values in zip(steps, rows, strict=True)]
+        return [(step, self._answer(values)) for step, values in zip(steps, rows.tolist(), strict=True)]
 
     def encode(
         self, configs: Sequence[Mapping[str, Any]], resources: Sequence[float]
@@ -230,12 +234,10 @@ class Surrogate(BaseBenchmark):
             )
         return np.asarray(clipped)
 
-    def _answer(self, values: NDArray[np.float64], *, tests: bool = False) -> Evaluation:
-        scenario = self.scenario
-        numbers = dict(zip(scenario.targets, values.tolist(), strict=True))
-        metrics = {name: value for name, value in numbers.items() if (name in self._tests) == tests}
-        seconds = numbers[scenario.runtime] if scenario.runtime is not None else 0.0
-        fine = all(map(math.isfinite, numbers.values()))
+    def _answer(self, values: Sequence[float], *, tests: bool = False) -> Evaluation:
+        metrics = {name: values[i] for i, name in self._shown[tests]}
+        seconds = 0.0 if self._runtime is None else values[self._runtime]
+        fine = all(map(math.isfinite, values))
         return Evaluation(metrics, seconds, Status.COMPLETED if fine else Status.DIVERGED)
 
 

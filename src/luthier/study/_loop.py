@@ -65,7 +65,7 @@ class Loop:
                 "run() without a budget, and this space never ends. Give trials=100 (in all) or seconds=3600."
             )
         self.executor = self._named(executor, workers, limits)
-        if not callable(target) and not (self.executor.virtual and target is None):
+        if not callable(target) and not self.executor.virtual:
             raise ArgumentError(
                 f"run({target!r}). Allowed: a function that takes a Run, or Command('python train.py --lr {{lr}}')."
             )

@@ -1,7 +1,8 @@
 """executors: who runs a trial's program, and what the program sees.
 
 An executor (`inline`, `processes`; others by entry point) runs a target: a function of a `Run`, or a `Command` for
-any program. Both report through the same `Run`; programs started by a `Command` report with `emit`.
+any program. Both report through the same `Run`; programs started by a `Command` report with `emit`. `simulated` asks a
+benchmark in virtual time.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _EXPORTS = {
+    "Cluster": "luthier.runtime.executors.simulated",
     "Command": "luthier.runtime.executors._command",
     "End": "luthier.runtime.executors._base",
     "Executor": "luthier.runtime.executors._base",
@@ -19,6 +21,7 @@ _EXPORTS = {
     "Message": "luthier.runtime.executors._base",
     "Run": "luthier.runtime.executors._run",
     "Setting": "luthier.runtime.executors._base",
+    "Simulated": "luthier.runtime.executors.simulated",
     "TrialEnded": "luthier.runtime.executors._run",
     "emit": "luthier.runtime.executors._emit",
     "execute": "luthier.runtime.executors._runner",
@@ -26,6 +29,7 @@ _EXPORTS = {
 }
 
 __all__ = [
+    "Cluster",
     "Command",
     "End",
     "Executor",
@@ -35,6 +39,7 @@ __all__ = [
     "Message",
     "Run",
     "Setting",
+    "Simulated",
     "TrialEnded",
     "emit",
     "execute",
@@ -48,6 +53,7 @@ if TYPE_CHECKING:
     from luthier.runtime.executors._emit import emit
     from luthier.runtime.executors._run import Run, TrialEnded
     from luthier.runtime.executors._runner import execute
+    from luthier.runtime.executors.simulated import Cluster, Simulated
 
 
 def __getattr__(name: str) -> Any:
