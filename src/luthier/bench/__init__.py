@@ -2,7 +2,8 @@
 
 The room's files: `_base` (what a benchmark is), `_catalogue` (names), `data` (finding and verifying files), the
 readers `tables` (complete grids), `rows` (recorded configurations) and `yahpo` (ONNX surrogates), `families/` (one
-file is one family), `target` (a benchmark as something to tune), and the demo: `demo` and `_mlp`.
+file is one family), `target` (a benchmark as something to tune), `simulation` (a study in virtual time), and the demo:
+`demo` and `_mlp`.
 """
 
 from __future__ import annotations
@@ -13,17 +14,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from luthier.bench._base import BaseBenchmark, Family
     from luthier.bench._catalogue import load, names
+    from luthier.bench.simulation import Simulation, simulate
     from luthier.bench.target import objective
 
 _HOME = {
     "BaseBenchmark": "_base",
     "Family": "_base",
+    "Simulation": "simulation",
     "load": "_catalogue",
     "names": "_catalogue",
     "objective": "target",
+    "simulate": "simulation",
 }
 
-__all__ = ["BaseBenchmark", "Family", "load", "names", "objective"]
+__all__ = ["BaseBenchmark", "Family", "Simulation", "load", "names", "objective", "simulate"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, MetricError, StorageError, TrialError
@@ -18,6 +18,7 @@ from luthier.base.registry import load
 from luthier.base.seeds import generator, trial_seed
 from luthier.runtime.executors._base import End, Executor, Launch, Limits, Message, Setting, Target
 from luthier.runtime.storage import Draft
+from luthier.space.problem import Benchmark
 from luthier.space.space import Space
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Loop:
     def __init__(
         self,
         study: Study,
-        target: Target | None,
+        target: Target | Benchmark | None,
         executor: str | Executor | None,
         limits: Limits,
         *,
@@ -104,9 +105,7 @@ class Loop:
         if check_space is not None and not study._definition.open_space:
             check_space(list(study.space.names))
         labels = {"LUTHIER_STUDY": study.name}
-        self.executor.open(
-            Setting(self.target or _nothing, folder, self.limits, self.workers, labels, study._state.time), self
-        )
+        self.executor.open(Setting(self._target(), folder, self.limits, self.workers, labels, study._state.time), self)
         study._stop = None
         self.begin = self.executor.now()
         kill = True
@@ -133,6 +132,10 @@ class Loop:
             self.executor.close(kill=kill)
             with suppress(StorageError):
                 study._session.rest()
+
+    def _target(self) -> Target:
+        """What runs; a virtual executor takes what it finds there for a benchmark."""
+        return _nothing if self.target is None else cast("Target", self.target)
 
     def _begun(self) -> dict[str, Any]:
         return {
@@ -483,7 +486,7 @@ def _nothing(run: Any) -> None:
     """The target of an executor that needs none."""
 
 
-def _program(target: Target | None) -> dict[str, Any]:
+def _program(target: Target | Benchmark | None) -> dict[str, Any]:
     """How to find a Python function again, if another process could: what `luthier resume` needs."""
     name = getattr(target, "__qualname__", "")
     module = getattr(target, "__module__", None)

@@ -17,7 +17,7 @@ from luthier.base.records import Configuration, Constraint, Decision, Event, Fid
 from luthier.base.registry import load
 from luthier.runtime.executors._base import Executor, Limits, Target
 from luthier.runtime.storage import Draft, Storage, open_storage, split_name
-from luthier.space.problem import PastTask
+from luthier.space.problem import Benchmark, PastTask
 from luthier.space.space import Space
 from luthier.study._definition import Definition, Part, define
 from luthier.study._session import ADDED, ASKED, Session
@@ -435,7 +435,7 @@ class Study(View):
 
     def run(
         self,
-        target: Target | None = None,
+        target: Target | Benchmark | None = None,
         *,
         trials: int | None = None,
         seconds: float | None = None,
@@ -451,7 +451,7 @@ class Study(View):
         """Run a program until the budget is used.
 
         Args:
-            target: A function of a `Run`, or a `Command`; none for an executor that has the answers (`Simulated`).
+            target: A function of a `Run`, or a `Command`; for the executor `simulated` a benchmark.
             trials: Trials of the study in all, those of earlier runs counted in.
             seconds: Time for this call; what still runs then is stopped.
             workers: Trials at once.
