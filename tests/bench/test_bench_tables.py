@@ -12,7 +12,8 @@ import pytest
 
 from luthier import bench
 from luthier.base.errors import ArgumentError, BenchmarkError, ChecksumError, DataMissing, SpaceError
-from luthier.base.records import Card, Configuration, Objective
+from luthier.base.records import Card, Configuration, Fidelity, Objective
+from luthier.base.seeds import generator
 from luthier.bench.data import DataFile, checksum, find, shipped
 from luthier.bench.families.fcnet import Fcnet
 from luthier.bench.rows import RowTable
@@ -168,6 +169,36 @@ def test_missing_is_an_error_when_asked_for():
     )
     with pytest.raises(ArgumentError, match="missing='closest'"):
         rows("closest")
+
+
+def curves(missing):
+    space = Space(x=Float(0.0, 1.0), op=Choice("a", "b"))
+    configs = space.sample(60, generator(0, "bench", 0))
+    x = np.array([c["x"] + (c["op"] == "b") for c in configs])
+    loss = x[:, None] + 1 / np.arange(1, 4)
+    costs = np.arange(1, 4) * (1 + x[:, None])
+    axis = Fidelity("epoch", 1, 3)
+    return RowTable(
+        configs, {"loss": loss}, space, (Objective("loss"),), CARD, missing=missing, seconds=costs, fidelity=axis
+    )
+
+
+def test_recorded_curves_and_a_surrogate_for_the_rest():
+    table = curves("surrogate")
+    known = table.configs[7]
+    exact = [one.metrics["loss"] for _, one in table.curve(known)]
+    assert exact == pytest.approx([known["x"] + (known["op"] == "b") + 1 / e for e in (1, 2, 3)])
+    new = table.evaluate({"x": 0.5, "op": "b"}, resource=2)
+    assert new.info == {"predicted": True}
+    assert new.metrics["loss"] == pytest.approx(2.0, abs=0.1)
+    assert 0 < table.error["loss"] < 0.1
+    assert 0 < table.error["seconds"] < 0.3
+    again = curves("surrogate")
+    assert again._forest[0] is table._forest[0], "equal contents are fitted once"
+    for way in ("surrogate", "nearest"):
+        check_benchmark(curves(way))
+    with pytest.raises(BenchmarkError, match="shape"):
+        RowTable([known], {"loss": np.ones((1, 2))}, table.space, table.objectives, CARD, fidelity=table.fidelity)
 
 
 # names and files -----------------------------------------------------------------------------------------

@@ -1,39 +1,47 @@
-"""Recorded configurations: a list of what was evaluated once, without gaps filled in."""
+"""Recorded configurations: a list of what was evaluated once; what fills the gaps is chosen explicitly."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from luthier.base.checks import check
-from luthier.base.errors import BenchmarkError
-from luthier.base.records import Card, Configuration, Evaluation, Objective
+from luthier.base.errors import ArgumentError, BenchmarkError
+from luthier.base.records import Card, Configuration, Evaluation, Fidelity, Objective
 from luthier.bench._base import BaseBenchmark
 from luthier.space.space import Space
 
-MISSING = ("error", "nearest")
+Array = NDArray[np.float64]
+
+MISSING = ("error", "nearest", "surrogate")
+_FOLDS = 5
+_fitted: dict[str, tuple[Any, dict[str, float]]] = {}  # content hash -> forest and its errors: fitted once a process
 
 
 class RowTable(BaseBenchmark):
-    """Configurations with their metrics.
+    """Configurations with their metrics, at one resource or along curves.
 
     Args:
         configs: The recorded configurations, of the space.
-        metrics: Name to (n,) values.
+        metrics: Name to (n,) values; with a fidelity (n, s), one column for each whole step from its lowest on.
         space: The space they were drawn from.
         objectives: Which metrics are improved.
-        card: Its card; the optimum over the recorded rows is added for each objective.
+        card: Its card; the optimum over the recorded rows (at the full resource) is added for each objective.
         missing: What a configuration that was not recorded gets: "nearest" (the values of the recorded one that is
-            nearest in the unit cube, categories counting 1) or "error".
-        seconds: (n,) cost of each, None when it was not recorded.
+            nearest in the unit cube, categories counting 1), "surrogate" (a forest fitted to all that was recorded,
+            once; `error` tells how far it is off), or "error".
+        seconds: (n,) or (n, s) cost of each, None when it was not recorded.
+        fidelity: Axis of the resource in whole steps, None without.
 
     Raises:
-        BenchmarkError: lengths differ, or a metric is not finite.
+        BenchmarkError: shapes differ, or a metric is not finite.
 
-    Cost: a recorded configuration takes a dictionary look-up; a nearest one O(n d).
+    Cost: a recorded configuration takes a dictionary look-up; a nearest one O(n d); a surrogate's some milliseconds.
     """
 
     def __init__(
@@ -46,24 +54,25 @@ class RowTable(BaseBenchmark):
         *,
         missing: str = "nearest",
         seconds: NDArray[np.float64] | None = None,
+        fidelity: Fidelity | None = None,
     ) -> None:
         check("missing", missing, one_of=MISSING)
-        for name, column in metrics.items():
-            if len(column) != len(configs) or not np.isfinite(column).all():
-                raise BenchmarkError(
-                    f"benchmark {card.name!r}: metric {name!r} has {int(np.isfinite(column).sum())} finite values for "
-                    f"{len(configs)} configurations. Every configuration needs one."
-                )
-        self.space, self.objectives = space, objectives
+        self.space, self.objectives, self.fidelity = space, objectives, fidelity
         self.configs = list(configs)
-        self._metrics = {name: np.asarray(column, dtype=float) for name, column in metrics.items()}
-        self._seconds = np.zeros(len(configs)) if seconds is None else np.asarray(seconds, dtype=float)
+        self._first = 1 if fidelity is None else int(fidelity.low)
+        steps = 1 if fidelity is None else int(fidelity.high) - self._first + 1
+        if fidelity is not None and not fidelity.whole:
+            raise ArgumentError(f"benchmark {card.name!r}: fidelity {fidelity}. Allowed: one counted in whole steps.")
+        self._metrics = {name: _table(column, len(configs), steps, name, card) for name, column in metrics.items()}
+        costs = np.zeros((len(configs), steps)) if seconds is None else seconds
+        self._seconds = np.maximum.accumulate(_table(costs, len(configs), steps, "seconds", card), axis=1)
         self._missing = missing
         self._rows = {config: i for i, config in enumerate(self.configs)}
         self._units, _ = space.encode(self.configs)
         self._choices = np.array([kind == "choice" for kind in space.kinds])
         self.bounds = {name: (float(column.min()), float(column.max())) for name, column in self._metrics.items()}
-        best = {o.name: self.bounds[o.name][0 if o.goal == "min" else 1] for o in objectives}
+        ends = {name: column[:, -1] for name, column in self._metrics.items()}
+        best = {o.name: float(ends[o.name].min() if o.goal == "min" else ends[o.name].max()) for o in objectives}
         self.card = Card(
             card.name, card.source, card.licence, card.checksum, best, "one recorded evaluation", card.description
         )
@@ -71,6 +80,11 @@ class RowTable(BaseBenchmark):
     def __len__(self) -> int:
         """Number of recorded configurations."""
         return len(self.configs)
+
+    @property
+    def error(self) -> dict[str, float]:
+        """Root mean squared error of the surrogate for each metric, by five-fold cross-validation over rows."""
+        return dict(self._forest[1])
 
     def row(self, config: Configuration) -> int:
         """Row of a configuration, or of the nearest one.
@@ -92,10 +106,83 @@ class RowTable(BaseBenchmark):
         return int(np.argmin((apart**2).sum(axis=1)))
 
     def _evaluate(self, configs: Sequence[Configuration], resource: float | None, seed: int | None) -> list[Evaluation]:
-        found = []
-        for config in configs:
+        step = 0 if resource is None else int(resource) - self._first
+        return [self._answers(config)[step] for config in configs]
+
+    def _curve(self, config: Configuration, until: float, seed: int | None) -> list[tuple[float, Evaluation]]:
+        return list(zip(self._steps(until), self._answers(config), strict=False))
+
+    def _answers(self, config: Configuration) -> list[Evaluation]:
+        """One evaluation for each step."""
+        info: dict[str, Any] = {}
+        if config not in self._rows and self._missing == "surrogate":
+            tables, costs = self._predicted(config)
+            info = {"predicted": True}
+        else:
             i = self.row(config)
-            values = {name: float(column[i]) for name, column in self._metrics.items()}
-            info: dict[str, Any] = {} if config in self._rows else {"nearest": dict(self.configs[i])}
-            found.append(Evaluation(values, float(self._seconds[i]), info=info))
-        return found
+            tables, costs = {name: table[i] for name, table in self._metrics.items()}, self._seconds[i]
+            if config not in self._rows:
+                info = {"nearest": dict(self.configs[i])}
+        rows = zip(*(table.tolist() for table in tables.values()), strict=True)
+        return [
+            Evaluation(dict(zip(tables, row, strict=True)), cost, info=info)
+            for row, cost in zip(rows, costs.tolist(), strict=True)
+        ]
+
+    def _predicted(self, config: Configuration) -> tuple[dict[str, Array], Array]:
+        forest, _ = self._forest
+        flat = forest.predict(self._features([config]))[0].reshape(len(self._metrics) + 1, -1)
+        return dict(zip(self._metrics, flat[:-1], strict=True)), np.maximum.accumulate(flat[-1])
+
+    def _features(self, configs: Sequence[Configuration]) -> Array:
+        """Unit cube with a column for each category of a choice."""
+        units, _ = self.space.encode(configs)
+        columns = []
+        for i, levels in enumerate(self.space.levels):
+            if self._choices[i]:
+                codes = np.minimum((units[:, i] * levels).astype(int), levels - 1)
+                columns.append(np.eye(levels)[codes])
+            else:
+                columns.append(units[:, i : i + 1])
+        return np.hstack(columns)
+
+    @cached_property
+    def _forest(self) -> tuple[Any, dict[str, float]]:
+        X = self._features(self.configs)
+        y = np.hstack([*self._metrics.values(), self._seconds])
+        key = hashlib.sha256(X.tobytes() + y.tobytes()).hexdigest()
+        if key not in _fitted:
+            _fitted[key] = _fit(X, y, [*self._metrics, "seconds"])
+        return _fitted[key]
+
+
+def _table(column: Array, rows: int, steps: int, name: str, card: Card) -> Array:
+    found = np.asarray(column, dtype=float)
+    found = found[:, None] if found.ndim == 1 else found
+    if found.shape != (rows, steps) or not np.isfinite(found).all():
+        raise BenchmarkError(
+            f"benchmark {card.name!r}: metric {name!r} has shape {found.shape} with {int(np.isfinite(found).sum())} "
+            f"finite values for {rows} configurations and {steps} steps. Every one needs a value."
+        )
+    return found
+
+
+def _fit(X: Array, y: Array, names: Sequence[str]) -> tuple[Any, dict[str, float]]:
+    """A forest over all columns at once, and its cross-validated error by name, in the units of each."""
+    from sklearn.ensemble import ExtraTreesRegressor
+    from sklearn.model_selection import KFold
+
+    def forest() -> Any:
+        return ExtraTreesRegressor(100, min_samples_leaf=2, random_state=0, n_jobs=1)
+
+    held = np.empty_like(y)
+    folds = min(_FOLDS, len(X))
+    if folds > 1:
+        for train, test in KFold(folds, shuffle=True, random_state=0).split(X):
+            held[test] = forest().fit(X[train], y[train]).predict(X[test]).reshape(len(test), -1)
+    else:
+        held = np.full_like(y, np.nan)
+    squared = ((held - y) ** 2).reshape(len(X), len(names), -1).mean(axis=(0, 2))
+    error = dict(zip(names, np.sqrt(squared).tolist(), strict=True))
+    fitted = forest().fit(X, y if y.shape[1] > 1 else y[:, 0])
+    return fitted, error
