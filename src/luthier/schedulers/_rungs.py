@@ -15,6 +15,8 @@ from luthier.base.records import Fidelity
 
 #: (total violation, place, ...): tuples that sort the best first; the last entry is the order of arrival.
 Key = tuple[float, ...]
+#: What decides among results of one front; see `crowding_distance` and `net_places`.
+ORDERS = ("crowding", "epsilon-net")
 
 
 def rung_levels(fidelity: Fidelity, eta: int, grace: float) -> tuple[float, ...]:
@@ -80,18 +82,19 @@ class Rung:
     """The results at one resource level, best first.
 
     Feasible results come before infeasible ones, which are ordered by their total violation. One objective: by
-    value. Several: by front number of the non-dominated sorting, then by crowding distance (lonely points first).
-    What is still equal is ordered by arrival.
+    value. Several: by front number of the non-dominated sorting, then by crowding distance (lonely points first) or
+    by place in an epsilon-net. What is still equal is ordered by arrival.
 
     Args:
         level: Its resource.
+        order: One of `ORDERS`; only several objectives need it.
 
     Cost: adding and ranking O(log n) comparisons and one shift of a list with one objective; with several, the
         first question after an addition sorts anew, O(n^2).
     """
 
-    def __init__(self, level: float) -> None:
-        self.level = level
+    def __init__(self, level: float, order: str = "crowding") -> None:
+        self.level, self.order = level, order
         self.entries: dict[int, Entry] = {}
         self.passed: set[int] = set()  # trials that went on from here
         self._keys: dict[int, Key] = {}
@@ -128,6 +131,12 @@ class Rung:
         self._sort()
         return bisect_left(self._order, self._keys[trial])
 
+    def merit(self, trial: int) -> tuple[float, float]:
+        """A trial's total violation and its value, or with several objectives its front: less is better."""
+        self._sort()
+        violation, value = self._keys[trial][:2]
+        return violation, value
+
     def open(self, trial: int) -> None:
         """A trial is at rest here and may go on."""
         self._sort()
@@ -141,6 +150,13 @@ class Rung:
         item = (self._keys[trial], trial)
         if self._is_open(item):
             del self._ready[bisect_left(self._ready, item)]
+
+    def is_open(self, trial: int) -> bool:
+        """Whether a trial is at rest here and may go on."""
+        if trial not in self.entries:
+            return False
+        self._sort()
+        return self._is_open((self._keys[trial], trial))
 
     def best_open(self) -> int | None:
         """The best trial at rest here, None when there is none."""
@@ -161,32 +177,67 @@ class Rung:
         if not self._stale:
             return
         self._stale = False
-        self._keys = dict(zip(self.entries, several_keys(list(self.entries.values())), strict=True))
+        keys = several_keys(list(self.entries.values()), self.order)
+        self._keys = dict(zip(self.entries, keys, strict=True))
         self._order = sorted(self._keys.values())
         self._ready = sorted((self._keys[trial], trial) for _, trial in self._ready)
 
 
-def several_keys(entries: Sequence[Entry]) -> list[Key]:
+def several_keys(entries: Sequence[Entry], order: str = "crowding") -> list[Key]:
     """Sorting keys of results with several objectives.
 
     Args:
-        entries: n results.
+        entries: n results, in order of arrival.
+        order: One of `ORDERS`.
 
     Returns:
-        n tuples (violation, front, -crowding distance, arrival).
+        n tuples (violation, front, -crowding distance or place in the net, arrival).
     """
     front = np.zeros(len(entries), dtype=np.int64)
-    crowding = np.zeros(len(entries))
+    within = np.zeros(len(entries))
     feasible = np.array([i for i, entry in enumerate(entries) if entry.violation == 0], dtype=np.int64)
     if len(feasible):
         values = np.array([entries[i].values for i in feasible])
         front[feasible] = fronts(values)
         for number in range(int(front.max()) + 1):
-            members = feasible[front[feasible] == number]
-            crowding[members] = crowding_distance(np.array([entries[i].values for i in members]))
+            chosen = front[feasible] == number
+            points = values[chosen]
+            within[feasible[chosen]] = -crowding_distance(points) if order == "crowding" else net_places(points)
     return [
-        (entry.violation, float(front[i]), -float(crowding[i]), float(entry.arrival)) for i, entry in enumerate(entries)
+        (entry.violation, float(front[i]), float(within[i]), float(entry.arrival)) for i, entry in enumerate(entries)
     ]
+
+
+def net_places(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Place of each point of a front in a greedy epsilon-net: every next point is the one farthest from all before it.
+
+    The first is the best in the first objective (of several, the best in the next one). Distances are Euclidean, each
+    objective in units of the front's range, so that units do not matter. Equal distances are decided by position;
+    equal points share a place.
+
+    Args:
+        values: (n, m) points of one front, to be minimised.
+
+    Returns:
+        (n,) places, from 0.
+
+    Source: Clarkson 2005, Nearest-Neighbor Searching and Metric Space Dimensions, the greedy permutation; used on
+        fronts by Salinas et al. 2021 and Schmucker et al. 2021.
+    Differs: the first point is not drawn; distances are scaled.
+    Cost: O(n^2 m).
+    """
+    span = values.max(axis=0) - values.min(axis=0)
+    points = (values - values.min(axis=0)) / np.where(span > 0, span, 1.0)
+    places = np.full(len(points), -1.0)
+    gap = np.full(len(points), math.inf)
+    chosen = int(np.lexsort(values.T[::-1])[0])
+    for place in range(len(points)):
+        gap = np.minimum(gap, np.linalg.norm(points - points[chosen], axis=1))
+        places[(places < 0) & (gap == 0)] = place
+        chosen = int(np.argmax(gap))
+        if gap[chosen] == 0:
+            break
+    return places
 
 
 def crowding_distance(values: NDArray[np.float64]) -> NDArray[np.float64]:

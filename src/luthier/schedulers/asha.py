@@ -91,13 +91,18 @@ class Asha(Scheduler):
         check("brackets", brackets, at_least=1, at_most=len(self.levels), whole=True)
         self.eta, self.promotes = int(eta), type == "promotion"
         self._weights = bracket_weights(len(self.levels), self.eta, int(brackets))
-        self._ladders = [[Rung(level) for level in self.levels[s:]] for s in range(int(brackets))]
+        self._ladders = [[self._rung(level) for level in self.levels[s:]] for s in range(int(brackets))]
+        self._top = len(self.levels) - 1  # highest rung that a trial may be promoted to
         self._brackets: dict[int, int] = {}  # drawn before: a cache
         self._configs: dict[int, Configuration] = {}  # of trials that may be promoted
         self._until: dict[int, float | None] = {}  # resource granted to the current run
         self._at: dict[int, int] = {}  # highest rung that counted a trial, within its bracket
         self._last: dict[int, tuple[float, tuple[float, ...], float]] = {}  # resource, values, violation of the newest
         self._over: set[int] = set()  # never to go on: judged, diverged, failed or lost
+
+    def _rung(self, level: float) -> Rung:
+        """An empty rung; methods with another order among several objectives replace it."""
+        return Rung(level)
 
     def bracket_of(self, trial: int) -> int:
         """The bracket that a trial belongs to: drawn from its number, so that no state is needed."""
@@ -121,16 +126,24 @@ class Asha(Scheduler):
 
     def _promotion(self) -> Job | None:
         """The paused trial that goes on next: highest rung first, best trial first, lowest bracket first."""
-        for index in range(len(self.levels) - 2, -1, -1):
+        for index in range(self._top - 1, -1, -1):
             for bracket, ladder in enumerate(self._ladders):
                 i = index - bracket
                 if i < 0:
                     continue
-                rung = ladder[i]
-                trial = rung.best_open()
-                if trial is not None and rung.place(trial) < len(rung) // self.eta:
+                trial = self._chosen(ladder[i])
+                if trial is not None:
                     return Job(trial, self._configs[trial], ladder[i + 1].level)
         return None
+
+    def _chosen(self, rung: Rung) -> int | None:
+        """The best trial at rest at a rung, if it may be promoted."""
+        trial = rung.best_open()
+        return trial if trial is not None and rung.place(trial) < len(rung) // self.eta else None
+
+    def _goes_on(self, rung: Rung, trial: int) -> bool:
+        """Whether a trial that has just reached a rung runs on (the stopping type)."""
+        return len(rung) < self.eta or rung.better(trial) < len(rung) // self.eta
 
     def on_start(self, job: Job) -> None:
         """A trial runs: it is no longer at rest, and on its way to what it was granted."""
@@ -186,7 +199,7 @@ class Asha(Scheduler):
         rung.add(trial, values, violation)
         if self.promotes:
             return
-        if reached == len(ladder) - 1 or len(rung) < self.eta or rung.better(trial) < len(rung) // self.eta:
+        if reached == len(ladder) - 1 or self._goes_on(rung, trial):
             rung.passed.add(trial)
         else:
             self._over.add(trial)
