@@ -1,0 +1,166 @@
+"""Members of a population: who stands where, who is ahead, and how a copy's configuration is changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from luthier.base.records import Configuration
+from luthier.schedulers._rungs import Rung
+from luthier.space.domains import Ordinal
+from luthier.space.number import Number
+from luthier.space.space import Space
+
+#: Times that a forbidden configuration is drawn again before the copy keeps its parent's.
+ROUNDS = 8
+
+
+class Stand(Enum):
+    """Where a member stands.
+
+    RUNNING: a worker has it, or will have it again. RESTING: it paused at a decision point. HALTED: the end of a run
+    of the study stopped it under way. GROWN: it had its full resource. GONE: replaced, failed, diverged or lost.
+    """
+
+    RUNNING = "running"
+    RESTING = "resting"
+    HALTED = "halted"
+    GROWN = "grown"
+    GONE = "gone"
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is something left for it to do."""
+        return self in (Stand.RUNNING, Stand.RESTING, Stand.HALTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A result on the way.
+
+    Args:
+        resource: Where it was measured.
+        values: One per objective, to be minimised.
+    """
+
+    resource: float
+    values: tuple[float, ...]
+
+
+@dataclass(slots=True)
+class Member:
+    """A trial of the population.
+
+    Args:
+        trial: Its number.
+        slot: Its place in the population; a clone takes the place of the member that it replaces.
+        config: Its configuration.
+        until: Resource granted to its current run, None for all of it.
+        parent: The trial whose checkpoint it started from.
+        stand: Where it stands.
+        judged: Resource at its last decision, or at its start.
+        base: Its result there, None for a fresh member.
+        resource: Where its newest result was measured.
+        values: The newest result, to be minimised; empty before the first.
+        violation: Sum of what exceeds the constraints' bounds in it.
+        checkpoint: Name of its newest checkpoint.
+        marks: Result by name of checkpoint.
+    """
+
+    trial: int
+    slot: int
+    config: Configuration
+    until: float | None = None
+    parent: int | None = None
+    stand: Stand = Stand.RUNNING
+    judged: float = 0.0
+    base: Mark | None = None
+    resource: float = 0.0
+    values: tuple[float, ...] = ()
+    violation: float = 0.0
+    checkpoint: str | None = None
+    marks: dict[str, Mark] = field(default_factory=dict)
+
+
+def standings(members: Iterable[Member]) -> tuple[Rung, list[Member]]:
+    """The newest results of members, best first: as rungs order them, equal ones by slot.
+
+    Args:
+        members: Those to be compared; who has no result is left out.
+
+    Returns:
+        The rung that holds the order, and the members in it.
+    """
+    known = {m.trial: m for m in sorted(members, key=lambda m: m.slot) if m.values}
+    rung = Rung(0.0)
+    for member in known.values():
+        rung.add(member.trial, member.values, member.violation)
+    return rung, [known[entry.trial] for entry in rung.ranked()]
+
+
+def quantile_size(n: int, share: float) -> int:
+    """How many of n members are "the best" (and "the worst"): n * share rounded up, at most half of them."""
+    return min(math.ceil(n * share - 1e-9), n // 2)
+
+
+def explore(
+    space: Space, config: Configuration, rng: np.random.Generator, *, resample: float, factors: tuple[float, ...]
+) -> Configuration:
+    """A configuration near another one, as population-based training changes it.
+
+    Each active hyperparameter is drawn anew from its prior with probability `resample`. Otherwise a number is
+    multiplied by one of the factors, in its own scale (also where its range is logarithmic), and clipped to its range;
+    a stepped one moves by at least one step, unless it stands at the bound that it is pushed against. An ordinal moves
+    by one level, down where the factor is below 1 and up otherwise. A choice is always drawn anew: it has no
+    neighbours. Hyperparameters that become active are drawn.
+
+    Args:
+        space: The space.
+        config: Where to start.
+        rng: Source of randomness.
+        resample: Probability.
+        factors: One is drawn for each hyperparameter, all alike.
+
+    Returns:
+        A configuration of the space; `config` itself, in the space as it is, where all changes were forbidden.
+    """
+    rows, active = space.encode([config])
+    for _ in range(ROUNDS):
+        fresh = space.warp(rng.random((1, space.dimensions)))[0]
+        again = rng.random(space.dimensions) < resample
+        pushes = [factors[i] for i in rng.integers(len(factors), size=space.dimensions)]
+        pushed = dict(config)
+        for place, name in enumerate(space.columns):
+            if active[0, place]:
+                pushed[name] = _pushed(space, name, config[name], pushes[place])
+        codes = space.encode([pushed])[0][0]
+        choice = np.array([kind == "choice" for kind in space.kinds], dtype=bool)
+        row = np.where(active[0] & ~again & ~choice, codes, fresh)
+        if space.allowed(row[None])[0]:
+            return space.decode(row[None])[0]
+    return space.decode(rows)[0]
+
+
+def _pushed(space: Space, name: str, value: Any, factor: float) -> Any:
+    """A value times a factor, or its neighbour; a choice stays."""
+    domain = space[name]
+    if isinstance(domain, Ordinal):
+        levels = domain.values
+        at = next(i for i, level in enumerate(levels) if level is value or (level, type(level)) == (value, type(value)))
+        return levels[min(max(at + (1 if factor >= 1 else -1), 0), len(levels) - 1)]
+    if not isinstance(domain, Number):
+        return value
+    moved = min(max(value * factor, domain.low), domain.high)
+    quantum = domain.quantum
+    if quantum is None:
+        return moved
+    level = round((value - domain.low) / quantum)
+    new = round((moved - domain.low) / quantum)
+    if new == level:  # too small a change for a step
+        new += 1 if (factor >= 1) == (value >= 0) else -1
+    return domain.at(min(max(new, 0), domain.levels - 1))

@@ -1,0 +1,442 @@
+"""Population-based training: members that fall behind are replaced, as they train, by changed copies of those ahead."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from luthier.base.checks import check
+from luthier.base.errors import ArgumentError
+from luthier.base.records import Configuration, Decision, Job, Observation, Report, Status
+from luthier.base.registry import register
+from luthier.base.seeds import generator
+from luthier.schedulers._base import Scheduler
+from luthier.schedulers._members import Mark, Member, Stand, explore, quantile_size, standings
+from luthier.searchers._base import Searcher
+from luthier.space.problem import Problem
+
+_SLACK = 1 + 1e-9  # fractions of a resource add up to a little less than their sum
+
+
+@dataclass(frozen=True, slots=True)
+class _Vacancy:
+    """A place to be filled with a clone at a synchronous decision.
+
+    Args:
+        slot: The place.
+        generation: Number of the decision, from 0.
+        old: Trial that stands there until its clone starts; None where it failed.
+        tops: Trials to choose from, each with its checkpoint then.
+    """
+
+    slot: int
+    generation: int
+    old: int | None
+    tops: tuple[tuple[int, str], ...]
+
+
+@register("scheduler")
+class Pbt(Scheduler):
+    """Trains a population side by side, and lets what works take over: weights and hyperparameters alike.
+
+    Whenever a member has spent `every` since its last decision (or its start as a clone), the newest results of all
+    members that are not at their end are ordered. Who is in the worst quantile, and worse than everybody in the best
+    one, is stopped. A new trial takes its place: it starts from the newest checkpoint of a random member of the best
+    quantile, with that member's configuration explored (`luthier.schedulers._members.explore`), and runs on to the
+    full resource. So a trial's result belongs to a *schedule* of configurations: `study.schedule()` gives the winner's.
+
+    *Asynchronous* (the default): a member is judged when it gets there, against what the others reported last. Nobody
+    is judged before every member of the first population has a result. A failed or diverged member is replaced at
+    once. With fewer workers than members, members take turns: one that reaches its decision point pauses while others
+    wait, the least advanced goes on first.
+    *Synchronous*: all pause at `every`, 2 * `every`, ...; when the last is there, the worst, and whoever failed, are
+    replaced, then the others go on, both in order of their places. What is drawn depends on seed, generation and place
+    alone, so the order of arrival does not matter: any number of workers, and a study that was killed and resumed, end
+    the same, as far as the training itself does.
+
+    Members are ordered as rungs order trials: feasible ones first, then those that violate least; several objectives
+    by non-dominated sorting. Equal results are no evidence: who equals one of the best is not replaced. A lost member
+    is run again by the study. A member that the end of a run stopped goes on when the study is continued. Without a
+    trial left in the budget, or with nobody to copy, members go on as they are. Configurations that a user gives join
+    the population; beyond its size, they enlarge it.
+
+    The searcher proposes the first population and is told of it alone: a clone's result owes to several
+    configurations, and would be taken for the merit of its last. When a finite space runs out, the rest of the first
+    population is drawn at random, with repetitions.
+
+    Args:
+        problem: What is to be solved; it needs a fidelity.
+        searcher: Who proposes the first population.
+        seed: Decides who is copied, and how copies are changed, >= 0.
+        population: Members (16: with 4, the default of some tools, the best and the worst quantile are one member
+            each, and the copies of one member soon are the population), >= 2.
+        every: Resource between two decisions of a member; None: a tenth of the full resource, at least its lowest
+            value (nine decisions: enough to move a value by a factor of five, and each interval is long enough to
+            show in the result what it was good for).
+        quantile: Share of members that count as best and as worst, in (0, 0.5]: n * quantile rounded up, at most half
+            (0.25: as in Ray Tune and Syne Tune; the paper's truncation selection has 0.2).
+        resample: Probability that a hyperparameter is drawn anew (0.25: as in Ray Tune and Syne Tune).
+        factors: What numbers are multiplied by (0.8 and 1.2, the paper's).
+        synchronous: Whether all wait for each other (False: workers do not idle).
+
+    Raises:
+        ArgumentError: no fidelity, or an argument out of range.
+
+    Source: Jaderberg et al. 2017, Population Based Training of Neural Networks, algorithm 1, with truncation selection.
+    Differs: a replaced member is a new trial; a clone counts among the others from its first report on; choices are
+        always drawn anew; ties; members at their full resource are neither copied nor compared with.
+    Cost: O(n) comparisons per report at a decision, n members; O(n^2) with several objectives.
+    """
+
+    needs_fidelity = True
+    multi_objective = True
+    waits = True  # the synchronous form
+    ends = True
+    clones = True
+    proposer = "random"
+
+    def __init__(
+        self,
+        problem: Problem,
+        searcher: Searcher,
+        *,
+        seed: int,
+        population: int = 16,
+        every: float | None = None,
+        quantile: float = 0.25,
+        resample: float = 0.25,
+        factors: Sequence[float] = (0.8, 1.2),
+        synchronous: bool = False,
+    ) -> None:
+        super().__init__(problem, searcher, seed=seed)
+        fidelity = problem.fidelity
+        if fidelity is None:
+            raise ArgumentError(
+                f"scheduler {self.name!r} needs a fidelity. Give fidelity=('epoch', 1, 81) "
+                "(command line: --max epoch=81), or use scheduler='straight'."
+            )
+        check("population", population, at_least=2, whole=True)
+        check("quantile", quantile, above=0, at_most=0.5)
+        check("resample", resample, at_least=0, at_most=1)
+        if not isinstance(factors, Sequence) or isinstance(factors, str) or not factors:
+            raise ArgumentError(f"factors={factors!r}. Allowed: a list of numbers above 0, such as [0.8, 1.2].")
+        for factor in factors:
+            check("factors", factor, above=0)
+        if not isinstance(synchronous, bool):
+            raise ArgumentError(f"synchronous={synchronous!r}. Allowed: True or False.")
+        tenth = fidelity.high / 10
+        step = max(fidelity.low, round(tenth) if fidelity.whole else tenth) if every is None else every
+        check("every", step, above=0, at_most=fidelity.high, whole=fidelity.whole)
+        self.every: float = int(step) if fidelity.whole else float(step)
+        self.population, self.quantile, self.synchronous = int(population), float(quantile), synchronous
+        self.resample, self.factors = float(resample), tuple(float(factor) for factor in factors)
+        self._high = fidelity.high
+        count = math.ceil(fidelity.high / self.every / _SLACK)
+        self.levels = (*(self.every * i for i in range(1, count)), fidelity.high)
+        self.members: dict[int, Member] = {}
+        self._slots: list[Member] = []  # who stands at each place, alive or not
+        self._fresh = 0  # members that are no clones
+        self._started = 0  # trials that use the budget
+        self._budget: int | None = None
+        self._formed = False  # whether the whole first population has results
+        self._vacant: list[int] = []  # places whose member is gone, the longest empty first
+        self._surplus = 0  # members above the population: two drivers filled one place
+        self._clones: list[_Vacancy] = []  # synchronous: decided, and not yet started
+        self._onward: list[int] = []  # synchronous: trials that may go on
+        self._rows: list[dict[str, object]] = []
+
+    # what runs next --------------------------------------------------------------------------------------
+
+    def on_budget(self, trials: int | None) -> None:
+        """A clone uses one of these trials; when none is left, nobody is replaced."""
+        self._budget = trials
+        self._look_round()
+
+    def next_job(self, k: int | None = None, *, given: tuple[str, Configuration] | None = None) -> Job | None:
+        """A member that goes on when no number is given, a fresh member or a clone when one is."""
+        if k is None:
+            return None if self._new_is_due() else self._continued()
+        if given is not None or self._fresh < self.population:
+            origin, config = self._first(k, given)
+            return Job(k, config, self.levels[0] if self.synchronous else None, origin=origin)
+        if self.synchronous:
+            return self._planned(k)
+        tops = self._tops() if self._vacant else ()
+        return self._clone(k, tops, generator(self.seed, "scheduler", k), None)
+
+    def _first(self, k: int, given: tuple[str, Configuration] | None) -> tuple[str, Configuration]:
+        found = self.new_configuration(k, given)
+        if found is None:  # a finite space is used up; two members may share a configuration, their copies will differ
+            [drawn] = self.problem.space.sample(1, generator(self.seed, "scheduler", k))
+            return "random", drawn
+        return found
+
+    def _planned(self, k: int) -> Job | None:
+        """The clone for the first empty place."""
+        if not self._clones:
+            return None
+        first = self._clones[0]
+        rng = generator(self.seed, "scheduler", first.generation, first.slot)
+        return self._clone(k, first.tops, rng, self.levels[min(first.generation + 1, len(self.levels) - 1)])
+
+    def _clone(
+        self, k: int, tops: tuple[tuple[int, str], ...], rng: np.random.Generator, until: float | None
+    ) -> Job | None:
+        if not tops:
+            return None
+        trial, checkpoint = tops[int(rng.integers(len(tops)))]
+        parent = self.members[trial]
+        config = self._explored(parent, parent.marks[checkpoint].resource, rng)
+        return Job(k, config, until, trial, f"{trial}/{checkpoint}", self.name)
+
+    def _explored(self, parent: Member, at: float, rng: np.random.Generator) -> Configuration:
+        """The configuration of a clone that starts at resource `at`."""
+        return explore(self.problem.space, parent.config, rng, resample=self.resample, factors=self.factors)
+
+    def _continued(self) -> Job | None:
+        """The member at rest that goes on next."""
+        if self.synchronous:
+            halted = next((m for m in self._slots if m.stand is Stand.HALTED), None)
+            if halted is not None:
+                return Job(halted.trial, halted.config, halted.until)
+            # with no trial left for a clone, whoever it would have replaced goes on
+            trials = sorted([*self._onward, *(v.old for v in self._clones if v.old is not None)], key=self._slot_of)
+            if not trials:
+                return None
+            member = self.members[trials[0]]
+            return Job(member.trial, member.config, self._next_level(member.judged))
+        resting = [m for m in self._slots if m.stand in (Stand.RESTING, Stand.HALTED)]
+        if not resting:
+            return None
+        member = min(resting, key=lambda m: (m.judged, m.slot))
+        return Job(member.trial, member.config, self._capped(member.judged + self.every))
+
+    def _new_is_due(self) -> bool:
+        """Whether a fresh member or a clone must start before anybody goes on."""
+        if self._left() < 1:
+            return False
+        if self._fresh < self.population:
+            return True
+        return bool(self._clones) if self.synchronous else bool(self._vacant and self._tops())
+
+    def _left(self) -> float:
+        return math.inf if self._budget is None else self._budget - self._started
+
+    def _capped(self, resource: float) -> float:
+        return self._high if resource * _SLACK >= self._high else resource
+
+    def _next_level(self, resource: float) -> float:
+        """The first decision point above a resource; the full resource in the end."""
+        return self.levels[min(bisect_left(self.levels, resource * _SLACK), len(self.levels) - 1)]
+
+    def _slot_of(self, trial: int) -> int:
+        return self.members[trial].slot
+
+    def _alive(self) -> list[Member]:
+        return [m for m in self._slots if m.stand.alive]
+
+    def _tops(self) -> tuple[tuple[int, str], ...]:
+        """Members to copy from, with their newest checkpoints; best first."""
+        return self._best(standings(self._alive())[1])
+
+    def _best(self, ranked: list[Member]) -> tuple[tuple[int, str], ...]:
+        size = max(1, quantile_size(len(ranked), self.quantile))
+        able = [m for m in ranked if m.checkpoint is not None]
+        return tuple((m.trial, m.checkpoint) for m in able[:size] if m.checkpoint is not None)
+
+    # what happened ---------------------------------------------------------------------------------------
+
+    def on_start(self, job: Job) -> None:
+        """A member is new, or runs on."""
+        super().on_start(job)
+        if job.origin == "added":
+            return  # made elsewhere: there is nothing to be trained
+        known = self.members.get(job.trial)
+        if known is not None:
+            known.stand, known.until = Stand.RUNNING, job.until
+            self._onward = [trial for trial in self._onward if trial != job.trial]
+            self._clones = [v for v in self._clones if v.old != job.trial]
+            return
+        self._started += 1
+        slot = self._take_place(job)
+        member = Member(job.trial, slot, job.config, job.until, job.parent)
+        if job.parent is None:
+            self._fresh += 1
+        else:
+            name = (job.checkpoint or "").rpartition("/")[2]
+            member.base = self.members[job.parent].marks.get(name)
+            member.judged = 0.0 if member.base is None else member.base.resource
+        self.members[job.trial] = member
+        if slot == len(self._slots):
+            self._slots.append(member)
+        else:
+            self._slots[slot] = member
+
+    def _take_place(self, job: Job) -> int:
+        if job.parent is None:
+            return len(self._slots)
+        if self._clones:
+            first = self._clones.pop(0)
+            if first.old is not None:
+                self.members[first.old].stand = Stand.GONE
+            return first.slot
+        if self._vacant:
+            return self._vacant.pop(0)
+        self._surplus += 1  # two drivers filled one place
+        return len(self._slots)
+
+    def on_report(self, report: Report) -> Decision:
+        """Take a result in, and judge its member if it is due.
+
+        Raises:
+            ArgumentError: the report carries no resource.
+        """
+        if report.resource is None:
+            raise ArgumentError(
+                f"trial {report.trial} reported no resource; scheduler {self.name!r} judges by it. "
+                f"Report it with the metrics: run.report(..., {self.problem.fidelity.name}=...)."  # type: ignore[union-attr]
+            )
+        member = self.members.get(report.trial)
+        if member is None:
+            return Decision.CONTINUE
+        if member.stand is Stand.GONE or not self.problem.usable(report.metrics):
+            return Decision.STOP
+        if report.resource > member.resource or not member.values:
+            self._take_in(member, report, report.resource)
+            self._look_round()
+        full = member.resource * _SLACK >= self._high
+        reached = member.until is not None and member.until <= report.resource * _SLACK
+        if self.synchronous or full:
+            return Decision.PAUSE if reached and not full else Decision.CONTINUE
+        if reached or member.resource * _SLACK >= member.judged + self.every:
+            return self._judge(member, reached)
+        return Decision.CONTINUE
+
+    def _take_in(self, member: Member, report: Report, resource: float) -> None:
+        observed = self.problem.observe(member.trial, member.config, report.metrics)
+        member.resource, member.values = resource, observed.values
+        member.violation = sum(max(v, 0.0) for v in observed.violations)
+        if report.checkpoint is not None:
+            member.checkpoint = report.checkpoint
+            member.marks[report.checkpoint] = Mark(resource, observed.values)
+
+    def _judge(self, member: Member, reached: bool) -> Decision:
+        """The asynchronous decision about a member at its decision point."""
+        if member.resource > member.judged:
+            self._pass(member, member.resource)
+            if self._formed and self._left() > len(self._vacant) and self._falls_behind(member):
+                self._note(member, goes_on=False)
+                self._leave(member)
+                return Decision.STOP
+            self._note(member, goes_on=True)
+        waiting = self._left() >= 1 and self._fresh < self.population
+        waiting = waiting or any(
+            m.stand in (Stand.RESTING, Stand.HALTED) and m.judged <= member.judged for m in self._slots
+        )
+        return Decision.PAUSE if reached or waiting else Decision.CONTINUE
+
+    def _falls_behind(self, member: Member) -> bool:
+        """Whether a member is among the worst, and worse than all that could be copied."""
+        rung, ranked = standings(self._alive())
+        size = quantile_size(len(ranked), self.quantile)
+        if size == 0 or rung.place(member.trial) < len(ranked) - size or rung.better(member.trial) < size:
+            return False
+        return all(trial != member.trial for trial, _ in self._best(ranked)) and bool(self._best(ranked))
+
+    def _pass(self, member: Member, resource: float) -> None:
+        """A member stands at a decision point with a result."""
+        self._learn(member)
+        member.judged, member.base = resource, Mark(member.resource, member.values)
+
+    def _learn(self, member: Member) -> None:
+        """What the interval that ends here says about its configuration; for heirs of this class."""
+
+    def _note(self, member: Member, *, goes_on: bool) -> None:
+        value = member.values[0] * self.problem.objectives[0].sign
+        row = {"bracket": 0, "resource": member.resource, "trial": member.trial, "value": value, "promoted": goes_on}
+        self._rows.append(row)
+
+    def on_end(self, trial: int, status: Status) -> None:
+        """A run is over: the member rests, is grown up, or leaves its place empty."""
+        super().on_end(trial, status)
+        member = self.members.get(trial)
+        if member is None or member.stand is Stand.GONE:
+            return
+        if status is Status.PAUSED:
+            member.stand = Stand.RESTING
+            reached = max(member.resource, min(member.until or 0.0, self._high))
+            # the program may have paused without a word at the point itself
+            if member.values and reached > member.judged:
+                self._pass(member, reached)
+            member.judged = max(member.judged, reached)
+        elif status is Status.STOPPED:
+            member.stand = Stand.RESTING if member.stand is Stand.RESTING else Stand.HALTED
+        elif status is Status.COMPLETED:
+            member.stand = Stand.GROWN
+        elif status.ended:
+            self._onward = [other for other in self._onward if other != trial]
+            self._leave(member)
+        self._look_round()
+
+    def _leave(self, member: Member) -> None:
+        member.stand = Stand.GONE
+        if self._surplus:
+            self._surplus -= 1
+        else:
+            self._vacant.append(member.slot)
+
+    # decisions about all ---------------------------------------------------------------------------------
+
+    def _look_round(self) -> None:
+        """See whether the population has formed, and whether a synchronous decision is due."""
+        started = self._fresh >= self.population or self._left() < 1
+        if self._left() < 1:  # what a user gave has used the trials that clones were to have
+            self._vacant += [v.slot for v in self._clones if v.old is None]
+            self._clones = [v for v in self._clones if v.old is not None]
+        if not self._formed:
+            self._formed = started and all(m.values or not m.stand.alive for m in self._slots)
+        if self.synchronous and started and not self._clones and not self._onward:
+            alive = self._alive()
+            behind = min((self._generation(m) for m in alive), default=-1)
+            # who joined late is judged among its like; the others wait for it when it has caught up
+            group = [m for m in alive if self._generation(m) == behind]
+            if group and all(m.stand is Stand.RESTING for m in group):
+                self._decide(group, behind)
+
+    def _generation(self, member: Member) -> int:
+        """Number of the decision point that a member stands at or runs to."""
+        return bisect_left(self.levels, (member.until or self._high) / _SLACK)
+
+    def _decide(self, group: list[Member], generation: int) -> None:
+        """All have arrived: say who is replaced, and who goes on."""
+        rung, ranked = standings(group)
+        size, tops = quantile_size(len(ranked), self.quantile), self._best(ranked)
+        copied = {trial for trial, _ in tops}
+        empty: list[int] = []
+        worst: list[Member] = []
+        if tops:
+            left = min(self._left(), len(self._slots))
+            empty = sorted(self._vacant)[: int(left)]
+            behind = [m for m in reversed(ranked) if m.trial not in copied and rung.better(m.trial) >= size][:size]
+            worst = [m for m in behind if rung.place(m.trial) >= len(ranked) - size][: int(left) - len(empty)]
+        self._vacant = [slot for slot in self._vacant if slot not in empty]
+        for member in ranked:
+            self._note(member, goes_on=member not in worst)
+        places: list[tuple[int, int | None]] = [(slot, None) for slot in empty]
+        places += [(m.slot, m.trial) for m in worst]
+        self._clones = [_Vacancy(slot, generation, old, tops) for slot, old in sorted(places, key=lambda p: p[0])]
+        self._onward = [m.trial for m in group if m not in worst]
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        """Pass on what says something about a single configuration: all but clones."""
+        told = [o for o in observations if o.trial not in self.members or self.members[o.trial].parent is None]
+        if told:
+            self.searcher.tell(told)
+
+    def rungs(self) -> list[dict[str, object]]:
+        """Every decision about a member; `value` is the first objective as it was reported."""
+        return list(self._rows)
