@@ -17,6 +17,7 @@ from luthier.base.records import Decision, Status, Trial, pairs
 from luthier.base.registry import load
 from luthier.base.seeds import generator, trial_seed
 from luthier.runtime.executors._base import End, Executor, Launch, Limits, Message, Setting, Target
+from luthier.runtime.executors._checkpoints import pin
 from luthier.runtime.storage import Draft
 from luthier.space.problem import Benchmark
 from luthier.space.space import Space
@@ -183,7 +184,8 @@ class Loop:
         done = len(self.study._state.trials)
         if self.trials is not None and done >= self._limit():
             return f"all {self.trials} trials are done"
-        return "the space is exhausted"
+        scheduler = self.study._session.engine.scheduler
+        return f"scheduler {scheduler.name!r} is through" if scheduler.ends else "the space is exhausted"
 
     def _limit(self) -> int:
         assert self.trials is not None
@@ -245,7 +247,9 @@ class Loop:
         if home is None:
             return None, 0
         folder = (home.with_name(f"{int(parent):05d}") if parent else home) / "checkpoints" / name
-        if not parent and not folder.is_dir():
+        if parent and folder.is_dir():
+            pin(folder)  # at once: while the clone's worker gets ready, the parent goes on and clears away
+        if trial.parent is None and not folder.is_dir():
             return None, 0  # cleaned away: the trial starts afresh, what it reports again is known
         return folder, after  # a clone whose start is gone fails: nothing else leads to where its parent was
 
