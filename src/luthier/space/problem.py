@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite
 from typing import Any, Protocol, runtime_checkable
 
 from luthier.base.errors import MetricError
@@ -50,6 +51,15 @@ class Problem:
     fidelity: Fidelity | None = None
     past: tuple[PastTask, ...] = ()
 
+    @cached_property
+    def _wanted(self) -> tuple[str, ...]:
+        """Metrics that every report must have."""
+        return tuple(metric.name for metric in (*self.objectives, *self.constraints))
+
+    @cached_property
+    def _signed(self) -> tuple[tuple[str, float], ...]:
+        return tuple((objective.name, objective.sign) for objective in self.objectives)
+
     def check_metrics(self, metrics: Mapping[str, Any], *, where: str) -> dict[str, float]:
         """Numbers of a report, complete for this problem.
 
@@ -84,8 +94,7 @@ class Problem:
 
     def usable(self, metrics: Mapping[str, float]) -> bool:
         """Whether every objective and constraint is a finite number."""
-        wanted: tuple[Objective | Constraint, ...] = (*self.objectives, *self.constraints)
-        return all(math.isfinite(metrics[metric.name]) for metric in wanted)
+        return all(isfinite(metrics[name]) for name in self._wanted)
 
     def observe(
         self,
@@ -99,8 +108,8 @@ class Problem:
         """Turn metrics into what searchers are told: to be minimised, constraints as violations."""
         if not metrics:
             return Observation(trial, config, resource, (), (), status)
-        values = tuple(metrics[o.name] * o.sign for o in self.objectives)
-        violations = tuple(metrics[c.name] - c.upper for c in self.constraints)
+        values = tuple([metrics[name] * sign for name, sign in self._signed])
+        violations = tuple([metrics[c.name] - c.upper for c in self.constraints])
         return Observation(trial, config, resource, values, violations, status)
 
 
