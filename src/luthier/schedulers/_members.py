@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 import numpy as np
 
-from luthier.base.records import Configuration
+from luthier.base.checks import check
+from luthier.base.errors import ArgumentError
+from luthier.base.records import Configuration, Fidelity, Report
 from luthier.schedulers._rungs import Rung
 from luthier.space.domains import Ordinal
 from luthier.space.number import Number
+from luthier.space.problem import Problem
 from luthier.space.space import Space
 
 #: Times that a forbidden configuration is drawn again before the copy keeps its parent's.
@@ -87,20 +90,101 @@ class Member:
     marks: dict[str, Mark] = field(default_factory=dict)
 
 
-def standings(members: Iterable[Member]) -> tuple[Rung, list[Member]]:
-    """The newest results of members, best first: as rungs order them, equal ones by slot.
+@dataclass(frozen=True, slots=True)
+class Standings:
+    """Members by their newest results.
 
     Args:
-        members: Those to be compared; who has no result is left out.
+        ranked: Best first; who has no result is left out.
+        best: Trials to copy from, each with its newest checkpoint; best first.
+        behind: Who is to be replaced, the worst first.
+    """
 
-    Returns:
-        The rung that holds the order, and the members in it.
+    ranked: tuple[Member, ...]
+    best: tuple[tuple[int, str], ...]
+    behind: tuple[Member, ...]
+
+
+def standings(members: Iterable[Member], share: float) -> Standings:
+    """Order members as rungs order results, equal ones by slot, and say who is among the best and the worst.
+
+    Nobody is behind whom not all of the best quantile exceed (a tie is no evidence), and nobody at all where there is
+    no checkpoint to copy. There is at least one to copy from, if anybody has a result and a checkpoint.
+
+    Args:
+        members: Those to be compared.
+        share: Size of either quantile.
     """
     known = {m.trial: m for m in sorted(members, key=lambda m: m.slot) if m.values}
     rung = Rung(0.0)
     for member in known.values():
         rung.add(member.trial, member.values, member.violation)
-    return rung, [known[entry.trial] for entry in rung.ranked()]
+    ranked = tuple(known[entry.trial] for entry in rung.ranked())
+    size = quantile_size(len(ranked), share)
+    able = [(m.trial, m.checkpoint) for m in ranked if m.checkpoint is not None]
+    best = tuple(able[: max(1, size)])
+    copied = {trial for trial, _ in best}
+    last = ranked[len(ranked) - size :] if best else ()
+    behind = tuple(m for m in reversed(last) if m.trial not in copied and rung.better(m.trial) >= size)
+    return Standings(ranked, best, behind)
+
+
+@dataclass(frozen=True, slots=True)
+class Vacancy:
+    """A place to be filled with a clone at a synchronous decision.
+
+    Args:
+        slot: The place.
+        generation: Number of the decision, from 0.
+        old: Trial that stands there until its clone starts; None where it failed.
+        best: Trials to choose from, each with its checkpoint then.
+    """
+
+    slot: int
+    generation: int
+    old: int | None
+    best: tuple[tuple[int, str], ...]
+
+
+def needed(problem: Problem, scheduler: str) -> Fidelity:
+    """The fidelity, which a scheduler of populations cannot do without.
+
+    Raises:
+        ArgumentError: there is none.
+    """
+    if problem.fidelity is None:
+        raise ArgumentError(
+            f"scheduler {scheduler!r} needs a fidelity. Give fidelity=('epoch', 1, 81) "
+            "(command line: --max epoch=81), or use scheduler='straight'."
+        )
+    return problem.fidelity
+
+
+def spent(report: Report, fidelity: Fidelity, scheduler: str) -> float:
+    """The resource of a report.
+
+    Raises:
+        ArgumentError: it carries none.
+    """
+    if report.resource is None:
+        raise ArgumentError(
+            f"trial {report.trial} reported no resource; scheduler {scheduler!r} goes by it. "
+            f"Report it with the metrics: run.report(..., {fidelity.name}=...)."
+        )
+    return report.resource
+
+
+def check_factors(factors: Any) -> tuple[float, ...]:
+    """What numbers are multiplied by.
+
+    Raises:
+        ArgumentError: there is none, or one that is not above 0.
+    """
+    if not isinstance(factors, Sequence) or isinstance(factors, str) or not factors:
+        raise ArgumentError(f"factors={factors!r}. Allowed: a list of numbers above 0, such as [0.8, 1.2].")
+    for factor in factors:
+        check("factors", factor, above=0)
+    return tuple(float(factor) for factor in factors)
 
 
 def quantile_size(n: int, share: float) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,28 +14,22 @@ from luthier.base.records import Configuration, Decision, Job, Observation, Repo
 from luthier.base.registry import register
 from luthier.base.seeds import generator
 from luthier.schedulers._base import Scheduler
-from luthier.schedulers._members import Mark, Member, Stand, explore, quantile_size, standings
+from luthier.schedulers._members import (
+    Mark,
+    Member,
+    Stand,
+    Standings,
+    Vacancy,
+    check_factors,
+    explore,
+    needed,
+    spent,
+    standings,
+)
 from luthier.searchers._base import Searcher
 from luthier.space.problem import Problem
 
 _SLACK = 1 + 1e-9  # fractions of a resource add up to a little less than their sum
-
-
-@dataclass(frozen=True, slots=True)
-class _Vacancy:
-    """A place to be filled with a clone at a synchronous decision.
-
-    Args:
-        slot: The place.
-        generation: Number of the decision, from 0.
-        old: Trial that stands there until its clone starts; None where it failed.
-        tops: Trials to choose from, each with its checkpoint then.
-    """
-
-    slot: int
-    generation: int
-    old: int | None
-    tops: tuple[tuple[int, str], ...]
 
 
 @register("scheduler")
@@ -113,19 +106,10 @@ class Pbt(Scheduler):
         synchronous: bool = False,
     ) -> None:
         super().__init__(problem, searcher, seed=seed)
-        fidelity = problem.fidelity
-        if fidelity is None:
-            raise ArgumentError(
-                f"scheduler {self.name!r} needs a fidelity. Give fidelity=('epoch', 1, 81) "
-                "(command line: --max epoch=81), or use scheduler='straight'."
-            )
+        fidelity = self._fidelity = needed(problem, self.name)
         check("population", population, at_least=2, whole=True)
         check("quantile", quantile, above=0, at_most=0.5)
         check("resample", resample, at_least=0, at_most=1)
-        if not isinstance(factors, Sequence) or isinstance(factors, str) or not factors:
-            raise ArgumentError(f"factors={factors!r}. Allowed: a list of numbers above 0, such as [0.8, 1.2].")
-        for factor in factors:
-            check("factors", factor, above=0)
         if not isinstance(synchronous, bool):
             raise ArgumentError(f"synchronous={synchronous!r}. Allowed: True or False.")
         tenth = fidelity.high / 10
@@ -133,7 +117,7 @@ class Pbt(Scheduler):
         check("every", step, above=0, at_most=fidelity.high, whole=fidelity.whole)
         self.every: float = int(step) if fidelity.whole else float(step)
         self.population, self.quantile, self.synchronous = int(population), float(quantile), synchronous
-        self.resample, self.factors = float(resample), tuple(float(factor) for factor in factors)
+        self.resample, self.factors = float(resample), check_factors(factors)
         self._high = fidelity.high
         count = math.ceil(fidelity.high / self.every / _SLACK)
         self.levels = (*(self.every * i for i in range(1, count)), fidelity.high)
@@ -145,7 +129,7 @@ class Pbt(Scheduler):
         self._formed = False  # whether the whole first population has results
         self._vacant: list[int] = []  # places whose member is gone, the longest empty first
         self._surplus = 0  # members above the population: two drivers filled one place
-        self._clones: list[_Vacancy] = []  # synchronous: decided, and not yet started
+        self._clones: list[Vacancy] = []  # synchronous: decided, and not yet started
         self._onward: list[int] = []  # synchronous: trials that may go on
         self._rows: list[dict[str, object]] = []
 
@@ -165,8 +149,8 @@ class Pbt(Scheduler):
             return Job(k, config, self.levels[0] if self.synchronous else None, origin=origin)
         if self.synchronous:
             return self._planned(k)
-        tops = self._tops() if self._vacant else ()
-        return self._clone(k, tops, generator(self.seed, "scheduler", k), None)
+        best = self._standings().best if self._vacant else ()
+        return self._clone(k, best, generator(self.seed, "scheduler", k), None)
 
     def _first(self, k: int, given: tuple[str, Configuration] | None) -> tuple[str, Configuration]:
         found = self.new_configuration(k, given)
@@ -181,14 +165,14 @@ class Pbt(Scheduler):
             return None
         first = self._clones[0]
         rng = generator(self.seed, "scheduler", first.generation, first.slot)
-        return self._clone(k, first.tops, rng, self.levels[min(first.generation + 1, len(self.levels) - 1)])
+        return self._clone(k, first.best, rng, self.levels[min(first.generation + 1, len(self.levels) - 1)])
 
     def _clone(
-        self, k: int, tops: tuple[tuple[int, str], ...], rng: np.random.Generator, until: float | None
+        self, k: int, best: tuple[tuple[int, str], ...], rng: np.random.Generator, until: float | None
     ) -> Job | None:
-        if not tops:
+        if not best:
             return None
-        trial, checkpoint = tops[int(rng.integers(len(tops)))]
+        trial, checkpoint = best[int(rng.integers(len(best)))]
         parent = self.members[trial]
         config = self._explored(parent, parent.marks[checkpoint].resource, rng)
         return Job(k, config, until, trial, f"{trial}/{checkpoint}", self.name)
@@ -204,16 +188,17 @@ class Pbt(Scheduler):
             if halted is not None:
                 return Job(halted.trial, halted.config, halted.until)
             # with no trial left for a clone, whoever it would have replaced goes on
-            trials = sorted([*self._onward, *(v.old for v in self._clones if v.old is not None)], key=self._slot_of)
+            trials = [*self._onward, *(v.old for v in self._clones if v.old is not None)]
             if not trials:
                 return None
-            member = self.members[trials[0]]
+            member = min((self.members[trial] for trial in trials), key=lambda m: m.slot)
             return Job(member.trial, member.config, self._next_level(member.judged))
         resting = [m for m in self._slots if m.stand in (Stand.RESTING, Stand.HALTED)]
         if not resting:
             return None
         member = min(resting, key=lambda m: (m.judged, m.slot))
-        return Job(member.trial, member.config, self._capped(member.judged + self.every))
+        until = member.judged + self.every
+        return Job(member.trial, member.config, self._high if until * _SLACK >= self._high else until)
 
     def _new_is_due(self) -> bool:
         """Whether a fresh member or a clone must start before anybody goes on."""
@@ -221,32 +206,20 @@ class Pbt(Scheduler):
             return False
         if self._fresh < self.population:
             return True
-        return bool(self._clones) if self.synchronous else bool(self._vacant and self._tops())
+        return bool(self._clones) if self.synchronous else bool(self._vacant and self._standings().best)
 
     def _left(self) -> float:
         return math.inf if self._budget is None else self._budget - self._started
-
-    def _capped(self, resource: float) -> float:
-        return self._high if resource * _SLACK >= self._high else resource
 
     def _next_level(self, resource: float) -> float:
         """The first decision point above a resource; the full resource in the end."""
         return self.levels[min(bisect_left(self.levels, resource * _SLACK), len(self.levels) - 1)]
 
-    def _slot_of(self, trial: int) -> int:
-        return self.members[trial].slot
-
     def _alive(self) -> list[Member]:
         return [m for m in self._slots if m.stand.alive]
 
-    def _tops(self) -> tuple[tuple[int, str], ...]:
-        """Members to copy from, with their newest checkpoints; best first."""
-        return self._best(standings(self._alive())[1])
-
-    def _best(self, ranked: list[Member]) -> tuple[tuple[int, str], ...]:
-        size = max(1, quantile_size(len(ranked), self.quantile))
-        able = [m for m in ranked if m.checkpoint is not None]
-        return tuple((m.trial, m.checkpoint) for m in able[:size] if m.checkpoint is not None)
+    def _standings(self) -> Standings:
+        return standings(self._alive(), self.quantile)
 
     # what happened ---------------------------------------------------------------------------------------
 
@@ -271,10 +244,7 @@ class Pbt(Scheduler):
             member.base = self.members[job.parent].marks.get(name)
             member.judged = 0.0 if member.base is None else member.base.resource
         self.members[job.trial] = member
-        if slot == len(self._slots):
-            self._slots.append(member)
-        else:
-            self._slots[slot] = member
+        self._slots[slot : slot + 1] = [member]
 
     def _take_place(self, job: Job) -> int:
         if job.parent is None:
@@ -295,21 +265,17 @@ class Pbt(Scheduler):
         Raises:
             ArgumentError: the report carries no resource.
         """
-        if report.resource is None:
-            raise ArgumentError(
-                f"trial {report.trial} reported no resource; scheduler {self.name!r} judges by it. "
-                f"Report it with the metrics: run.report(..., {self.problem.fidelity.name}=...)."  # type: ignore[union-attr]
-            )
+        resource = spent(report, self._fidelity, self.name)
         member = self.members.get(report.trial)
         if member is None:
             return Decision.CONTINUE
         if member.stand is Stand.GONE or not self.problem.usable(report.metrics):
             return Decision.STOP
-        if report.resource > member.resource or not member.values:
-            self._take_in(member, report, report.resource)
+        if resource > member.resource or not member.values:
+            self._take_in(member, report, resource)
             self._look_round()
         full = member.resource * _SLACK >= self._high
-        reached = member.until is not None and member.until <= report.resource * _SLACK
+        reached = member.until is not None and member.until <= resource * _SLACK
         if self.synchronous or full:
             return Decision.PAUSE if reached and not full else Decision.CONTINUE
         if reached or member.resource * _SLACK >= member.judged + self.every:
@@ -328,24 +294,17 @@ class Pbt(Scheduler):
         """The asynchronous decision about a member at its decision point."""
         if member.resource > member.judged:
             self._pass(member, member.resource)
-            if self._formed and self._left() > len(self._vacant) and self._falls_behind(member):
-                self._note(member, goes_on=False)
+            may_be = self._formed and self._left() > len(self._vacant)
+            behind = may_be and any(m is member for m in self._standings().behind)
+            self._note(member, goes_on=not behind)
+            if behind:
                 self._leave(member)
                 return Decision.STOP
-            self._note(member, goes_on=True)
         waiting = self._left() >= 1 and self._fresh < self.population
         waiting = waiting or any(
             m.stand in (Stand.RESTING, Stand.HALTED) and m.judged <= member.judged for m in self._slots
         )
         return Decision.PAUSE if reached or waiting else Decision.CONTINUE
-
-    def _falls_behind(self, member: Member) -> bool:
-        """Whether a member is among the worst, and worse than all that could be copied."""
-        rung, ranked = standings(self._alive())
-        size = quantile_size(len(ranked), self.quantile)
-        if size == 0 or rung.place(member.trial) < len(ranked) - size or rung.better(member.trial) < size:
-            return False
-        return all(trial != member.trial for trial, _ in self._best(ranked)) and bool(self._best(ranked))
 
     def _pass(self, member: Member, resource: float) -> None:
         """A member stands at a decision point with a result."""
@@ -357,7 +316,13 @@ class Pbt(Scheduler):
 
     def _note(self, member: Member, *, goes_on: bool) -> None:
         value = member.values[0] * self.problem.objectives[0].sign
-        row = {"bracket": 0, "resource": member.resource, "trial": member.trial, "value": value, "promoted": goes_on}
+        row: dict[str, object] = {
+            "bracket": 0,
+            "resource": member.resource,
+            "trial": member.trial,
+            "value": value,
+            "promoted": goes_on,
+        }
         self._rows.append(row)
 
     def on_end(self, trial: int, status: Status) -> None:
@@ -413,23 +378,16 @@ class Pbt(Scheduler):
 
     def _decide(self, group: list[Member], generation: int) -> None:
         """All have arrived: say who is replaced, and who goes on."""
-        rung, ranked = standings(group)
-        size, tops = quantile_size(len(ranked), self.quantile), self._best(ranked)
-        copied = {trial for trial, _ in tops}
-        empty: list[int] = []
-        worst: list[Member] = []
-        if tops:
-            left = min(self._left(), len(self._slots))
-            empty = sorted(self._vacant)[: int(left)]
-            behind = [m for m in reversed(ranked) if m.trial not in copied and rung.better(m.trial) >= size][:size]
-            worst = [m for m in behind if rung.place(m.trial) >= len(ranked) - size][: int(left) - len(empty)]
+        found = standings(group, self.quantile)
+        left = int(min(self._left(), len(self._slots))) if found.best else 0
+        empty = sorted(self._vacant)[:left]
+        worst = {m.slot: m.trial for m in found.behind[: left - len(empty)]}
         self._vacant = [slot for slot in self._vacant if slot not in empty]
-        for member in ranked:
-            self._note(member, goes_on=member not in worst)
-        places: list[tuple[int, int | None]] = [(slot, None) for slot in empty]
-        places += [(m.slot, m.trial) for m in worst]
-        self._clones = [_Vacancy(slot, generation, old, tops) for slot, old in sorted(places, key=lambda p: p[0])]
-        self._onward = [m.trial for m in group if m not in worst]
+        for member in found.ranked:
+            self._note(member, goes_on=member.slot not in worst)
+        slots = sorted([*empty, *worst])
+        self._clones = [Vacancy(slot, generation, worst.get(slot), found.best) for slot in slots]
+        self._onward = [m.trial for m in group if m.slot not in worst]
 
     def tell(self, observations: Sequence[Observation]) -> None:
         """Pass on what says something about a single configuration: all but clones."""

@@ -16,6 +16,7 @@ from luthier.study.result import Result, choose, pareto_set
 
 if TYPE_CHECKING:
     from luthier.study.replay import Replay
+    from luthier.study.schedule import Schedule
 
 
 class View:
@@ -143,6 +144,19 @@ class View:
         """What stands at each rung."""
         self._session.engine.refresh()
         return self._session.engine.scheduler.rungs()
+
+    def schedule(self, trial: int | None = None) -> Schedule:
+        """The configurations that a trial was trained with, one after the other, where trials are clones of others.
+
+        Args:
+            trial: Its number; None: the best.
+
+        Raises:
+            ArgumentError: it has no result, or the study has no fidelity.
+        """
+        from luthier.study.schedule import schedule_of
+
+        return schedule_of(self, trial)
 
     def as_past(self, order: float = 0.0) -> PastTask:
         """This study as an earlier task of another one: its finished trials, to be minimised."""
