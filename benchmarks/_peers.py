@@ -57,12 +57,12 @@ class Peer:
     """One tool's process, which may solve one problem after another, until `close`.
 
     Args:
-        name: One of `PEERS`.
+        name: One of `PEERS`, or a tool that is not among them.
         patience: Seconds that an answer may take; None: any time.
     """
 
-    def __init__(self, name: str, *, patience: float | None = None) -> None:
-        self.kind, self.patience = PEERS[name], patience
+    def __init__(self, name: str | Kind, *, patience: float | None = None) -> None:
+        self.kind, self.patience = name if isinstance(name, Kind) else PEERS[name], patience
         python = environments() / self.kind.environment / "bin" / "python"
         if not python.exists():
             raise FileNotFoundError(f"{python} is missing. Run benchmarks/peers/install.py {self.kind.environment}.")

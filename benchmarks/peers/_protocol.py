@@ -4,6 +4,9 @@
     {"op": "ask"}                                                                  -> {"config": {...}, "seconds": s}
     {"op": "tell", "value": v}                                                     -> {"seconds": s}
     {"op": "preload", "configs": [...], "values": [...]}                           -> {"seconds": s}
+    {"op": "report", "trial": 0, "resource": 3, "value": v}                        -> {"stop": false, "seconds": s}
+
+Trials are numbered in the order of asking, from 0; `report` is for the tools that may end a trial early.
 
 `seconds` is what the tool itself took; the pipe is not counted. A failure answers {"error": text} and the process
 goes on. Nothing here needs luthier: the file runs in the peer's own environment.
@@ -62,6 +65,8 @@ def serve(make: Any, packages: Iterable[str]) -> None:
                 answer["config"] = peer.ask()
             elif message["op"] == "tell":
                 peer.tell(message["value"])
+            elif message["op"] == "report":
+                answer["stop"] = peer.report(message["trial"], message["resource"], message["value"])
             else:
                 peer.preload(message["configs"], message["values"])
         except Exception as error:  # a peer may raise anything: the cell is marked, the run goes on
