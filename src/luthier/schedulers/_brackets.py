@@ -106,18 +106,7 @@ class Member:
 class Halving(Scheduler):
     """Brackets one after the other; a rung is decided when all of its trials have come or are over.
 
-    A trial pauses at each rung. When every trial of a rung rests there or is over, the best go on from their
-    checkpoints: as many as the next rung takes, or those there are. Results are ordered as everywhere: feasible first,
-    then by value, with several objectives by non-dominated sorting, and what is equal by arrival. A trial that failed,
-    diverged, was lost for good or was stopped on its way never goes on; one that the end of a study stopped while it
-    paused goes on when the study does.
-
-    No worker is idle: while no trial may go on, new ones start, in the bracket that is not full, else in the next one.
-    Decided promotions come before new trials, those of the oldest bracket first, the best of them first. Given
-    configurations join like any others. Trials that were made elsewhere are in no bracket.
-
-    The last bracket may never be full. Once the budget's last trial was started, or when nothing runs and the searcher
-    has nothing left, it goes on with those it has: of m, rung i takes floor(m / eta^i), and at least one.
+    What it does in each case is said where users read it, at `hyperband`.
 
     A subclass gives the plan of each bracket.
 
@@ -350,12 +339,10 @@ class Halving(Scheduler):
 
     # for subclasses and reports --------------------------------------------------------------------------
 
-    def entered(self, trial: int, level: float) -> None:  # noqa: B027  # most have no use for it
+    def entered(self, trial: int, level: float) -> None:
         """A trial was started on its way to a rung."""
 
-    def counted(  # noqa: B027
-        self, trial: int, level: float, values: tuple[float, ...], violation: float
-    ) -> None:
+    def counted(self, trial: int, level: float, values: tuple[float, ...], violation: float) -> None:
         """A trial's result entered the rung that it was on its way to."""
 
     def label(self, number: int) -> int:

@@ -63,7 +63,8 @@ class Dehb(Halving):
     the member if it is better. It is made from the member, the target:
 
     1. Three parents a, b, c are drawn. At the lowest rung of a bracket they come from the population itself, target
-       excepted; at rung i from the best of the population one resource lower, as many as the rung takes, at least three.
+       excepted; at rung i from the best of the population one resource lower: as many as the rung takes, at least
+       three.
     2. a + weight (b - c) in the unit cube; what leaves it is drawn anew, uniformly.
     3. Each hyperparameter is taken from this mixture with probability `crossover`, at least one, and else from the
        target. A slot that is still empty has one of the parents' group for its target.

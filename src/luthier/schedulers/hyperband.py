@@ -1,4 +1,4 @@
-"""Hyperband: brackets of successive halving from many short trials to few long ones, since nobody knows which is best."""
+"""Hyperband: brackets of successive halving, from many short trials to few long ones, all for the same cost."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def bracket_table(fidelity: Fidelity, *, eta: int = 3, grace: float | None = Non
 
         n = ceil((S + 1) eta^s / (s + 1))
 
-    trials; floor(n / eta^i) of them run up to the resource R eta^(i - s), for i = 0..s. Where the fidelity is counted in
-    whole steps, resources are rounded down. eta = 3 on 1..81 starts 81, 34, 15, 8, 5 trials. The table of examples in
-    the paper has 81, 27, 9, 6, 5: it rounds (S + 1) / (s + 1) down before it multiplies.
+    trials; floor(n / eta^i) of them run up to the resource R eta^(i - s), for i = 0..s. Where the fidelity is counted
+    in whole steps, resources are rounded down. eta = 3 on 1..81 starts 81, 34, 15, 8, 5 trials. The table of examples
+    in the paper has 81, 27, 9, 6, 5: it rounds (S + 1) / (s + 1) down before it multiplies.
 
     Args:
         fidelity: The axis.
@@ -52,14 +52,21 @@ class Hyperband(Halving):
     """Brackets S, S-1, .., 0, and again: from many trials that are judged early to few that run to the end.
 
     `bracket_table` says how many trials each bracket starts, and at which resources they are judged. Inside a bracket
-    a rung is decided when all of its trials rest there or are over; meanwhile the next bracket begins, so that no
-    worker is idle. Trials go on from their checkpoints. The last bracket runs every trial to the end, which finds what
-    shows its worth late.
+    a rung is decided when all of its trials rest there or are over; the best go on from their checkpoints, as many as
+    the next rung takes, or those there are. The last bracket runs every trial to the end, which finds what shows its
+    worth late.
+
+    No worker is idle: while a rung waits for its last trials, new trials start, in the bracket that is not full, else
+    in the next one. Decided promotions come before new trials, those of the oldest bracket first, the best of them
+    first. Results are ordered with feasible ones first, then by value; with several objectives by non-dominated
+    sorting; what is equal by arrival. A trial that failed, diverged, was lost for good or was stopped on its way keeps
+    its place in the counts and never goes on; one that the end of a study stopped while it paused goes on when the
+    study does. Given configurations join like any others; trials that were made elsewhere are in no bracket.
+
+    The last bracket may never be full. Once the last trial of run(trials=...) was started, or when nothing runs and the
+    searcher has nothing left, it goes on with those it has: of m, rung i takes floor(m / eta^i), and at least one.
 
     A full resource below eta * grace leaves one bracket of one rung: every trial runs to its end.
-
-    What happens to failures, given configurations, a bracket that the budget leaves half full and several objectives
-    is said in `schedulers/_brackets.py`, and is the same for `sh`.
 
     Args:
         problem: What is to be solved; it needs a fidelity.

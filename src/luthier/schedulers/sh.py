@@ -20,8 +20,8 @@ class Sh(Halving):
 
     A full resource below eta * grace leaves one rung: every trial runs to its end.
 
-    What happens to failures, given configurations, a bracket that the budget leaves half full and several objectives
-    is said in `schedulers/_brackets.py`, and is the same for Hyperband.
+    Failures, given configurations, several objectives and a bracket that the budget leaves half full are treated as
+    `hyperband` says.
 
     Args:
         problem: What is to be solved; it needs a fidelity.

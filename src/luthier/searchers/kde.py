@@ -53,11 +53,11 @@ class Levels(Results):
 class Density:
     """A product of kernels around each of some rows, with one bandwidth for each column.
 
-    Numbers have normal kernels of the bandwidth 1.06 sd n^(-1 / (d + 4)), with the standard deviation of the n rows that
-    have the column, and d the columns that a row has on average (the normal reference rule). Choices of K values have
-    Aitchison and Aitken's kernel, 1 - h where they agree and h / (K - 1) elsewhere, with the same rule for h and at most
-    (K - 1) / K, where it is uniform. A column that a row lacks has the uniform kernel, and one that a candidate lacks
-    counts as 1. Densities are relative to the uniform one.
+    Numbers have normal kernels of the bandwidth 1.06 sd n^(-1 / (d + 4)), with the standard deviation of the n rows
+    that have the column, and d the columns that a row has on average (the normal reference rule). Choices of K values
+    have Aitchison and Aitken's kernel, 1 - h where they agree and h / (K - 1) elsewhere, with the same rule for h and
+    at most (K - 1) / K, where it is uniform. A column that a row lacks has the uniform kernel, and one that a candidate
+    lacks counts as 1. Densities are relative to the uniform one.
 
     Args:
         space: What the columns hold.
@@ -138,13 +138,13 @@ class _Model(NamedTuple):
         level: Resource that it was learnt at.
         good: Density of the good trials.
         bad: That of the others.
-        count: How many are good.
+        best: How many are good.
     """
 
     level: float
     good: Density
     bad: Density
-    count: int
+    best: int
 
 
 @register("searcher")
@@ -217,7 +217,7 @@ class Kde(Searcher):
         if model is None:
             return {"good": 0.0}
         level = {} if math.isinf(model.level) else {"level": model.level}
-        return {"good": float(model.count), **level}
+        return {"good": float(model.best), **level}
 
     def _propose(self, n: int, k: int, pending: Sequence[Configuration]) -> list[Configuration]:
         return propose(n, k, self._seen.taken(pending), self._seen, self._one)
