@@ -19,7 +19,7 @@ from luthier.space.number import Number
 from luthier.space.problem import Problem
 from luthier.space.space import Space
 
-#: Times that a forbidden configuration is drawn again before the copy keeps its parent's.
+#: Times that a forbidden or unchanged configuration is drawn again before the copy keeps its parent's.
 ROUNDS = 8
 
 
@@ -201,7 +201,8 @@ def explore(
     multiplied by one of the factors, in its own scale (also where its range is logarithmic), and clipped to its range;
     a stepped one moves by at least one step, unless it stands at the bound that it is pushed against. An ordinal moves
     by one level, down where the factor is below 1 and up otherwise. A choice is always drawn anew: it has no
-    neighbours. Hyperparameters that become active are drawn.
+    neighbours. Hyperparameters that become active are drawn. What comes out unchanged, as at the bounds, is drawn
+    again: a copy without a change of its own would stay its parent's double.
 
     Args:
         space: The space.
@@ -211,7 +212,8 @@ def explore(
         factors: One is drawn for each hyperparameter, all alike.
 
     Returns:
-        A configuration of the space; `config` itself, in the space as it is, where all changes were forbidden.
+        A configuration of the space; `config` itself, in the space as it is, where eight draws were all forbidden or
+        unchanged.
     """
     rows, active = space.encode([config])
     for _ in range(ROUNDS):
@@ -224,9 +226,9 @@ def explore(
                 pushed[name] = _pushed(space, name, config[name], pushes[place])
         codes = space.encode([pushed])[0][0]
         choice = np.array([kind == "choice" for kind in space.kinds], dtype=bool)
-        row = np.where(active[0] & ~again & ~choice, codes, fresh)
-        if space.allowed(row[None])[0]:
-            return space.decode(row[None])[0]
+        row = space.snap(np.where(active[0] & ~again & ~choice, codes, fresh)[None])
+        if space.allowed(row)[0] and (row != rows).any():
+            return space.decode(row)[0]
     return space.decode(rows)[0]
 
 
