@@ -16,18 +16,25 @@ def test_battery(name):
     check_scheduler(name)
 
 
-@pytest.mark.parametrize(
-    "own",
-    [
-        {"type": "promotion"},
-        {"type": "promotion", "brackets": 2},
-        {"brackets": 3, "eta": 2},
-        {"type": "promotion", "grace": 2, "eta": 4},
-    ],
-    ids=str,
-)
-def test_battery_on_ashas_options(own):
-    check_scheduler("asha", **own)
+OPTIONS = [
+    ("asha", {"type": "promotion"}),
+    ("asha", {"type": "promotion", "brackets": 2}),
+    ("asha", {"brackets": 3, "eta": 2}),
+    ("asha", {"type": "promotion", "grace": 2, "eta": 4}),
+    ("median", {"grace": 2, "least": 2}),
+    ("median", {"least": 1}),
+    ("mo-asha", {"type": "stopping"}),
+    ("mo-asha", {"order": "crowding", "brackets": 2}),
+    ("one-epoch", {"pool": 7, "top": 2}),
+    ("pasha", {"eta": 2, "grace": 2}),
+    ("rush", {"hurdle": ["enqueued"]}),
+    ("rush", {"hurdle": ["enqueued"], "type": "promotion", "brackets": 2}),
+]
+
+
+@pytest.mark.parametrize(("name", "own"), OPTIONS, ids=str)
+def test_battery_on_options(name, own):
+    check_scheduler(name, **own)
 
 
 class Impure(Straight):

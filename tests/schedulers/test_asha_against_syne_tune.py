@@ -1,9 +1,9 @@
 """Asha's decisions beside Syne Tune's, on 20 streams of reports that `tests/data/make_asha_fixture.py` recorded.
 
-The streams are replayed: trials start, report, pause, go on and end as Syne Tune had it, and Asha is asked at every step
-what it would have said. The tools round "the best 1/eta of n results" differently, as `ours` and `theirs` state: we down
-(the paper's algorithm 2), they up, by a quantile. Asha's decision must be Syne Tune's wherever the rounding does not part
-the result in question, and must not be where it does.
+The streams are replayed: trials start, report, pause, go on and end as Syne Tune had it, and Asha is asked at every
+step what it would have said. The tools round "the best 1/eta of n results" differently, as `ours` and `theirs` state:
+we down (algorithm 2 of the paper), they up, by a quantile. Asha's decision must be Syne Tune's wherever the rounding
+does not part the result in question, and must not be where it does.
 """
 
 from __future__ import annotations
@@ -52,9 +52,7 @@ class Replay:
 
     def __init__(self, stream, release, promotes):
         self.eta, self.release, self.promotes = stream["eta"], release, promotes
-        problem = Problem(
-            Space(x=Float(0.0, 1.0)), (Objective("loss"),), fidelity=Fidelity("epoch", 1, stream["high"])
-        )
+        problem = Problem(Space(x=Float(0.0, 1.0)), (Objective("loss"),), fidelity=Fidelity("epoch", 1, stream["high"]))
         self.asha = Asha(
             problem, Uniform(problem, seed=0), seed=0, eta=self.eta, grace=stream["grace"],
             type="promotion" if promotes else "stopping",

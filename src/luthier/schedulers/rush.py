@@ -22,8 +22,9 @@ class Rush(Asha):
 
     Trials whose origin is among `hurdle` set it: at each rung, the best that any of them has shown there. Any other
     trial goes on from a rung only if `asha` lets it and it is at least as good as the hurdle; while no such trial
-    has reached the rung there is none. What sets the hurdle is judged by `asha` alone. At a hurdle that nothing
-    reaches, only the trials that set it run on; without them every decision is that of `asha`.
+    has reached the rung there is none. What sets the hurdle is judged by `asha` alone, so that of the promotion type
+    it waits, where nothing else clears the hurdle, at a rung of fewer than eta results; of the stopping type it runs
+    on. Without trials that set a hurdle every decision is that of `asha`.
 
     "At least as good" goes by value with one objective, and by front with several; feasible comes before infeasible,
     and among infeasible results the one that violates less is the better.
