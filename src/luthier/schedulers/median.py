@@ -19,7 +19,7 @@ Pair = tuple[float, float]
 
 _NOTHING = Configuration()
 _SLACK = 1 + 1e-9  # fractions of a resource add up to a little less than their sum
-STEPS = 5  # reports before the first verdict when no grace is given: what most tools have
+STEPS = 5  # reports before the first verdict when no grace is given: convention
 
 
 @dataclass(slots=True)
