@@ -104,7 +104,7 @@ def fit_forest(
     Returns:
         The forest.
 
-    Source: variance: Hutter, Xu, Hoos, Leyton-Brown 2014, section 4.3.2; trees: Geurts, Ernst, Wehenkel 2006.
+    Source: variance: Hutter, Xu, Hoos, Leyton-Brown 2014; trees: Geurts, Ernst, Wehenkel 2006.
     Differs: see `forest.grow`.
     Cost: that of `forest.grow`, and one walk of the training rows.
     """

@@ -190,6 +190,10 @@ class Latest:
             self._rows = np.concatenate([self._rows, more])
         return self._rows[: len(records)]
 
+    def best(self, count: int) -> Array:
+        """Snapped rows of the best trials by merit, the best first; (<= count, d)."""
+        return self.rows()[np.argsort(self.snapshot.merit(), kind="stable")[:count]]
+
     def trials(self) -> list[int]:
         """Numbers of the trials, in the order of their first results; the first ones are the snapshot's."""
         return list(self._records)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -17,6 +17,29 @@ LISTED = 100_000
 DRAWS = 64
 #: Times that so many are drawn before a finite space that is too large to be listed counts as exhausted.
 ROUNDS = 30
+
+
+def one_by_one(
+    one: Callable[[int, list[Configuration]], Configuration | None],
+    n: int,
+    k: int,
+    pending: Sequence[Configuration],
+) -> list[Configuration]:
+    """A batch from a rule that makes one proposal: each further one has those before it as pending.
+
+    Args:
+        one: Makes proposal number k beside what is pending; None when the space is exhausted.
+        n: How many.
+        k: Number of the first.
+        pending: What is pending before it.
+    """
+    waiting = list(pending)
+    for i in range(n):
+        found = one(k + i, waiting)
+        if found is None:
+            break
+        waiting.append(found)
+    return waiting[len(pending) :]
 
 
 class Seen:

@@ -23,7 +23,7 @@ from luthier.searchers._crash import Crash
 from luthier.searchers._features import INACTIVE, Features
 from luthier.searchers._latest import Latest, Snapshot
 from luthier.searchers._maximise import STEPS, Score, maximise
-from luthier.searchers._seen import Seen, draw
+from luthier.searchers._seen import Seen, draw, one_by_one
 from luthier.space.problem import Problem
 from luthier.space.values import Array, Mask
 
@@ -101,8 +101,8 @@ class Botorch(Searcher):
         seed: Decides every random draw, >= 0.
         acquisition: "nei" or "ei", for one objective.
         initial: Results before the model takes over; None: d + 1 for d hyperparameters, at least 5 and at most 10.
-        samples: Base samples of the posterior, a power of two (64: twice as many cost twice the time).
-        candidates: Configurations compared before the search among neighbours.
+        samples: Base samples of the posterior, a power of two (64: a proposal then takes 0.1 s at 100 results).
+        candidates: Configurations compared before the search among neighbours (1000: as in `gp`).
 
     Raises:
         MissingExtra: botorch is not installed.
@@ -172,15 +172,7 @@ class Botorch(Searcher):
         return found
 
     def _propose(self, n: int, k: int, pending: Sequence[Configuration]) -> list[Configuration]:
-        waiting = list(pending)
-        proposed: list[Configuration] = []
-        for i in range(n):
-            found = self._one(k + i, waiting)
-            if found is None:
-                break
-            waiting.append(found)
-            proposed.append(found)
-        return proposed
+        return one_by_one(self._one, n, k, pending)
 
     def _one(self, k: int, waiting: list[Configuration]) -> Configuration | None:
         """Proposal k; None when the space is exhausted."""
@@ -189,7 +181,7 @@ class Botorch(Searcher):
         known = self._now()
         if known is None:
             return draw(self._seen, taken, rng)
-        near = self._latest.rows()[np.argsort(self._latest.snapshot.merit(), kind="stable")[:NEAR]]
+        near = self._latest.best(NEAR)
         pending = self._encode(self.space.encode(waiting)[0]) if waiting else None
         try:
             with alone(int(self.rng(k, 1).integers(2**31))), module("torch").no_grad():

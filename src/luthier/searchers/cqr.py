@@ -260,7 +260,7 @@ class Cqr(Searcher):
         if not self._near:
             return rows
         latest = self._data.latest
-        best = latest.rows()[np.argsort(latest.snapshot.merit(), kind="stable")[:STARTS]]
+        best = latest.best(STARTS)
         near = self.space.perturb(best[np.arange(self._near) % len(best)], rng)
         return np.concatenate([rows, near])
 

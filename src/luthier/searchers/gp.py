@@ -21,7 +21,7 @@ from luthier.searchers._latest import Latest
 from luthier.searchers._maximise import Score, maximise
 from luthier.searchers._polish import polish
 from luthier.searchers._scalarise import scalarise
-from luthier.searchers._seen import Seen, draw
+from luthier.searchers._seen import Seen, draw, one_by_one
 from luthier.searchers._surrogates import NOISY, Models, Surrogates
 from luthier.space.problem import Problem
 from luthier.space.values import Array, Mask
@@ -108,15 +108,7 @@ class Gp(Searcher):
         self._latest.add(observations)
 
     def _propose(self, n: int, k: int, pending: Sequence[Configuration]) -> list[Configuration]:
-        waiting = list(pending)
-        proposed: list[Configuration] = []
-        for i in range(n):
-            found = self._one(k + i, waiting)
-            if found is None:
-                break
-            waiting.append(found)
-            proposed.append(found)
-        return proposed
+        return one_by_one(self._one, n, k, pending)
 
     def _one(self, k: int, pending: list[Configuration]) -> Configuration | None:
         """Proposal k; None when the space is exhausted."""
@@ -127,8 +119,7 @@ class Gp(Searcher):
             return draw(self._seen, taken, rng)
         waiting = self._features(self.space.encode(pending)[0]) if pending else np.empty((0, models.Z.shape[1]))
         score, process, best = self._score(models, waiting, k, rng)
-        snapshot = self._latest.snapshot
-        near = self._latest.rows()[np.argsort(snapshot.merit(), kind="stable")[:NEAR]]
+        near = self._latest.best(NEAR)
         rows, scores = maximise(self._seen, taken, score, rng, near=near, candidates=self._candidates)
         if not len(rows):
             return draw(self._seen, taken, rng)
