@@ -98,8 +98,8 @@ class Schedule(Scheduler):
         """Until and configuration of each segment."""
         if given is None:
             return [(self._high, self.problem.space.default())]
+        pairs: Any = _read(given) if isinstance(given, str) else given
         try:
-            pairs: list[Any] = _read(given) if isinstance(given, str) else list(given)
             rows = [(until, dict(config)) for until, config in pairs]
         except (TypeError, ValueError):
             raise ArgumentError(
