@@ -224,7 +224,8 @@ def _resolve(kind: str, spec: Part) -> tuple[str, dict[str, Any]]:
     if name == "auto" and kind == "scheduler":
         name = "straight"
     check_own(kind, name, load(kind, name), own)
-    return name, own
+    # as the store will give it back: a study that is opened again must find itself the same
+    return name, {key: list(value) if isinstance(value, tuple) else value for key, value in own.items()}
 
 
 def _initial(
