@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from luthier.base.records import (
+    Card,
     Configuration,
     Constraint,
+    Evaluation,
     Event,
     Fidelity,
     Objective,
@@ -19,8 +21,11 @@ from luthier.base.records import (
     Trial,
 )
 from luthier.base.seeds import generator
+from luthier.bench import simulate
+from luthier.bench._base import BaseBenchmark
 from luthier.space import Choice, Fixed, Float, Int, Ordinal, Space
 from luthier.space.problem import Problem
+from luthier.study.study import Study
 
 ZERO = 1_790_000_000.0
 
@@ -284,3 +289,28 @@ def two_objectives(trials: int = 80, *, seed: int = 1) -> SampleStudy:
 def empty() -> SampleStudy:
     """A study that has not begun."""
     return SampleStudy("nothing yet", Problem(space(), (Objective("loss"),)), [], [], rule="best single value")
+
+
+class Toy(BaseBenchmark):
+    """A training that takes longer the wider it is, for studies in virtual time."""
+
+    space = Space(rate=Float(1e-4, 1.0, log=True), width=Int(1, 8), kind=Choice("a", "b"))
+    fidelity = Fidelity("epoch", 1, 27)
+    objectives = (Objective("loss"),)
+    card = Card("toy", "made up", "none")
+
+    def _evaluate(self, configs: Any, resource: float | None, seed: int | None) -> list[Evaluation]:
+        assert resource is not None
+        found = []
+        for config in configs:
+            floor = (
+                0.1 * math.log10(config["rate"] / 0.03) ** 2 + 0.3 / config["width"] + 0.05 * (config["kind"] == "a")
+            )
+            loss = floor + math.exp(-resource * config["rate"] ** 0.3 / 4)
+            found.append(Evaluation({"loss": loss}, resource * (5.0 + config["width"])))
+        return found
+
+
+def simulated(scheduler: Any, *, workers: int = 3, **options: Any) -> Study:
+    """A real study of the toy, in virtual time."""
+    return simulate(Toy(), scheduler=scheduler, searcher="random", workers=workers, **options).study

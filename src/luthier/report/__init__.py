@@ -4,6 +4,7 @@
              history, trials,        plain plotly            one HTML file,
              parallel, slices,       dictionaries            offline
              curves, rungs,
+             brackets, genealogy,
              timeline, pareto_front,
              coverage
 

@@ -58,8 +58,9 @@ def _cards(facts: dict[str, Any]) -> list[str]:
     who = "" if not workers else f"{workers} worker{'s' if workers != 1 else ''}"
     who += f" ({escape(budget['executor'])})" if who and budget["executor"] else ""
     granted = "" if not budget["seconds"] else f"of {duration(budget['seconds'])} granted"
+    title = "Virtual time" if budget["virtual"] else "Time"
     cards.append(
-        _card("Time", duration(budget["used_seconds"]), granted, f"{duration(budget['trial_seconds'])} in trials", who)
+        _card(title, duration(budget["used_seconds"]), granted, f"{duration(budget['trial_seconds'])} in trials", who)
     )
     if axis is not None and budget["resource"] is not None:
         full = facts["trials"] * axis["high"]

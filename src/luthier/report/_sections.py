@@ -7,22 +7,27 @@ from typing import Any
 
 from luthier.report._html import element, escape
 from luthier.report._source import Snapshot
-from luthier.report._values import short
+from luthier.report._values import duration, percent, short
+from luthier.report.brackets import brackets
 from luthier.report.coverage import coverage
 from luthier.report.curves import curves, rungs
 from luthier.report.figures import (
+    brackets_figure,
     coverage_figure,
     curves_figure,
+    genealogy_figure,
     history_figure,
     hypervolume_figure,
     parallel_figure,
     pareto_figures,
     rungs_figure,
+    schedule_figures,
     slice_figures,
     timeline_figure,
 )
 from luthier.report.figures._style import Figure
 from luthier.report.figures.history import outside
+from luthier.report.genealogy import genealogy
 from luthier.report.history import history
 from luthier.report.parallel import parallel
 from luthier.report.pareto_front import pareto_front
@@ -65,6 +70,7 @@ def sections(shot: Snapshot) -> list[Section]:
         _parallel(shot),
         _slices(shot),
         _curves(shot),
+        _genealogy(shot),
         _timeline(shot),
         _pareto(shot),
         _coverage(shot),
@@ -81,6 +87,11 @@ def _place(name: str, words: str, height: int) -> str:
 def _put(figures: dict[str, Figure], name: str, figure: Figure, words: str) -> str:
     figures[name] = figure
     return _place(name, words, int(figure["layout"]["height"]))
+
+
+def _wide(place: str, width: int) -> str:
+    """A place that is scrolled sideways where the screen is narrower."""
+    return element("div", element("div", place, style=f"min-width:{width}px"), class_="scroll")
 
 
 def _history(shot: Snapshot) -> Section | None:
@@ -171,8 +182,7 @@ def _parallel(shot: Snapshot) -> Section | None:
         '<button type="button" id="brush-clear" hidden>Clear ranges</button>'
         '<button type="button" id="brush-table" hidden>Show them in the table</button>'
         '<output id="brush-now" class="count" aria-live="polite"></output></div>'
-        f'<div class="scroll"><div style="min-width:{width}px">{place}</div></div>'
-    )
+    ) + _wide(place, width)
     keep = {"axes": table["axes"], "lines": table["lines"]}
     return Section("parallel", "Parallel coordinates", how, body, figures, {"parallel": keep})
 
@@ -203,7 +213,7 @@ def _slices(shot: Snapshot) -> Section | None:
 
 
 def _curves(shot: Snapshot) -> Section | None:
-    table, ladder = curves(shot), rungs(shot)
+    table = curves(shot)
     figures: dict[str, Figure] = {}
     body = ""
     how = "Each line is a trial; the mark at its end says whether it was stopped, paused or ran to the end."
@@ -212,16 +222,64 @@ def _curves(shot: Snapshot) -> Section | None:
         body += _put(figures, "plot-curves", curves_figure(table), words)
         if table["total"] > len(table["curves"]):
             how += f" Shown are {len(table['curves'])} of {table['total']}: the best, and an even sample of the others."
-    if ladder["rows"]:
-        body += element("h3", "Rungs") + element(
-            "p",
-            "At each rung the better trials go on to the next; the others give their place to new ones.",
-            class_="how",
-        )
-        body += _put(figures, "plot-rungs", rungs_figure(ladder), "Values at each rung")
+    # members of a population are judged at many points; their genealogy tells more
+    if not any(trial.parent is not None for trial in shot.trials):
+        body += _rungs(shot, figures)
     if not figures:
         return None
-    return Section("curves", "Learning curves and rungs", how, body, figures)
+    title = "Learning curves and rungs" if "plot-rungs" in figures else "Learning curves"
+    return Section("curves", title, how, body, figures)
+
+
+def _rungs(shot: Snapshot, figures: dict[str, Figure]) -> str:
+    ladder = rungs(shot)
+    if not ladder["rows"]:
+        return ""
+    how = "At each rung the better trials go on to the next; the others give their place to new ones."
+    body = element("h3", "Rungs") + element("p", how, class_="how")
+    place = _put(figures, "plot-rungs", rungs_figure(ladder), "Values at each rung")
+    columns = sum(len(one["levels"]) for one in ladder["ladders"])
+    body += _wide(place, 86 * columns) if columns > 5 else place
+    table = brackets(shot)
+    shown = len(table["trials"])
+    if not shown:
+        return body
+    how = (
+        "Each line is a trial, from its start to its end; where it crosses a thin line, it has reached that rung. A "
+        "dotted line is a trial that was set aside, until it went on."
+    )
+    if len(table["ladders"]) > 1:
+        how += " Brackets that begin at the same rung are drawn together."
+    if table["total"] > shown:
+        how += f" Shown are {shown} of {table['total']}: the best, and an even sample of the others."
+    body += element("h3", "Rungs over time") + element("p", how, class_="how")
+    words = f"{shown} trials climbing {sum(len(one['levels']) for one in table['ladders'])} rungs over time"
+    return body + _put(figures, "plot-brackets", brackets_figure(table), words)
+
+
+def _genealogy(shot: Snapshot) -> Section | None:
+    table = genealogy(shot)
+    if not table["segments"]:
+        return None
+    figures: dict[str, Figure] = {}
+    clones, better = len(table["links"]), "low" if table["goal"] == "min" else "high"
+    how = (
+        f"Each bar is a trial and each row a member of the population, coloured by the last value of "
+        f"{escape(table['objective'])}, the strongest for the best ({better}est) fifth. A clone goes on from a "
+        "checkpoint of the trial at the other end of its line."
+    )
+    how += " The thick line is the way to the incumbent." if len(table["lineage"]) > 1 else ""
+    words = f"Genealogy of {len(table['segments'])} trials, {clones} of them clones, in {table['members']} rows"
+    body = _wide(_put(figures, "plot-genealogy", genealogy_figure(table), words), 620)
+    if table["schedule"]:
+        told = "What the incumbent was trained with, on its way through its ancestors; behind it, all other trials."
+        body += element("h3", "Schedule of the best lineage") + element("p", told, class_="how")
+        parts = []
+        for i, (entry, figure) in enumerate(zip(table["schedule"], schedule_figures(table), strict=True)):
+            name = entry["axis"]["name"]
+            parts.append(element("figure", _put(figures, f"plot-schedule-{i}", figure, f"{name} along the lineage")))
+        body += element("div", "".join(parts), class_="grid")
+    return Section("genealogy", "Genealogy", how, body, figures)
 
 
 def _timeline(shot: Snapshot) -> Section | None:
@@ -231,10 +289,19 @@ def _timeline(shot: Snapshot) -> Section | None:
     figures: dict[str, Figure] = {}
     words = f"Timeline of {len(table['bars'])} runs on {len(table['workers'])} workers"
     body = _put(figures, "plot-timeline", timeline_figure(table), words)
-    how = (
-        "Each bar is one run of a trial; white between bars is time in which the worker waited for work. Time in which "
-        "nobody worked on the study is left out."
-    )
+    how = "Each bar is one run of a trial; white between bars is time in which the worker waited for work."
+    if table["utilisation"] is not None:
+        most = max(one["workers"] for one in table["stretches"])
+        who = f"The {most} workers were" if most > 1 else "The worker was"
+        how += f" {who} busy {percent(table['utilisation'])} of the time"
+        idle = f" ({duration(table['idle_seconds'])} idle{' in all' if most > 1 else ''})"
+        how += f"{idle if table['idle_seconds'] else ''}."
+    if table["load_is_mean"]:
+        how += " The line below is the number of busy workers, averaged over short intervals."
+    if table["virtual"]:
+        how += " Time is virtual: the benchmark's, not the clock's on the wall."
+    else:
+        how += " Time in which nobody worked on the study is left out."
     return Section("timeline", "Timeline by worker", how, body, figures)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from luthier.report._source import StudyView, snapshot
+from luthier.report.brackets import brackets
 from luthier.report.coverage import coverage
 from luthier.report.curves import curves, rungs
+from luthier.report.genealogy import genealogy
 from luthier.report.history import history
 from luthier.report.parallel import parallel
 from luthier.report.pareto_front import pareto_front
@@ -22,8 +24,8 @@ def tables(study: StudyView) -> dict[str, Any]:
         study: The study.
 
     Returns:
-        `history` (a list, one for each objective), `trials`, `parallel`, `slices`, `curves`, `rungs`, `timeline`,
-        `pareto` and `coverage`, each as its own function describes it.
+        `history` (a list, one for each objective), `trials`, `parallel`, `slices`, `curves`, `rungs`, `brackets`,
+        `genealogy`, `timeline`, `pareto` and `coverage`, each as its own function describes it.
     """
     shot = snapshot(study)
     return {
@@ -33,6 +35,8 @@ def tables(study: StudyView) -> dict[str, Any]:
         "slices": slices(shot),
         "curves": curves(shot),
         "rungs": rungs(shot),
+        "brackets": brackets(shot),
+        "genealogy": genealogy(shot),
         "timeline": timeline(shot),
         "pareto": pareto_front(shot),
         "coverage": coverage(shot),

@@ -98,7 +98,7 @@ def short(value: float | None, digits: int = 4) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds for the eye: "0.42 s", "12 s", "3 min 05 s", "2 h 07 min"."""
+    """Seconds for the eye: "0.42 s", "12 s", "3 min 05 s", "2 h 07 min", "11 d 13 h"."""
     if seconds is None or not math.isfinite(seconds):
         return "–"
     if seconds < 10:
@@ -108,14 +108,53 @@ def duration(seconds: float | None) -> str:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    if whole < 100 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600:02d} h"
+
+
+def percent(share: float) -> str:
+    """A share for the eye: whole per cent, and near 100 a decimal, so that only all is 100 %."""
+    if 0.99 <= share < 1:
+        return f"{math.floor(1000 * share) / 10:g} %"
+    return "less than 1 %" if 0 < share < 0.01 else f"{100 * share:.0f} %"
 
 
 def time_unit(longest: float) -> tuple[str, float]:
     """The unit in which a span reads well, and how many seconds it has."""
     if longest < 180:
         return "seconds", 1.0
-    return ("minutes", 60.0) if longest < 3 * 3600 else ("hours", 3600.0)
+    if longest < 3 * 3600:
+        return "minutes", 60.0
+    return ("hours", 3600.0) if longest < 100 * 3600 else ("days", 86400.0)
+
+
+def time_axis(longest: float | None, *, virtual: bool) -> tuple[str, float]:
+    """Title of an axis of time in a study, and how many seconds its unit has."""
+    unit, seconds = time_unit(longest or 0.0)
+    return f"{'virtual ' if virtual else ''}{unit} of the study", seconds
+
+
+def sampled(study: StudyView, numbers: Sequence[int], most: int) -> set[int]:
+    """Trials for a picture that cannot show all: the best half of `most`, the default, and an even sample.
+
+    Args:
+        study: The study.
+        numbers: Trials that could be shown, in rising order.
+        most: How many are kept (and the default configuration, if it is none of them).
+
+    Returns:
+        Their numbers.
+    """
+    if len(numbers) <= most:
+        return set(numbers)
+    able = set(numbers)
+    chosen = [trial.number for trial in ranked(study) if trial.number in able][: most // 2]
+    others = sorted(able - set(chosen))
+    room = most - len(chosen)
+    chosen += [others[(i * len(others)) // room] for i in range(min(room, len(others)))]
+    default = default_trial(study)
+    return set(chosen) | ({default.number} & able if default is not None else set())
 
 
 def counts(trials: Sequence[Trial]) -> dict[str, int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from luthier.base.records import Trial
 from luthier.report._source import StudyView
-from luthier.report._values import clean, ranked
+from luthier.report._values import clean, default_trial, sampled
 
 #: Curves and points of one curve that a picture can show and a reader can tell apart.
 MOST_CURVES, MOST_POINTS = 200, 60
@@ -25,20 +25,19 @@ def curves(study: StudyView, *, most: int = MOST_CURVES, points: int = MOST_POIN
         of the trials to be pointed out; `total`, how many trials have a curve; `curves` with trial, status, resources
         and values. Values that are not finite are left out.
     """
-    problem, leader = study.problem, study.best
+    problem, leader, default = study.problem, study.best, default_trial(study)
     objective, fidelity = problem.objectives[0], problem.fidelity
-    default = next((trial.number for trial in study.trials if trial.origin == "default"), None)
     head = {
         "objective": objective.name,
         "goal": objective.goal,
         "fidelity": None if fidelity is None else fidelity.name,
         "best": None if leader is None else leader.number,
-        "default": default,
+        "default": None if default is None else default.number,
     }
     if fidelity is None:
         return {**head, "total": 0, "curves": []}
     every = [(trial, curve) for trial in study.trials if (curve := _curve(trial, objective.name))]
-    kept = _kept(study, [trial for trial, _ in every], most, default)
+    kept = sampled(study, [trial.number for trial, _ in every], most)
     rows = []
     for trial, curve in every:
         if trial.number in kept:
@@ -64,18 +63,6 @@ def _curve(trial: Trial, name: str) -> list[tuple[float, float]]:
     return sorted(found.items())
 
 
-def _kept(study: StudyView, trials: list[Trial], most: int, default: int | None) -> set[int]:
-    if len(trials) <= most:
-        return {trial.number for trial in trials}
-    with_curve = {trial.number for trial in trials}
-    best = [trial.number for trial in ranked(study) if trial.number in with_curve][: most // 2]
-    chosen = set(best)
-    others = [trial.number for trial in trials if trial.number not in chosen]
-    room = most - len(best)
-    chosen.update(others[(i * len(others)) // room] for i in range(min(room, len(others))))
-    return chosen | ({default} & with_curve if default is not None else set())
-
-
 def _thin(curve: list[tuple[float, float]], points: int) -> list[tuple[float, float]]:
     if len(curve) <= points:
         return curve
@@ -91,10 +78,13 @@ def rungs(study: StudyView) -> dict[str, Any]:
     Returns:
         `objective`, `goal`, `fidelity`; `levels`, one for each bracket and rung from the lowest, with bracket,
         resource, entered, promoted (counts) and last (whether it is the full resource); `rows` with bracket, resource,
-        trial, value (None when it was not finite), promoted and last; `brackets`, how many there are.
+        trial, value (None when it was not finite), promoted, last, and ladder, the position among `ladders`, which
+        join the brackets that begin at the same resource (a scheduler that begins one bracket after the other has
+        many brackets and few ladders): first (the lowest level), brackets and trials (counts) and levels (of
+        resource, rising); `brackets`, how many there are.
     """
     problem = study.problem
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "bracket": int(row["bracket"]),
             "resource": clean(row["resource"]),
@@ -107,8 +97,10 @@ def rungs(study: StudyView) -> dict[str, Any]:
     ]
     rows = [row for row in rows if row["resource"] is not None]
     rows.sort(key=lambda row: (row["bracket"], row["resource"], row["trial"]))
+    ladders, where = _ladders(rows)
     levels: dict[tuple[Any, Any], dict[str, Any]] = {}
     for row in rows:
+        row["ladder"] = where[row["bracket"]]
         place = (row["bracket"], row["resource"])
         level = levels.setdefault(
             place, {"bracket": place[0], "resource": place[1], "entered": 0, "promoted": 0, "last": row["last"]}
@@ -120,6 +112,24 @@ def rungs(study: StudyView) -> dict[str, Any]:
         "goal": problem.objectives[0].goal,
         "fidelity": None if problem.fidelity is None else problem.fidelity.name,
         "levels": list(levels.values()),
+        "ladders": ladders,
         "brackets": len({row["bracket"] for row in rows}),
         "rows": rows,
     }
+
+
+def _ladders(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[int, int]]:
+    """Ladders by their lowest level, and the position of each bracket's."""
+    levels: dict[int, set[float]] = {}
+    trials: dict[int, set[int]] = {}
+    for row in rows:
+        levels.setdefault(row["bracket"], set()).add(row["resource"])
+        trials.setdefault(row["bracket"], set()).add(row["trial"])
+    firsts = sorted({min(found) for found in levels.values()})
+    where = {bracket: firsts.index(min(found)) for bracket, found in levels.items()}
+    made = []
+    for i, first in enumerate(firsts):
+        own = [bracket for bracket, at in where.items() if at == i]
+        ladder = {"first": first, "brackets": len(own), "trials": len(set().union(*(trials[b] for b in own)))}
+        made.append({**ladder, "levels": sorted(set().union(*(levels[b] for b in own)))})
+    return made, where

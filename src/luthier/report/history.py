@@ -24,7 +24,7 @@ def history(study: StudyView, objective: int = 0) -> dict[str, Any]:
         `objective`, `goal` and `fidelity` (their names); `rows` with trial, order (from 1), seconds, status, value
         or None, resource, feasible and origin; `incumbent`, one row for each change, with order, seconds, trial and
         value; `best`, the number of the study's own incumbent; `default`, the default configuration's value;
-        `seconds`, the length of the study.
+        `seconds`, the length of the study, and `virtual`, whether they are virtual.
     """
     problem, leader = study.problem, study.best
     wanted = problem.objectives[objective]
@@ -57,4 +57,5 @@ def history(study: StudyView, objective: int = 0) -> dict[str, Any]:
         "best": leader.number if leader is not None and len(problem.objectives) == 1 else None,
         "default": None if default is None else value_of(default, wanted),
         "seconds": clean(clock.end),
+        "virtual": clock.virtual,
     }

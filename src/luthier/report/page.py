@@ -14,6 +14,7 @@ from luthier.report._header import header
 from luthier.report._html import digest, element, embed, escape
 from luthier.report._sections import Section, sections
 from luthier.report._source import StudyView, snapshot
+from luthier.report._values import duration
 from luthier.report.text import summary
 
 
@@ -111,11 +112,13 @@ def _nothing() -> str:
 
 def _footer(facts: dict[str, Any]) -> str:
     when = ""
-    if facts["until"] is not None:
+    if facts["budget"]["virtual"]:
+        when = f" ({duration(facts['budget']['used_seconds'])} of virtual time)"
+    elif facts["until"] is not None:
         try:
             moment = datetime.fromtimestamp(facts["until"], UTC)
-        except (OverflowError, OSError, ValueError):  # simulated time may lie outside the calendar
-            when = f" ({facts['until']:.6g} s of simulated time)"
+        except (OverflowError, OSError, ValueError):  # a log made elsewhere may lie outside the calendar
+            when = ""
         else:
             when = f" of {moment:%Y-%m-%d %H:%M} UTC"
     words = f"Drawn by luthier from the log up to event {facts['events']}{when}. Pictures by plotly.js (MIT)."

@@ -6,6 +6,7 @@ from typing import Any
 
 from luthier.base.records import Status, Trial
 from luthier.report._clock import Clock
+from luthier.report._runs import runs
 from luthier.report._source import Snapshot, StudyView, snapshot
 from luthier.report._values import clean, counts, default_trial, value_of
 from luthier.report.trials import plain
@@ -21,10 +22,11 @@ def summary(study: StudyView) -> dict[str, Any]:
         `name`, `objectives` (name, goal), `constraints` (name, upper), `fidelity` (name, low, high) or None,
         `searcher`, `scheduler`, `seed`; `trials` (how many) and `counts` by status; `budget` with trials and seconds
         as granted (None: no limit) and used, trial_seconds (summed over workers) and resource (summed over trials),
-        workers and executor; `best` and `default`, each None or trial, values by objective, resource, config, and
-        status; `gain`, the fraction by which the best is better than the default, None where the two do not compare;
-        `rule`; `pareto`, the set as a list like `best` (empty with one objective); `command`, what continues or
-        reproduces it; `events`, the length of the log; `until`, the time of its last event in seconds since the epoch.
+        workers and executor, and virtual, whether the seconds are virtual; `best` and `default`, each None or trial,
+        values by objective, resource, config, and status; `gain`, the fraction by which the best is better than the
+        default, None where the two do not compare; `rule`; `pareto`, the set as a list like `best` (empty with one
+        objective); `command`, what continues or reproduces it; `events`, the length of the log; `until`, the time of
+        its last event in seconds since the epoch.
     """
     shot = study if isinstance(study, Snapshot) else snapshot(study)
     problem, trials, fidelity = shot.problem, shot.trials, shot.problem.fidelity
@@ -55,18 +57,25 @@ def summary(study: StudyView) -> dict[str, Any]:
 
 
 def _budget(shot: Snapshot) -> dict[str, Any]:
-    settings = shot.settings
-    spent = [clean(trial.resource) or 0.0 for trial in shot.trials]
+    settings, clock = shot.settings, Clock(shot.log)
+    start = {
+        run.trial: run.after for run in reversed(runs(shot.log, clock))
+    }  # a clone did not spend what its parent did
+    spent = [
+        (clean(trial.resource) or 0.0) - (start.get(trial.number, 0.0) if trial.resource else 0.0)
+        for trial in shot.trials
+    ]
     started = [trial for trial in shot.trials if trial.runs or trial.status is not Status.WAITING]
     return {
         "trials": settings.get("trials"),
         "seconds": settings.get("seconds"),
         "used_trials": len(started),
-        "used_seconds": clean(Clock(shot.log).end, 6),
+        "used_seconds": clean(clock.end, 6),
         "trial_seconds": clean(sum(trial.seconds for trial in shot.trials), 6),
         "resource": None if shot.problem.fidelity is None else clean(sum(spent)),
         "workers": settings.get("workers"),
         "executor": settings.get("executor"),
+        "virtual": clock.virtual,
     }
 
 

@@ -58,7 +58,7 @@
     "#0072b2": "#58aee8", "#56b4e9": "#7cc6f0", "#009e73": "#2fc79b", "#e69f00": "#f0b440", "#d55e00": "#f0803c",
     "#cc79a7": "#e29ac3", "#1f2328": "#d5dce4", "#8b949e": "#7d8590", "#d0d7de": "#333b45", "#ffffff": "#14171c",
     "#00224e": "#ffe945", "#2a3f6d": "#dcc95c", "#575d6d": "#b5aa6f", "#7d7c78": "#8f8a77", "#a69d75": "#6d7080",
-    "#d3c164": "#55628a", "rgba(255,255,255,0.78)": "rgba(20,23,28,0.78)",
+    "#d3c164": "#55628a", "rgba(255,255,255,0.78)": "rgba(20,23,28,0.78)", "rgba(0,114,178,0.18)": "rgba(88,174,232,0.22)",
   };
   const scheme = window.matchMedia("(prefers-color-scheme: dark)");
   const printing = window.matchMedia("print");
@@ -78,13 +78,14 @@
     showSendToCloud: false,
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
   };
+  const small = (id) => id.startsWith("plot-slice") || id.startsWith("plot-schedule"); // several in a row
   const figures = new Map(report.figures.map((figure) => [figure.id, figure]));
   const drawn = new Set();
 
   function picture(figure) {
     const copied = { data: structuredClone(figure.data), layout: structuredClone(figure.layout) };
     const { data, layout } = dark() ? dressed(copied) : copied;
-    const options = { ...OPTIONS, displayModeBar: layout.dragmode === false || figure.id.startsWith("plot-slice") ? false : "hover" };
+    const options = { ...OPTIONS, displayModeBar: layout.dragmode === false || small(figure.id) ? false : "hover" };
     options.toImageButtonOptions = { format: "svg", filename: figure.id };
     return [data, layout, options];
   }
@@ -106,7 +107,7 @@
 
   scheme.addEventListener("change", redress);
   // on paper: one width for all, light colours whatever the screen has
-  const width = (id) => (id.startsWith("plot-slice") ? 335 : 690);
+  const width = (id) => (small(id) ? 335 : 690);
   window.addEventListener("beforeprint", () => {
     for (const id of drawn) {
       if (scheme.matches) {

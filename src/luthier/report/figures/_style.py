@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -94,3 +95,26 @@ def gapped(pieces: Sequence[Sequence[Any]]) -> list[Any]:
     for piece in pieces:
         joined += [*piece, None]
     return joined[:-1]
+
+
+def scale_axis(scale: dict[str, Any], *, most: int = 16) -> dict[str, Any]:
+    """An axis over all that a hyperparameter may be.
+
+    Args:
+        scale: Its axis, as `report.parallel` has it.
+        most: Longest label of a category.
+    """
+    title: dict[str, Any] = {
+        "title": {"text": label(scale["name"]) + (" (log)" if scale["log"] else ""), "standoff": 6}
+    }
+    if scale["kind"] == "category":
+        labels = [label(word if len(word) <= most else word[: most - 1] + "…") for word in scale["categories"]]
+        places = list(range(len(labels)))
+        return {**title, "tickvals": places, "ticktext": labels, "range": [-0.5, len(labels) - 0.5], "showgrid": False}
+    low, high = scale["low"], scale["high"]
+    if scale["log"]:
+        low, high = math.log10(low), math.log10(high)
+        title["type"] = "log"
+    margin = 0.03 * (high - low) or 0.5
+    ticks = {"tickvals": scale["levels"], "ticktext": [text for _, text in scale["ticks"]]}
+    return {**ticks, **title, "range": [low - margin, high + margin]}

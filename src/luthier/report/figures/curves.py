@@ -120,7 +120,8 @@ def rungs_figure(table: dict[str, Any]) -> Figure:
         Data and layout.
     """
     objective, fidelity = label(table["objective"]), label(table["fidelity"] or "resource")
-    places = {(level["bracket"], level["resource"]): i for i, level in enumerate(table["levels"])}
+    columns = _columns(table)
+    places = {(column["ladder"], column["resource"]): i for i, column in enumerate(columns)}
     rows = [row for row in table["rows"] if row["value"] is not None]
     traces = []
     for name, group, marker in (
@@ -134,7 +135,7 @@ def rungs_figure(table: dict[str, Any]) -> Figure:
                     "type": "scatter",
                     "mode": "markers",
                     "name": name,
-                    "x": [_spread(places[row["bracket"], row["resource"]], row["trial"]) for row in group],
+                    "x": [_spread(places[row["ladder"], row["resource"]], row["trial"]) for row in group],
                     "y": [row["value"] for row in group],
                     "customdata": [[row["trial"], row["resource"]] for row in group],
                     "hovertemplate": hover(
@@ -143,8 +144,7 @@ def rungs_figure(table: dict[str, Any]) -> Figure:
                     "marker": {"color": marker[0], "symbol": marker[1], "size": marker[2], "opacity": 0.85},
                 }
             )
-    several = table["brackets"] > 1
-    words = [_level(level, several) for level in table["levels"]]
+    words = [_level(column, several=len(table["ladders"]) > 1) for column in columns]
     x = {"tickvals": list(range(len(words))), "ticktext": words, "range": [-0.6, len(words) - 0.4], "showgrid": False}
     made = layout(height=360, x={**x, "title": {"text": f"rung ({fidelity})", "standoff": 8}}, y=objective)
     sign = 1.0 if table["goal"] == "min" else -1.0
@@ -154,9 +154,24 @@ def rungs_figure(table: dict[str, Any]) -> Figure:
     return {"data": traces, "layout": made}
 
 
-def _level(level: dict[str, Any], several: bool) -> str:
-    head = f"{short(level['resource'])}" + (f" · bracket {level['bracket']}" if several else "")
-    return f"<b>{head}</b><br>{level['entered']} in" + ("" if level["last"] else f", {level['promoted']} on")
+def _columns(table: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rungs of each ladder, those of its brackets together."""
+    found: dict[tuple[int, float], dict[str, Any]] = {}
+    for row in table["rows"]:
+        place = row["ladder"], row["resource"]
+        column = found.setdefault(place, {"entered": 0, "promoted": 0, "last": row["last"]})
+        column["entered"] += 1
+        column["promoted"] += row["promoted"]
+    firsts = [ladder["first"] for ladder in table["ladders"]]
+    return [
+        {"ladder": ladder, "first": firsts[ladder], "resource": resource, **found[ladder, resource]}
+        for ladder, resource in sorted(found)
+    ]
+
+
+def _level(column: dict[str, Any], *, several: bool) -> str:
+    head = f"<b>{short(column['resource'])}</b>" + (f"<br>from {short(column['first'])}" if several else "")
+    return f"{head}<br>{column['entered']} in" + ("" if column["last"] else f", {column['promoted']} on")
 
 
 def _spread(place: int, trial: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from luthier.report._values import short, shown_range, time_unit
+from luthier.report._values import short, shown_range, time_axis
 from luthier.report.figures._style import (
     BLACK,
     BLUE,
@@ -33,7 +33,7 @@ def history_figure(table: dict[str, Any]) -> Figure:
         "seconds", y as "linear", and "log" when all values are positive, else "gap" to the best value seen.
     """
     objective = label(table["objective"])
-    unit, seconds = time_unit(table["seconds"] or 0.0)
+    over, seconds = time_axis(table["seconds"], virtual=table["virtual"])
     traces: list[dict[str, Any]] = []
     places: list[list[dict[str, Any]]] = []  # for each trace its rows, from which every switch takes coordinates
     for status, look in STATUS.items():
@@ -59,7 +59,7 @@ def history_figure(table: dict[str, Any]) -> Figure:
     sign = 1.0 if table["goal"] == "min" else -1.0
     ends = shown_range([*values, table["default"]], sign=sign)
     figure = {"data": traces, "layout": _layout(table, objective, bad, ends)}
-    figure["switches"] = _switches(traces, places, values, objective, ends, sign, (unit, seconds))
+    figure["switches"] = _switches(traces, places, values, objective, ends, sign, (over, seconds))
     return figure
 
 
@@ -180,14 +180,14 @@ def _switches(
     sign: float,
     time: tuple[str, float],
 ) -> dict[str, Any]:
-    unit, seconds = time
+    over, seconds = time
     over_time = [
         [None if row["seconds"] is None else _round(row["seconds"] / seconds) for row in rows] for rows in places
     ]
     found: dict[str, Any] = {
         "x": {
             "trials": {"x": [trace["x"] for trace in traces], "title": "trials with a result"},
-            "seconds": {"x": over_time, "title": f"{unit} of the study"},
+            "seconds": {"x": over_time, "title": over},
         },
         "y": {"linear": {"y": [trace["y"] for trace in traces], "title": objective, "type": "linear", "range": ends}},
     }

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from luthier.report._values import shown_range
-from luthier.report.figures._style import BLUE, SKY, VERMILION, Figure, hover, label, layout
+from luthier.report.figures._style import BLUE, SKY, VERMILION, Figure, hover, label, layout, scale_axis
 
 
 def slice_figures(table: dict[str, Any]) -> list[Figure]:
@@ -45,7 +45,7 @@ def _one(table: dict[str, Any], one: dict[str, Any], ends: tuple[float, float] |
             text,
         ),
     ]
-    made = layout(height=230, x=_x_axis(scale, name), y={"nticks": 5}, showlegend=False)
+    made = layout(height=230, x=scale_axis(scale), y={"nticks": 5}, showlegend=False)
     made["margin"] = {"l": 46, "r": 10, "t": 8, "b": 40}
     if ends is not None:
         made["yaxis"]["range"] = list(ends)
@@ -72,18 +72,3 @@ def _place(point: dict[str, Any], scale: dict[str, Any]) -> float | None:
         return point["x"]  # type: ignore[no-any-return]
     spread = math.modf(point["trial"] * 0.6180339887)[0] - 0.5  # the golden ratio fills an interval evenly
     return float(f"{scale['categories'].index(point['x']) + 0.5 * spread:.3f}")
-
-
-def _x_axis(scale: dict[str, Any], name: str) -> dict[str, Any]:
-    title: dict[str, Any] = {"title": {"text": name + (" (log)" if scale["log"] else ""), "standoff": 6}}
-    if scale["kind"] == "category":
-        labels = [label(word if len(word) <= 16 else word[:15] + "…") for word in scale["categories"]]
-        places = list(range(len(labels)))
-        return {**title, "tickvals": places, "ticktext": labels, "range": [-0.5, len(labels) - 0.5], "showgrid": False}
-    low, high = scale["low"], scale["high"]
-    if scale["log"]:
-        low, high = math.log10(low), math.log10(high)
-        title["type"] = "log"
-    margin = 0.03 * (high - low) or 0.5
-    ticks = {"tickvals": scale["levels"], "ticktext": [text for _, text in scale["ticks"]]}
-    return {**ticks, **title, "range": [low - margin, high + margin]}
