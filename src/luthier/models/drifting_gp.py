@@ -59,7 +59,7 @@ class DriftingGP:
         y: (n,) standardised values (zero mean, unit variance).
         drift: Parameters; None: those of highest posterior density.
 
-    Source: Parker-Holder, Nguyen, Roberts 2020, equation 4; Bogunovic, Scarlett, Cevher 2016 (the time kernel).
+    Source: Parker-Holder, Nguyen, Roberts 2020; Bogunovic, Scarlett, Cevher 2016 (the kernel of time).
     Differs: priors on the parameters.
     Cost: O(n^3) a fit's step, at most 40; O(n^2 m) a prediction.
     """

@@ -73,7 +73,7 @@ class Pb2(Pbt):
         ArgumentError: no fidelity, or an argument out of range.
 
     Source: Parker-Holder, Nguyen, Roberts 2020, Provably Efficient Online Hyperparameter Optimization with
-        Population-Based Bandits, algorithm 1 and equations 3 to 6.
+        Population-Based Bandits; Desautels, Krause, Burdick 2014 for copies made together.
     Differs: beta is 0.2 p log(2 n), as in Kandasamy, Schneider, Poczos 2015 (the theory's constant explores far more);
         priors on the kernel's parameters; the newest 250 increments; an interval that is longer or shorter counts by
         its length.

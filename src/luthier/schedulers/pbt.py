@@ -59,8 +59,8 @@ class Pbt(Scheduler):
     the population; beyond its size, they enlarge it.
 
     The searcher proposes the first population and is told of it alone: a clone's result owes to several
-    configurations, and would be taken for the merit of its last. When a finite space runs out, the rest of the first
-    population is drawn at random, with repetitions.
+    configurations, and would be taken for the merit of its last. When a finite space runs out, the first population
+    holds repetitions. Several drivers of one study may fill a place twice: the population is then that much larger.
 
     Args:
         problem: What is to be solved; it needs a fidelity.
@@ -69,8 +69,7 @@ class Pbt(Scheduler):
         population: Members (16: with 4, the default of some tools, the best and the worst quantile are one member
             each, and the copies of one member soon are the population), >= 2.
         every: Resource between two decisions of a member; None: a tenth of the full resource, at least its lowest
-            value (nine decisions: enough to move a value by a factor of five, and each interval is long enough to
-            show in the result what it was good for).
+            value (nine decisions: enough to move a value by a factor of five).
         quantile: Share of members that count as best and as worst, in (0, 0.5]: n * quantile rounded up, at most half
             (0.25: as in Ray Tune and Syne Tune; the paper's truncation selection has 0.2).
         resample: Probability that a hyperparameter is drawn anew (0.25: as in Ray Tune and Syne Tune).

@@ -65,7 +65,7 @@ class Schedule(Scheduler):
         ArgumentError: no fidelity, or no schedule of this space and fidelity.
         SpaceError: a configuration is not of this space.
 
-    Source: Jaderberg et al. 2017, section 4.1, where a schedule found is run anew.
+    Source: the schedules of Jaderberg et al. 2017; replayed as by a scheduler of Ray Tune.
     Differs: nothing.
     Cost: O(runs) per decision.
     """

@@ -164,8 +164,9 @@ class Loop:
             self._give_up()
             idle = self._fill()
             if not self.mine:
+                head = study._state.head
                 study._session.recover()
-                if idle and self._nothing_left():
+                if idle and study._state.head == head and self._nothing_left():  # else others made work for us
                     return self._reason()
                 time.sleep(TICK / 10)  # other drivers have the rest; theirs may yet be lost
                 continue
