@@ -84,6 +84,14 @@ def test_a_column_that_is_not_there_has_no_part():
     assert np.exp(density.log(at, active))[1] == pytest.approx(2 * (2 * (1 - h) * m + h) / 3)
 
 
+def test_draws_take_what_a_row_lacks_from_the_space():
+    space = lu.Space(opt=lu.Choice("sgd", "adam"), m=lu.Float(0, 1, when=("opt", "sgd")))
+    rows, _ = space.encode([{"opt": "adam"}, {"opt": "adam"}])
+    rng = np.random.default_rng(0)
+    uniform = rng.random((50, 2))
+    assert (Density(space, rows, least=1e-3).draw(uniform, 3.0, rng)[:, 1] == uniform[:, 1]).all()
+
+
 def test_draws_lie_around_the_rows_three_times_as_wide():
     space = lu.Space(x=lu.Float(0, 1), c=lu.Choice("a", "b", "c", "d"))
     rows = np.array([[0.49, 0.125], [0.51, 0.125]])

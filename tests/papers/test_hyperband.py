@@ -268,8 +268,21 @@ def test_two_drivers_may_fill_the_last_place_at_once():
     jobs = [scheduler.next_job(k) for k in range(5)]  # none of them was started yet
     assert [job.until for job in jobs] == [1] * 5
     for job in jobs:
+        scheduler.on_start(job)
+    for job in jobs:
+        scheduler.on_report(Report(job.trial, 1, {"loss": -float(job.trial)}))
+        scheduler.on_end(job.trial, Status.PAUSED)
+    assert [(row["bracket"], row["trial"]) for row in scheduler.rungs()] == [(0, trial) for trial in (4, 3, 2, 1, 0)]
+    assert [scheduler.next_job().trial, scheduler.next_job(5).until] == [4, 2]
+
+
+def test_a_driver_that_comes_too_late_does_no_harm():
+    """The bracket that its trial was meant for is decided: the trial runs as it was granted, and is out."""
+    scheduler = build(Hyperband, 4, eta=2)
+    jobs = [scheduler.next_job(k) for k in range(5)]
+    for job in jobs:
         finish(scheduler, job, float(job.trial), 4)
-    assert {row["bracket"] for row in scheduler.rungs()} == {0}
+    assert [row["trial"] for row in scheduler.rungs()] == [0, 1, 2, 3]
     assert [scheduler.next_job().trial, scheduler.next_job(5).until] == [0, 2]
 
 

@@ -327,7 +327,7 @@ class Halving(Scheduler):
         if bracket.takes:
             bracket.sizes = halved(bracket.joined, eta=self.eta, rungs=len(bracket.sizes))
         chosen = self._resting(bracket)[: bracket.sizes[bracket.at + 1]]
-        bracket.at += 1
+        bracket.at = bracket.at + 1 if chosen else len(bracket.levels) - 1
         bracket.busy = set(chosen)
         for place, trial in enumerate(chosen):
             insort(self._queue, (bracket.number, place, trial))

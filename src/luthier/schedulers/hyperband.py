@@ -1,4 +1,4 @@
-"""Hyperband: brackets of successive halving, from many short trials to few long ones, all for the same cost."""
+"""Hyperband: brackets of successive halving, from many short trials to few long ones, at about equal cost."""
 
 from __future__ import annotations
 
