@@ -236,10 +236,12 @@ def _rungs(shot: Snapshot, figures: dict[str, Figure]) -> str:
     if not ladder["rows"]:
         return ""
     how = "At each rung the better trials go on to the next; the others give their place to new ones."
+    if len(ladder["ladders"]) > 1:
+        how += " Brackets that begin at the same rung (from it) are drawn together."
     body = element("h3", "Rungs") + element("p", how, class_="how")
     place = _put(figures, "plot-rungs", rungs_figure(ladder), "Values at each rung")
     columns = sum(len(one["levels"]) for one in ladder["ladders"])
-    body += _wide(place, 86 * columns) if columns > 5 else place
+    body += _wide(place, 80 + 62 * columns) if columns > 5 else place
     table = brackets(shot)
     shown = len(table["trials"])
     if not shown:
@@ -248,8 +250,8 @@ def _rungs(shot: Snapshot, figures: dict[str, Figure]) -> str:
         "Each line is a trial, from its start to its end; where it crosses a thin line, it has reached that rung. A "
         "dotted line is a trial that was set aside, until it went on."
     )
-    if len(table["ladders"]) > 1:
-        how += " Brackets that begin at the same rung are drawn together."
+    if table["repeated"]:
+        how += " Where it falls, there was no checkpoint to go on from, and the run began anew."
     if table["total"] > shown:
         how += f" Shown are {shown} of {table['total']}: the best, and an even sample of the others."
     body += element("h3", "Rungs over time") + element("p", how, class_="how")

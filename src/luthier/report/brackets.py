@@ -31,9 +31,10 @@ def brackets(study: StudyView, *, most: int = MOST_TRIALS, points: int = MOST_PO
         `objective`, `goal` and `fidelity` (names); `seconds`, the study's length, and `virtual`, whether they are
         virtual; `best`, the incumbent's number; `geometric`, whether levels multiply rather than add; `rows`, one for
         each trial and rung, as in `report.curves.rungs` and with seconds, when the trial reached it (None when the
-        log does not tell); `ladders`, as there; `total`, trials that entered a rung; `trials`, those with a path, with
-        trial, bracket, ladder (its position), outcome (of the last run: a trial that was set aside until the end is
-        "paused"), value, and runs, each with seconds and resources: from the resource that it started with to its end.
+        log does not tell); `ladders`, as there; `total`, trials that entered a rung; `repeated`, how many runs began
+        below what their trial had reached, for want of a checkpoint; `trials`, those with a path, with trial, bracket,
+        ladder (its position), outcome (of the last run: a trial that was set aside until the end is "paused"), value,
+        and runs, each with seconds and resources: from the resource that it started with to its end.
     """
     table = rungs(study)
     clock = Clock(study.events())
@@ -57,6 +58,7 @@ def brackets(study: StudyView, *, most: int = MOST_TRIALS, points: int = MOST_PO
         "rows": rows,
         "ladders": table["ladders"],
         "total": len(home),
+        "repeated": sum(_repeated(its) for its in by_trial.values()),
         "trials": [
             {
                 "trial": n,
@@ -75,6 +77,15 @@ def _reached(its: Sequence[Run], level: float) -> float | None:
     """When a trial first reached a resource."""
     times = (seconds for run in its for seconds, resource in run.points if resource * _SLACK >= level)
     return next(times, None)
+
+
+def _repeated(its: Sequence[Run]) -> int:
+    """Runs that began below the furthest point of those before."""
+    furthest, count = 0.0, 0
+    for run in its:
+        count += run.after < furthest
+        furthest = max([furthest, *(resource for _, resource in run.points)])
+    return count
 
 
 def _geometric(levels: list[float]) -> bool:

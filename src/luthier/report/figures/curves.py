@@ -146,6 +146,7 @@ def rungs_figure(table: dict[str, Any]) -> Figure:
             )
     words = [_level(column, several=len(table["ladders"]) > 1) for column in columns]
     x = {"tickvals": list(range(len(words))), "ticktext": words, "range": [-0.6, len(words) - 0.4], "showgrid": False}
+    x["tickangle"] = 0
     made = layout(height=360, x={**x, "title": {"text": f"rung ({fidelity})", "standoff": 8}}, y=objective)
     sign = 1.0 if table["goal"] == "min" else -1.0
     ends = shown_range([row["value"] for row in rows], sign=sign)
@@ -171,7 +172,7 @@ def _columns(table: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _level(column: dict[str, Any], *, several: bool) -> str:
     head = f"<b>{short(column['resource'])}</b>" + (f"<br>from {short(column['first'])}" if several else "")
-    return f"{head}<br>{column['entered']} in" + ("" if column["last"] else f", {column['promoted']} on")
+    return f"{head}<br>{column['entered']} in" + ("" if column["last"] else f"<br>{column['promoted']} on")
 
 
 def _spread(place: int, trial: int) -> float:

@@ -199,7 +199,7 @@ def _line(table: dict[str, Any], at: dict[int, float]) -> list[dict[str, Any]]:
     path = {
         "type": "scatter",
         "mode": "lines",
-        "name": f"way to the incumbent (trial {line[-1]['trial']})",
+        "name": f"incumbent's line (trial {line[-1]['trial']})",
         "x": x,
         "y": y,
         "line": {"color": VERMILION, "width": 2.5},
