@@ -6,8 +6,12 @@ own simulator, delays and clock play no part.
 
 from __future__ import annotations
 
+import fcntl
+import os
+import tempfile
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from _peers import Kind, Peer, spec
@@ -136,3 +140,12 @@ class Outside:
 
     def ended(self, launch: Launch, end: End, now: float) -> None:
         """The tool knows: it has ended the trial, or has seen its last report."""
+
+
+def lock(name: str) -> None:
+    """Until this process ends: two runs of one tool would lose each other's cells."""
+    place = os.open(Path(tempfile.gettempdir(), f"luthier-{name}.lock"), os.O_CREAT | os.O_WRONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise SystemExit(f"another run adds cells of {name}. Wait for it, or leave it out.") from None

@@ -11,14 +11,10 @@ docs/results/multi_fidelity.md and .json from what is there. A tool that cannot 
 from __future__ import annotations
 
 import argparse
-import fcntl
-import os
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import _machine
@@ -29,7 +25,7 @@ import _tasks  # noqa: E402
 import numpy as np  # noqa: E402
 from _anytime import Cell, Store, failed  # noqa: E402
 from _peers import PeerFailed, environments  # noqa: E402
-from _virtual import EARLY, EarlyStopper, Metered, Outside  # noqa: E402
+from _virtual import EARLY, EarlyStopper, Metered, Outside, lock  # noqa: E402
 from quality import _LCBENCH as TASKS  # noqa: E402
 
 from luthier import bench  # noqa: E402
@@ -220,15 +216,6 @@ def one_cell(setup: Setup, tool: str, seed: int, peers: dict[str, EarlyStopper])
     except PeerFailed as error:
         peers.pop(tool).close()
         return failed(str(error))
-
-
-def lock(name: str) -> None:
-    """Until this process ends: two runs of one tool would lose each other's cells."""
-    place = os.open(Path(tempfile.gettempdir(), f"luthier-{name}.lock"), os.O_CREAT | os.O_WRONLY)
-    try:
-        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise SystemExit(f"another run adds cells of {name}. Wait for it, or leave it out.") from None
 
 
 def main() -> None:

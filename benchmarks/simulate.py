@@ -214,8 +214,9 @@ def write(rows: list[dict[str, Any]], versions: Mapping[str, str], why: str, rep
         f"(aim {AIM_RATE}: {'met' if asha['reports/s'] >= AIM_RATE else 'missed'}); straight: {straight['reports/s']} "
         f"and {straight['reports/processor s']}. A trial of ASHA has {asha['reports'] / asha['trials']:.1f} reports, "
         "so that its rate is that of beginning trials.",
-        f"{straight['trials']} trials of 52 epochs on {WORKERS} workers: {straight['wall s, least']} s, of the processor "
-        f"{straight['processor s, least']} s (aim {AIM_SECONDS:g} s: {'met' if straight['wall s, least'] <= AIM_SECONDS else 'missed'}).",
+        f"{straight['trials']} trials of 52 epochs on {WORKERS} workers: {straight['wall s, least']} s, "
+        f"{straight['processor s, least']} s of the processor (aim {AIM_SECONDS:g} s: "
+        f"{'met' if straight['wall s, least'] <= AIM_SECONDS else 'missed'}).",
     ]
     for scheduler in ("straight", "asha"):
         if ("syne-tune", scheduler) in by:
