@@ -103,7 +103,8 @@ def test_export_and_import(tuned, tmp_path):
     problem = Problem(SPACE, (Objective("loss"),), fidelity=Fidelity("epoch", 1, 12))
     by_file = Replaying(problem, Uniform(problem, seed=0), seed=0, segments=str(path))
     by_list = Replaying(problem, Uniform(problem, seed=0), seed=0, segments=schedule.pairs())
-    assert by_file.next_job(0) == by_list.next_job(0)
+    from_shell = Replaying(problem, Uniform(problem, seed=0), seed=0, segments=[str(path)])
+    assert by_file.next_job(0) == from_shell.next_job(0) == by_list.next_job(0)
     rows = schedule.rows()
     assert list(rows[0]) == ["trial", "start", "until", "lr", "momentum"]
     assert schedule.frame()["until"] == [row["until"] for row in rows]
@@ -176,6 +177,7 @@ def test_segments_follow_each_other_by_hand():
         ([], ArgumentError, "segments=[]. Allowed: at least one segment, [until, {configuration}]."),
         ([[4, GOOD], [4, GOOD]], ArgumentError, "segments[1]: until=4. Allowed: a number and above 4 and at most 12."),
         ([[13, GOOD]], ArgumentError, "segments[0]: until=13. Allowed: a number and above 0 and at most 12."),
+        (7, ArgumentError, "segments=7. Allowed: [[until, {configuration}], ...] or the path"),
         ([4, GOOD], ArgumentError, "or the path of a schedule's file."),
         ([[4, {"lr": 5.0, "momentum": 0.1}]], SpaceError, "segments[0]: lr=5.0 does not fit."),
         ("nowhere.json", ArgumentError, "segments='nowhere.json' cannot be read: No such file or directory."),
