@@ -98,9 +98,8 @@ class Schedule(Scheduler):
         """Until and configuration of each segment."""
         if given is None:
             return [(self._high, self.problem.space.default())]
-        alone = (
-            isinstance(given, Sequence) and len(given) == 1 and isinstance(given[0], str)
-        )  # as the command line gives a path
+        # the command line gives a path as a list
+        alone = isinstance(given, Sequence) and len(given) == 1 and isinstance(given[0], str)
         pairs: Any = _read(given) if isinstance(given, str) else _read(given[0]) if alone else given
         try:
             rows = [(until, dict(config)) for until, config in pairs]
