@@ -197,13 +197,21 @@ def test_thinking_costs_what_was_said() -> None:
     assert counted.seconds > free.seconds
 
 
-def test_each_curve_is_asked_for_once() -> None:
+def test_a_curve_is_asked_for_as_far_as_its_run_gets() -> None:
     toy = Toy()
-    how = {"name": "asha", "type": "promotion"}
-    done = bench.simulate(toy, searcher="random", scheduler=how, workers=2, trials=20, executor=Simulated(seed=2))
-    assert len(toy.asked) == 9 * 20
+    toy.trains = True
+    settings: dict[str, Any] = {"searcher": "random", "scheduler": "asha", "workers": 2, "trials": 20}
+    done = bench.simulate(toy, **settings, executor=Simulated(seed=2))
     assert {seed for _, seed in toy.asked} == {2}
-    assert sum(stint.trial == 0 for stint in done.executor.trace) >= 1
+    asked = len(toy.asked)
+    assert sum(len(t.reports) for t in done.result.trials) <= asked < 9 * 20
+    executor = done.executor
+    again = lu.Study(toy.space, "loss", fidelity=EPOCHS, searcher="random", scheduler="asha")
+    again.run(toy, executor=executor, workers=2, trials=20)
+    assert len(toy.asked) == asked, "what is known is not asked for again"
+    table = Toy()
+    bench.simulate(table, **settings)
+    assert len(table.asked) == 9 * 20, "a table is asked for the whole curve, once"
 
 
 def test_fractions_and_no_fidelity() -> None:

@@ -26,6 +26,7 @@ class BaseBenchmark(ABC):
         objectives: What is improved.
         card: Origin, licence, checksums, optimum, noise.
         bounds: Metric to the (low, high) that every value lies within.
+        trains: Whether an answer costs a training now, so that nobody should ask for more of a curve than is needed.
     """
 
     space: Space
@@ -33,6 +34,7 @@ class BaseBenchmark(ABC):
     objectives: tuple[Objective, ...]
     card: Card
     bounds: Mapping[str, tuple[float, float]] = {}
+    trains: bool = False
     _origin: tuple[str, dict[str, Any]] | None = None  # name and options: how to load it again
 
     @property

@@ -54,7 +54,8 @@ class Problem:
     @cached_property
     def _wanted(self) -> tuple[str, ...]:
         """Metrics that every report must have."""
-        return tuple(metric.name for metric in (*self.objectives, *self.constraints))
+        wanted: tuple[Objective | Constraint, ...] = (*self.objectives, *self.constraints)
+        return tuple(metric.name for metric in wanted)
 
     @cached_property
     def _signed(self) -> tuple[tuple[str, float], ...]:

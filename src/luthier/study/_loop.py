@@ -144,6 +144,7 @@ class Loop:
             "seconds": self.seconds,
             "workers": self.workers,
             "executor": self.executor.name,
+            **({"virtual": True} if self.executor.virtual else {}),
             "folder": None if self.study.folder is None else str(self.study.folder.resolve()),
             "limits": {
                 "time_limit": self.limits.seconds,

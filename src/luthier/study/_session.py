@@ -96,6 +96,11 @@ class Session:
                 raise
             self.storage.register(self.study, self.me)
 
+    def now(self) -> float:
+        """The time of what does not come from an executor; a study in virtual time has no other clock than its log."""
+        state = self.engine.state
+        return state.time if state.begun.get("virtual") else time.time()
+
     def own(self) -> list[int]:
         """Trials that a run of this driver started and that have no end: not those that `ask` gave to the user."""
         state = self.engine.state
@@ -134,7 +139,7 @@ class Session:
 
     def lose(self, number: int, why: str, *, interrupted: bool = False) -> Draft:
         """The event that ends a run whose driver is gone."""
-        now = time.time()
+        now = self.now()
         decided = self.engine.pending.get(number)
         if decided is not None:
             return self.decided(number, now, *decided)

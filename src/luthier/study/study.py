@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from pathlib import Path
@@ -221,7 +220,7 @@ class Study(View):
             self._session.sync()
             trials = []
             for _ in range(n):
-                trial = self._session.next(ASKED, time.time(), None)
+                trial = self._session.next(ASKED, self._session.now(), None)
                 if trial is None:
                     break
                 trials.append(copy(trial))
@@ -266,7 +265,7 @@ class Study(View):
                     f"trial {trial} is paused. Allowed: tell a trial that is running; ask() gives this one again when "
                     "its turn comes. For a further evaluation use study.add(config, metrics)."
                 )
-            now = time.time()
+            now = self._session.now()
             outcome = Status.COMPLETED if status is None else _outcome(status)
             axis = self._definition.problem.fidelity
             if resource is not None:
@@ -360,7 +359,7 @@ class Study(View):
             for at in [at for at, _ in reports] + ([] if resource is None else [resource]):
                 check("resource", at, at_least=0)
             self._session.join()
-            now = time.time()
+            now = self._session.now()
             if reports and self._definition.problem.fidelity is None:
                 raise ArgumentError(
                     f"study.add with {len(reports)} reports, and the study has no fidelity. Give "
@@ -401,7 +400,7 @@ class Study(View):
         """Have a configuration tried before the searcher is asked again."""
         with self._lock:
             self._session.append(
-                [Draft(time.time(), "enqueued", None, None, {"config": dict(self._check(config, "enqueue"))})]
+                [Draft(self._session.now(), "enqueued", None, None, {"config": dict(self._check(config, "enqueue"))})]
             )
 
     def stop(self, reason: str = "stopped by the user") -> None:
@@ -419,7 +418,7 @@ class Study(View):
     def _annotate(self, trial: int, data: dict[str, Any]) -> None:
         with self._lock:
             self._known(trial)
-            self._session.append([Draft(time.time(), "annotated", trial, None, data)])
+            self._session.append([Draft(self._session.now(), "annotated", trial, None, data)])
 
     def widen(self, space: Space) -> None:
         """Go on in a larger space: wider ranges, more choices, new hyperparameters with a default.
@@ -431,7 +430,7 @@ class Study(View):
         """
         with self._lock:
             wider = self.space.widen(space)
-            self._session.append([Draft(time.time(), "widened", None, None, {"space": wider.to_dict()})])
+            self._session.append([Draft(self._session.now(), "widened", None, None, {"space": wider.to_dict()})])
 
     def run(
         self,

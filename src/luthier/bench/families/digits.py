@@ -30,6 +30,8 @@ class Digits(BaseBenchmark):
     Cost: 0.2 to 2 s for 81 epochs, see `luthier.bench.demo`.
     """
 
+    trains = True
+
     def __init__(self, split_seed: int) -> None:
         self._split = demo.split(split_seed)
         self.space, self.fidelity, self.objectives = demo.space(), demo.FIDELITY, (demo.OBJECTIVE,)

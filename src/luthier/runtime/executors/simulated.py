@@ -19,6 +19,7 @@ from luthier.runtime.executors._base import End, Executor, Host, Launch, Limits,
 from luthier.space.problem import Benchmark
 
 OVERHEADS = ("ignore", "count", "fixed")
+_GROWTH = 4  # a run that outlives what is known of its curve asks for so many times as much
 _SLACK = 1 + 1e-9  # fractions of a resource add up to a little less than their sum
 _ENDS = {Decision.STOP: Status.STOPPED, Decision.PAUSE: Status.PAUSED}
 
@@ -140,7 +141,8 @@ class Simulated(Executor):
     Source: the model of asynchronous workers follows Syne Tune's simulator back-end (Salinas et al. 2022).
     Differs: events have no polling interval; delays are 0 unless asked for; luck is drawn by trial and attempt, not by
         the order of events.
-    Cost: O(log W) per event for W workers beside the study's own; a curve is asked for once per configuration.
+    Cost: O(log W) per event for W workers beside the study's own; a curve is asked for once per configuration, from a
+        benchmark that trains when it is asked only as far as the run gets, in parts that grow fourfold.
     """
 
     virtual = True
@@ -187,6 +189,7 @@ class Simulated(Executor):
         if benchmark is not getattr(self, "_benchmark", None):
             self._curves.clear()
         self._benchmark: Benchmark = benchmark
+        self._trains = bool(getattr(benchmark, "trains", False))
         self._host = host
         self._clock = self._began = setting.time
         self._names = [f"worker-{i}" for i in range(setting.workers)]
@@ -275,6 +278,8 @@ class Simulated(Executor):
             run.end = run.end or End(Status.COMPLETED)
             self._schedule(since, run)
             return
+        if run.at >= len(run.curve):
+            run.curve = self._known(run.launch, run.at + 1)
         cost = run.curve[run.at][1].seconds
         seconds = (cost - run.paid) * run.pace if cost > run.paid else 0.0
         if run.breaks is not None and run.breaks[0] == run.at:
@@ -351,40 +356,56 @@ class Simulated(Executor):
     # what a run will report ------------------------------------------------------------------------------
 
     def _run(self, launch: Launch, worker: str) -> _Run:
-        curve = self._curve(launch)
-        run = _Run(launch, worker, self._clock, curve, 0, len(curve), pace=1 / self._speed[worker])
+        run = _Run(launch, worker, self._clock, to=1, pace=1 / self._speed[worker])
         axis = launch.fidelity
-        if axis is not None:
-            until = axis.high if launch.until is None else launch.until
-            after = launch.after if self.checkpoints else 0
-            run.at = bisect_right(curve, after * _SLACK, key=_resource)
-            run.to = bisect_right(curve, until * _SLACK, key=_resource)
-            if run.at:  # the checkpoint holds what was paid for
-                run.paid = curve[run.at - 1][1].seconds
+        if axis is None:
+            run.curve = self._known(launch, 1)
+            return run
+        until = axis.high if launch.until is None else launch.until
+        after = launch.after if self.checkpoints else 0
+        if axis.whole:
+            first = int(axis.low)
+            run.at, run.to = (max(int(amount * _SLACK) - first + 1, 0) for amount in (after, until))
+            run.curve = self._known(launch, run.to if launch.until is not None else min(run.at + 1, run.to))
+        else:
+            run.curve = self._parts(launch, until)
+            run.at, run.to = (bisect_right(run.curve, amount * _SLACK, key=_resource) for amount in (after, until))
+        if run.at:  # the checkpoint holds what was paid for
+            run.paid = run.curve[run.at - 1][1].seconds
         return run
 
-    def _curve(self, launch: Launch) -> Curve:
-        key, axis = (launch.config, launch.repeat), launch.fidelity
-        known = self._curves.get(key)
-        if axis is None or axis.whole:
-            if known is None:
-                known = self._curves[key] = self._ask(launch, None)
-            return known
-        # a resource in fractions has the steps that are granted: each is asked for when it comes up
-        until = axis.high if launch.until is None else launch.until
-        known = known or []
+    def _known(self, launch: Launch, steps: int) -> Curve:
+        """A configuration's curve, at least so many steps of it.
+
+        A table or a surrogate is asked once for the whole; one that trains when it is asked, as far as the run gets.
+        """
+        key = (launch.config, launch.repeat)
+        known = self._curves.get(key, ())
+        if len(known) < steps:
+            axis = launch.fidelity
+            if axis is None:
+                known = [(None, self._benchmark.evaluate(launch.config, seed=self.seed + launch.repeat))]
+            else:
+                last = axis.low + max(steps, _GROWTH * len(known)) - 1
+                known = self._ask(launch, min(last, axis.high) if self._trains else axis.high)
+            self._curves[key] = known
+        return known
+
+    def _parts(self, launch: Launch, until: float) -> Curve:
+        """A resource in fractions has the steps that are granted: each is asked for when it comes up."""
+        key = (launch.config, launch.repeat)
+        known = self._curves.get(key, ())
         if all(resource != until for resource, _ in known):
             known = self._curves[key] = sorted([*known, *self._ask(launch, until)], key=_resource)
         return [step for step in known if _resource(step) <= launch.after or step[0] == until]
 
-    def _ask(self, launch: Launch, until: float | None) -> list[tuple[float | None, Evaluation]]:
+    def _ask(self, launch: Launch, until: float) -> list[tuple[float | None, Evaluation]]:
         benchmark, seed, axis = self._benchmark, self.seed + launch.repeat, launch.fidelity
-        if axis is None:
-            return [(None, benchmark.evaluate(launch.config, seed=seed))]
+        assert axis is not None  # without a fidelity there is no curve
         curve = getattr(benchmark, "curve", None)
         if curve is not None:
             return list(curve(launch.config, until, seed=seed))
-        steps = range(int(axis.low), int(axis.high) + 1) if until is None else (until,)
+        steps = range(int(axis.low), int(until) + 1) if axis.whole else (until,)
         return [(step, benchmark.evaluate(launch.config, resource=step, seed=seed)) for step in steps]
 
     def _luck(self, run: _Run) -> None:
