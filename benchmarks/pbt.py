@@ -172,7 +172,8 @@ def report(found: dict[str, list[dict[str, Any]]], seeds: range) -> None:
     keys = ("validation", "test_loss", "test_error", "replayed_test_loss", "replayed_test_error", "epochs", "trials")
     means = [{"method": name, **{key: f"{column(name, key).mean():.4g}" for key in keys}} for name in METHODS]
     compared: dict[str, dict[str, dict[str, float]]] = {}
-    parts = [__doc__.split("\n\n")[2].replace("\n", " ").strip(), "Means over seeds:", _machine.table(means)]
+    about_it = __doc__.split("\n\n")[2].partition("Cells that")[0].replace("\n", " ").strip()
+    parts = [about_it, "Means over seeds:", _machine.table(means)]
     for name in RIVALS:
         compared[name] = {}
         parts.append(f"## {name} against random search")

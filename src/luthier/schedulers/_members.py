@@ -72,7 +72,7 @@ class Member:
         values: The newest result, to be minimised; empty before the first.
         violation: Sum of what exceeds the constraints' bounds in it.
         checkpoint: Name of its newest checkpoint.
-        marks: Result by name of checkpoint.
+        marks: The first result reported with each checkpoint.
     """
 
     trial: int

@@ -288,7 +288,7 @@ class Pbt(Scheduler):
         member.violation = sum(max(v, 0.0) for v in observed.violations)
         if report.checkpoint is not None:
             member.checkpoint = report.checkpoint
-            member.marks[report.checkpoint] = Mark(resource, observed.values)
+            member.marks.setdefault(report.checkpoint, Mark(resource, observed.values))
 
     def _judge(self, member: Member, reached: bool) -> Decision:
         """The asynchronous decision about a member at its decision point."""
