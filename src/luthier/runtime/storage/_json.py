@@ -9,6 +9,7 @@ survive in every database.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -52,12 +53,19 @@ def encode(value: Any, where: str) -> str:
 decode = json.loads
 
 
+def _texts(keys: Iterable[Any]) -> bool:
+    for key in keys:  # noqa: SIM110  # every event passes here: a generator takes thrice as long
+        if type(key) is not str:
+            return False
+    return True
+
+
 def plain(value: Any, where: str) -> Any:
     """A deep copy that is exactly what `decode(encode(value))` would give, made faster for common values."""
     kind = type(value)
     if kind in _SCALARS:
         return value
-    if kind is dict and all(type(key) is str for key in value):
+    if kind is dict and _texts(value):
         return {key: item if type(item) in _SCALARS else plain(item, where) for key, item in value.items()}
     if kind is list or kind is tuple:
         return [plain(item, where) for item in value]

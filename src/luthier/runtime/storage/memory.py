@@ -127,8 +127,9 @@ class Memory(Storage):
                 Event(seq, float(draft.time), draft.kind, draft.trial, draft.seen, own)
                 for seq, (draft, own) in enumerate(zip(drafts, data, strict=True), first)
             ]
-            log.asked |= asked
-            log.next_trial = max(log.next_trial, 1 + max(asked, default=-1))
+            if asked:
+                log.asked |= asked
+                log.next_trial = max(log.next_trial, 1 + max(asked))
             for trial in used:
                 log.reservations.pop(trial, None)
             return first
