@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import luthier as lu
-from luthier.base.records import Fidelity, Job, Objective, Report, Status
+from luthier.base.records import Constraint, Fidelity, Job, Objective, Report, Status
 from luthier.models.drifting_gp import Drift, DriftingGP, _evidence
 from luthier.schedulers.pb2 import FEWEST, Pb2
 from luthier.space.problem import Problem
@@ -130,6 +130,15 @@ def test_copies_go_where_the_next_interval_pays():
     assert len(clones) == 21
     assert sum(abs(config["x"] - 0.7) < 0.15 for config in clones) >= 14  # 6 by chance
     assert len(set(clones)) == 21
+
+
+def test_the_violation_counts_in_what_an_interval_brings():
+    problem = Problem(SPACE, (Objective("loss"),), (Constraint("heat", 1.0),), Fidelity("epoch", 1, 10))
+    pb2 = Pb2(problem, Uniform(problem, seed=0), seed=0, population=2, every=1)
+    pb2.on_start(pb2.next_job(0))
+    for epoch, loss, heat in ((1, 1.0, 3.0), (2, 0.75, 1.5)):
+        pb2.on_report(Report(0, epoch, {"loss": loss, "heat": heat}, checkpoint=f"r{epoch}"))
+    assert [one.gains for one in pb2._increments] == [(0.25, 1.5)]
 
 
 def test_few_increments_or_no_numbers_explore_as_pbt():

@@ -169,6 +169,31 @@ def test_a_failed_member_is_replaced_at_once():
     assert start(pbt, 5).parent == 2
 
 
+def test_a_place_whose_clones_are_all_worse_is_left_in_peace():
+    pbt = make(population=4, every=2)
+    population(pbt, [0.0, 0.1, 0.2, 0.3])
+    assert report(pbt, 3, 2, 0.3) is STOP
+    pbt.on_end(3, Status.STOPPED)
+    for k in (4, 5, 6):
+        job = start(pbt, k)
+        assert job.parent == 0
+        assert report(pbt, k, 3, 9.0) is STOP
+        pbt.on_end(k, Status.STOPPED)
+    start(pbt, 7)
+    assert report(pbt, 7, 3, 9.0) is GO, "the fourth in a row is let through one decision"
+    assert report(pbt, 7, 5, 9.0) is STOP
+
+
+def test_a_place_whose_clones_all_fail_stays_empty():
+    pbt = make(population=4, every=2)
+    population(pbt, [0.0, 0.1, 0.2, 0.3])
+    pbt.on_end(3, Status.FAILED)
+    for k in (4, 5, 6, 7):
+        assert start(pbt, k).parent is not None
+        pbt.on_end(k, Status.FAILED)
+    assert pbt.next_job(8) is None
+
+
 def test_a_member_that_reports_nan_is_stopped_and_counts_for_nothing():
     pbt = make(population=2, every=2)
     population(pbt, [0.1, 0.2])

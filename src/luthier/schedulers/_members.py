@@ -49,10 +49,12 @@ class Mark:
     Args:
         resource: Where it was measured.
         values: One per objective, to be minimised.
+        violation: Sum of what exceeds the constraints' bounds.
     """
 
     resource: float
     values: tuple[float, ...]
+    violation: float = 0.0
 
 
 @dataclass(slots=True)
@@ -67,6 +69,7 @@ class Member:
         parent: The trial whose checkpoint it started from.
         stand: Where it stands.
         judged: Resource at its last decision, or at its start.
+        origin: Resource at its start.
         base: Its result there, None for a fresh member.
         resource: Where its newest result was measured.
         values: The newest result, to be minimised; empty before the first.
@@ -82,6 +85,7 @@ class Member:
     parent: int | None = None
     stand: Stand = Stand.RUNNING
     judged: float = 0.0
+    origin: float = 0.0
     base: Mark | None = None
     resource: float = 0.0
     values: tuple[float, ...] = ()

@@ -35,7 +35,7 @@ class _Increment:
         at: Resource at its end.
         trial: Who trained.
         config: With which configuration.
-        gains: Decrease of each objective per `every`.
+        gains: Decrease of each objective per `every`, and with constraints of the violation.
     """
 
     at: float
@@ -56,7 +56,7 @@ class Pb2(Pbt):
     by `pbt`; the process does not see them. Hyperparameters that become active are chosen with the others.
 
     Before four increments are known, copies are explored as by `pbt`. With several objectives the mean of their
-    standardised decreases counts; constraints count in who is copied, not here.
+    standardised decreases counts; with constraints the decrease of the violation is one of them.
 
     Args:
         problem: What is to be solved; it needs a fidelity.
@@ -114,8 +114,10 @@ class Pb2(Pbt):
         if base is None or member.resource <= base.resource:
             return
         scale = self.every / (member.resource - base.resource)
-        gains = tuple((old - new) * scale for old, new in zip(base.values, member.values, strict=True))
-        self._increments.append(_Increment(member.resource, member.trial, member.config, gains))
+        gains = [(old - new) * scale for old, new in zip(base.values, member.values, strict=True)]
+        if self.problem.constraints:
+            gains.append((base.violation - member.violation) * scale)
+        self._increments.append(_Increment(member.resource, member.trial, member.config, tuple(gains)))
 
     def _explored(self, parent: Member, at: float, rng: np.random.Generator) -> Configuration:
         space = self.problem.space

@@ -29,6 +29,10 @@ from luthier.schedulers._members import (
 from luthier.searchers._base import Searcher
 from luthier.space.problem import Problem
 
+#: Clones in a row that a place may lose at their first decision; the next one goes on. Where all copies of the best are
+#: worse than they, a place would be filled for ever, and who rests would never get a worker. Where they all fail before
+#: it, the place stays empty.
+PATIENCE = 3
 _SLACK = 1 + 1e-9  # fractions of a resource add up to a little less than their sum
 
 
@@ -127,6 +131,7 @@ class Pbt(Scheduler):
         self._started = 0  # trials that use the budget
         self._budget: int | None = None
         self._formed = False  # whether the whole first population has results
+        self._short: dict[int, int] = {}  # clones in a row that a place lost at their first decision
         self._vacant: list[int] = []  # places whose member is gone, the longest empty first
         self._surplus = 0  # members above the population: two drivers filled one place
         self._clones: list[Vacancy] = []  # synchronous: decided, and not yet started
@@ -242,7 +247,7 @@ class Pbt(Scheduler):
         else:
             name = (job.checkpoint or "").rpartition("/")[2]
             member.base = self.members[job.parent].marks.get(name)
-            member.judged = 0.0 if member.base is None else member.base.resource
+            member.judged = member.origin = 0.0 if member.base is None else member.base.resource
         self.members[job.trial] = member
         self._slots[slot : slot + 1] = [member]
 
@@ -288,15 +293,17 @@ class Pbt(Scheduler):
         member.violation = sum(max(v, 0.0) for v in observed.violations)
         if report.checkpoint is not None:
             member.checkpoint = report.checkpoint
-            member.marks.setdefault(report.checkpoint, Mark(resource, observed.values))
+            member.marks.setdefault(report.checkpoint, Mark(resource, observed.values, member.violation))
 
     def _judge(self, member: Member, reached: bool) -> Decision:
         """The asynchronous decision about a member at its decision point."""
         if member.resource > member.judged:
+            first = member.parent is not None and member.judged == member.origin
             self._pass(member, member.resource)
-            may_be = self._formed and self._left() > len(self._vacant)
+            may_be = self._formed and self._left() > len(self._vacant) and self._short.get(member.slot, 0) < PATIENCE
             behind = may_be and any(m is member for m in self._standings().behind)
             self._note(member, goes_on=not behind)
+            self._short[member.slot] = self._short.get(member.slot, 0) + 1 if behind and first else 0
             if behind:
                 self._leave(member)
                 return Decision.STOP
@@ -309,7 +316,7 @@ class Pbt(Scheduler):
     def _pass(self, member: Member, resource: float) -> None:
         """A member stands at a decision point with a result."""
         self._learn(member)
-        member.judged, member.base = resource, Mark(member.resource, member.values)
+        member.judged, member.base = resource, Mark(member.resource, member.values, member.violation)
 
     def _learn(self, member: Member) -> None:
         """What the interval that ends here says about its configuration; for heirs of this class."""
@@ -344,14 +351,16 @@ class Pbt(Scheduler):
             member.stand = Stand.GROWN
         elif status.ended:
             self._onward = [other for other in self._onward if other != trial]
-            self._leave(member)
+            if member.parent is not None and member.judged == member.origin:
+                self._short[member.slot] = self._short.get(member.slot, 0) + 1
+            self._leave(member, refill=self.synchronous or self._short.get(member.slot, 0) <= PATIENCE)
         self._look_round()
 
-    def _leave(self, member: Member) -> None:
+    def _leave(self, member: Member, *, refill: bool = True) -> None:
         member.stand = Stand.GONE
         if self._surplus:
             self._surplus -= 1
-        else:
+        elif refill:
             self._vacant.append(member.slot)
 
     # decisions about all ---------------------------------------------------------------------------------
