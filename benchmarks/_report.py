@@ -108,7 +108,7 @@ def section(
     rows.sort(key=lambda row: row["rank"])
     found: dict[str, Any] = {"evaluations": at, "tasks": len(tasks), "seeds": list(common), "tools": rows}
     if len(tools) >= 3 and len(tasks) >= _stats.FEWEST:
-        found["friedman"] = _stats.friedman(medians)
+        found["friedman"] = _stats.friedman(medians)._asdict()
     if CONTROL in tools and len(tasks) >= _stats.FEWEST:
         pairs = _stats.against(medians, tools.index(CONTROL))
         found["against"] = [{**row, "tool": tools[row["tool"]]} for row in pairs]
