@@ -234,6 +234,4 @@ def test_hdf5_without_h5py(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(MissingExtra) as caught:
         Hdf5(tmp_path / "a.hdf5")
-    assert str(caught.value) == (
-        'the original file of FCNet needs h5py. Install it with: pip install "luthier[bench]"'
-    )
+    assert str(caught.value) == ('the original file of FCNet needs h5py. Install it with: pip install "luthier[bench]"')

@@ -36,7 +36,7 @@ from luthier.space.space import Space
 
 NPZ, TFRECORD = DataFile("nasbench101/nasbench101.npz"), DataFile("nasbench101/nasbench_full.tfrecord")
 ORIGIN = (
-    "nasbench_full.tfrecord as linked from GitHub google-research/nasbench (about 2 GB, read in some minutes), or "
+    "nasbench_full.tfrecord as linked from GitHub google-research/nasbench (about 2 GB, read in a minute or two), or "
     f"{NPZ.path}, which luthier.bench.families.nb101.convert makes of it"
 )
 LICENCE = "Apache-2.0 (google-research/nasbench)"

@@ -82,7 +82,7 @@ def read_json(path: Path, task: str) -> Curves:
     try:
         for seed, architecture, entry in _entries(path.read_text(encoding="utf-8")):
             _fill(found, task, SEEDS.index(int(seed)), architecture, _reader(entry))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError) as error:  # IndexError: the text ends too early
         raise BenchmarkError(f"{path} is no export of NAS-Bench-201 by HPOBench ({error!r}).") from error
     return _finished(found, path)
 

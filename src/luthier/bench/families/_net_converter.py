@@ -13,7 +13,7 @@ The .npz holds two forests, "error" (50 outputs: one for each epoch) and "second
 the arrays that `_trees` documents, and
     base     () what final_lr_fraction_log2 is the exponent of: 10 for the originals, whose readers raise 10 to it in
              spite of its name
-    seconds  (2,) lowest and highest budget in seconds; only for data sets that ParamNet does not have
+    budget   (2,) lowest and highest budget in whole seconds; only for data sets that ParamNet does not have
     origin   () text: where the forests come from; only for others than the originals
 """
 

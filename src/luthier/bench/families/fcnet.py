@@ -16,7 +16,7 @@ from luthier.bench.families._fcnet import convert as convert  # how users make a
 from luthier.bench.families._grids import Grids
 from luthier.bench.families._recorded import either, hashed
 
-CURVES = "/curves"
+CURVES = "curves/"
 _FOLDER = "fcnet_tabular_benchmarks"  # as the original archive unpacks
 
 
@@ -24,7 +24,7 @@ _FOLDER = "fcnet_tabular_benchmarks"  # as the original archive unpacks
 class Fcnet(Grids):
     """The tables of Klein and Hutter 2019; protein_structure comes with luthier, as final values.
 
-    "fcnet/<task>" is the table of final values, "fcnet/<task>/curves" has every epoch, its cost, and test errors, from
+    "fcnet/<task>" is the table of final values, "fcnet/curves/<task>" has every epoch, its cost, and test errors, from
     the original file. Diverged trainings carry errors up to 1e8: compare ranks or logarithms.
 
     Args:
@@ -55,15 +55,15 @@ class Fcnet(Grids):
 
     def tasks(self) -> Sequence[str]:
         """Names of the tables of final values, then those of the curves."""
-        return (*self.all_tasks, *(task + CURVES for task in self.all_tasks))
+        return (*self.all_tasks, *(CURVES + task for task in self.all_tasks))
 
     def open(self, task: str) -> BaseBenchmark:
         """One table."""
         check_task("fcnet", task, self.tasks())
-        return self._curves(task.removesuffix(CURVES)) if task.endswith(CURVES) else super().open(task)
+        return self._curves(task.removeprefix(CURVES)) if task.startswith(CURVES) else super().open(task)
 
     def _curves(self, task: str) -> FcnetCurves:
-        name = f"fcnet/{task}{CURVES}"
+        name = f"fcnet/{CURVES}{task}"
         npz, hdf5 = DataFile(f"{_FOLDER}/{task}.npz"), DataFile(f"{_FOLDER}/fcnet_{task}_data.hdf5")
         origin = (
             "fcnet_tabular_benchmarks.tar.gz, as linked from GitHub automl/nas_benchmarks (HDF5), or "

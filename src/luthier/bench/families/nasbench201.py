@@ -24,7 +24,7 @@ from luthier.bench.families._parquet import read_task
 from luthier.bench.families._recorded import Grid, Record, Recorded, either, hashed, read_arrays, stamp
 from luthier.bench.tables import GridTable
 
-CURVES = "/curves"
+CURVES = "curves/"
 EDGES = ("1<-0", "2<-0", "2<-1", "3<-0", "3<-1", "3<-2")
 _FOLDER = "nasbench_201"
 
@@ -111,7 +111,7 @@ class Nasbench201Curves(Recorded):
 class Nasbench201(Grids):
     """The table of Dong and Yang 2020; `transfer_nasbench201` holds test errors with latency and size.
 
-    "nasbench201/<task>" is the table of final values, "nasbench201/<task>/curves" has every epoch, its cost and test
+    "nasbench201/<task>" is the table of final values, "nasbench201/curves/<task>" has every epoch, its cost and test
     errors, from HPOBench's export.
 
     Args:
@@ -139,13 +139,13 @@ class Nasbench201(Grids):
 
     def tasks(self) -> Sequence[str]:
         """Names of the tables of final values, then those of the curves."""
-        return (*self.all_tasks, *(task + CURVES for task in self.all_tasks))
+        return (*self.all_tasks, *(CURVES + task for task in self.all_tasks))
 
     def open(self, task: str) -> BaseBenchmark:
         """One table."""
         check_task("nasbench201", task, self.tasks())
-        if task.endswith(CURVES):
-            return self._curves(task.removesuffix(CURVES))
+        if task.startswith(CURVES):
+            return self._curves(task.removeprefix(CURVES))
         name = f"nasbench201/{task}"
         npz, lists = self._files(name, task)
         card = Card(
@@ -158,7 +158,7 @@ class Nasbench201(Grids):
         return Nasbench201Table(read_arrays(npz, {task: 2}, what=name)[task], card)
 
     def _curves(self, task: str) -> Nasbench201Curves:
-        name, export = f"nasbench201/{task}{CURVES}", SETS[task][0]
+        name, export = f"nasbench201/{CURVES}{task}", SETS[task][0]
         npz = DataFile(f"{_FOLDER}/{task}.npz")
         json = DataFile(f"{_FOLDER}/NAS-Bench-201-v1_1-096897_{export}.json")
         origin = (

@@ -48,7 +48,7 @@ class Surrogate(NamedTuple):
         error: Predicts the error after each of 50 epochs.
         seconds: Predicts the time of 50 epochs, in seconds.
         base: What the fraction of the final learning rate is a power of.
-        limits: Lowest and highest budget, in seconds.
+        limits: Lowest and highest budget of axis "time", in whole seconds.
         origin: Where it comes from; empty: the originals.
     """
 
@@ -155,7 +155,7 @@ def read(path: Path, task: str) -> Surrogate:
         BenchmarkError: the file does not have that form, or predicts what cannot be.
     """
     names = {f"{forest}_{part}": ndim for forest in ("error", "seconds") for part, ndim in PARTS.items()}
-    found = read_arrays(path, {**names, "base": 0}, what="net", optional=("seconds", "origin"))
+    found = read_arrays(path, {**names, "base": 0}, what="net", optional=("budget", "origin"))
     error, seconds = (
         Trees({part: found[f"{forest}_{part}"] for part in PARTS}, COLUMNS, f"{path} ({forest})")
         for forest in ("error", "seconds")
@@ -166,9 +166,9 @@ def read(path: Path, task: str) -> Surrogate:
             f"{path}: error has {error.values.shape[1]} outputs, seconds {seconds.values.shape[1]}. They must have "
             f"{EPOCHS} within [0, 1], and one above 0."
         )
-    if task not in SECONDS and "seconds" not in found:
-        raise BenchmarkError(f"{path} lacks the array 'seconds': the lowest and the highest budget of {task!r}.")
-    low, high = SECONDS[task] if task in SECONDS else found["seconds"].tolist()
+    if task not in SECONDS and "budget" not in found:
+        raise BenchmarkError(f"{path} lacks the array 'budget': the lowest and the highest budget of {task!r}.")
+    low, high = SECONDS[task] if task in SECONDS else found["budget"].tolist()
     return Surrogate(error, seconds, float(found["base"]), (int(low), int(high)), str(found.get("origin", "")))
 
 
