@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import collections
 import io
 import json
 import pickle
 import struct
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -166,6 +168,14 @@ def test_forests_as_arrays_predict_the_same(kind, outputs):
     asked = np.vstack([rng.random((50, 3)), X[:5]])
     expected = forest.predict(asked).reshape(len(asked), -1)
     assert np.stack([trees.predict(row) for row in asked]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_converter_is_written_for_old_pythons():
+    source = Path(_net_converter.__file__).read_text(encoding="utf-8")
+    tree = ast.parse(source, feature_version=(3, 6))
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert imported == {"pickle", "sys", "numpy"}
+    assert not any(isinstance(node, ast.ImportFrom) for node in ast.walk(tree))
 
 
 def test_a_tree_by_hand():

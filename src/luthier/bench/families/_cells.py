@@ -15,7 +15,6 @@ VERTICES, EDGES = 7, 9  # most of each in the data set
 CONV1, CONV3, POOL = "conv1x1-bn-relu", "conv3x3-bn-relu", "maxpool3x3"
 #: In the data set's own order: the hash is made of positions in it.
 OPERATIONS = (CONV3, CONV1, POOL)
-INPUT, OUTPUT = "input", "output"
 #: Pairs (from, to) of seven vertices, row by row.
 PAIRS = tuple((a, b) for a in range(VERTICES) for b in range(a + 1, VERTICES))
 

@@ -145,6 +145,7 @@ class FcnetCurves(Recorded):
         self.space = Grid(LISTS).space
         self.levels = tuple(map(float, range(first, EPOCHS + 1)))
         self.fidelity = Fidelity("budget", first, EPOCHS)
+        self._parts = np.array(self.levels) / EPOCHS
         best = source.best()
         self.card = Card(
             card.name,
@@ -158,8 +159,7 @@ class FcnetCurves(Recorded):
 
     def _record(self, config: Configuration) -> Record:
         found = self._source.training(config)
-        part = np.array(self.levels) / EPOCHS
-        seconds: NDArray[np.float64] = np.asarray(found.runtime, dtype=float)[:, None] * part
+        seconds: NDArray[np.float64] = np.asarray(found.runtime, dtype=float)[:, None] * self._parts
         return Record(found.valid[:, self._first - 1 :], seconds, found.test[:, None])
 
     def evaluate_test(self, config: Config, *, resource: float | None = None, seed: int | None = 0) -> Evaluation:

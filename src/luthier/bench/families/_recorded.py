@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,7 +66,9 @@ class Recorded(BaseBenchmark):
     def _curve(self, config: Configuration, until: float, seed: int | None) -> list[tuple[float, Evaluation]]:
         record = self._record(config)
         known = [self._answer(record, column, seed) for column in range(self._column(until) + 1)]
-        return [(step, known[self._column(step)]) for step in self._steps(until)]
+        steps = self._steps(until)
+        columns = np.searchsorted(self._limits, steps, side="right") - 1
+        return [(step, known[column]) for step, column in zip(steps, columns.tolist(), strict=True)]
 
     def evaluate_test(self, config: Config, *, resource: float | None = None, seed: int | None = 0) -> Evaluation:
         """As `evaluate`, on the test set.
@@ -87,21 +88,24 @@ class Recorded(BaseBenchmark):
                 f"{self.fidelity.high:g}, where alone they were recorded. Leave resource out."
             )
         rows = _present(record, seed)
-        value = float(np.mean(record.test[rows, 0 if alone else column], dtype=float))
-        return Evaluation({self.test_name: value}, float(np.mean(record.seconds[rows, column], dtype=float)))
+        value = _mean(record.test, rows, 0 if alone else column)
+        return Evaluation({self.test_name: value}, _mean(record.seconds, rows, column))
+
+    @cached_property
+    def _limits(self) -> Array:
+        return np.array(self.levels)
 
     def _column(self, resource: float | None) -> int:
         if resource is None:
             return len(self.levels) - 1
         # the smallest level is the lowest resource allowed, so that there always is one below
-        return int(np.searchsorted(self.levels, resource, side="right")) - 1
+        return int(self._limits.searchsorted(resource, side="right")) - 1
 
     def _answer(self, record: Record, column: int, seed: int | None) -> Evaluation:
         rows = _present(record, seed)
-        value = float(np.mean(record.values[rows, column], dtype=float))
+        value = _mean(record.values, rows, column)
         status = Status.COMPLETED if math.isfinite(value) else Status.DIVERGED
-        seconds = float(np.mean(record.seconds[rows, column], dtype=float))
-        return Evaluation({self.objectives[0].name: value}, seconds, status, record.info)
+        return Evaluation({self.objectives[0].name: value}, _mean(record.seconds, rows, column), status, record.info)
 
 
 class Grid:
@@ -176,18 +180,16 @@ def either(files: Sequence[DataFile], base: Path | None) -> DataFile:
     return there[0] if there else files[-1]
 
 
-def digest(*arrays: NDArray[Any]) -> str:
-    """SHA-256 of arrays, their shapes and types."""
-    found = hashlib.sha256()
-    for array in arrays:
-        found.update(f"{array.dtype.str}{array.shape}".encode())
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
+def _present(record: Record, seed: int | None) -> list[int]:
+    """Rows of the repetitions that answer; lists, as arrays of three would cost more than they save."""
+    rows = [row for row, cost in enumerate(record.seconds[:, -1].tolist()) if not math.isnan(cost)]
+    return rows if seed is None else [rows[seed % len(rows)]]
 
 
-def _present(record: Record, seed: int | None) -> NDArray[np.intp]:
-    rows = np.flatnonzero(~np.isnan(record.seconds).all(axis=1))
-    return rows if seed is None else rows[[seed % len(rows)]]
+def _mean(table: Floats, rows: list[int], column: int) -> float:
+    if len(rows) == 1:
+        return float(table[rows[0], column])
+    return float(np.mean(table[rows, column], dtype=float))
 
 
 def _domain(values: Sequence[Any]) -> Choice | Ordinal:
