@@ -9,7 +9,7 @@ import sys
 import time
 
 DEEDS = ["answer", "print", "diverge", "raise", "exit", "die", "fault", "leave", "hang", "deaf", "eat", "killed"]
-DEEDS += ["once"]
+DEEDS += ["once", "odd"]
 
 
 def open_toy(note="", mark="", batch=False):
@@ -62,6 +62,8 @@ class Toy:
         metrics = {"loss": config["x"] ** 2 / resource, "size": 0.5}
         if config["does"] == "diverge":
             metrics["loss"] = math.nan
+        if config["does"] == "odd":
+            return {"metrics": metrics, "status": "great"}
         info = {"python": list(sys.version_info[:2]), "asked": self.asked, "threads": os.environ["OMP_NUM_THREADS"]}
         return {"metrics": metrics, "seconds": 2.0 * resource, "info": info}
 

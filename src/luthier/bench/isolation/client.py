@@ -123,7 +123,12 @@ class IsolatedBenchmark(BaseBenchmark):
             raise UnsupportedError(f"benchmark {program.name!r}: isolation needs a system of the POSIX family.")
         self._begin()
         worker = self._live()
-        self._adopt(worker.hello, {**worker.ask("spaces"), **worker.ask("meta")})
+        try:
+            described = {**worker.ask("spaces"), **worker.ask("meta")}
+        except (Ended, Fault) as error:
+            what = f"benchmark {program.name!r}: its worker was lost while it described itself"
+            raise BenchmarkError(f"{what} ({error}). Load it again.") from error
+        self._adopt(worker.hello, described)
 
     def _begin(self) -> None:
         self._turn = threading.RLock()  # one question at a time
@@ -270,10 +275,11 @@ class IsolatedBenchmark(BaseBenchmark):
             worker.cancel()
 
     def close(self) -> None:
-        """End the worker; the next question starts another."""
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
+        """End the worker once it has answered; the next question starts another."""
+        with self._turn:
+            if self._worker is not None:
+                self._worker.close()
+                self._worker = None
 
     def __enter__(self) -> IsolatedBenchmark:
         return self

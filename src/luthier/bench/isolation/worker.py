@@ -47,6 +47,7 @@ PROTOCOL = 1
 #: No message is longer, bytes: so the first byte of a length is at most 4, which no printed text begins with.
 LONGEST = 1 << 26
 _HEADER = struct.Struct(">I")
+_STATUSES = ("completed", "diverged", "failed")
 _OPTIONAL = ("evaluate_batch", "evaluate_test", "curve")
 
 
@@ -168,6 +169,8 @@ class Worker:
             raise ProtocolError(f"this worker does not know the word {word!r}")
         arguments = {name: value for name, value in message.items() if name not in ("id", "do")}
         found = getattr(self._program, word)(**arguments)
+        if word == "evaluate_batch" and len(found) != len(arguments["configs"]):  # type: ignore[arg-type]
+            raise ValueError(f"evaluate_batch gave {len(found)} answers")
         if word == "curve":
             return [[float(step), answer(one)] for step, one in found]
         return [answer(one) for one in found] if word == "evaluate_batch" else answer(found)
@@ -221,6 +224,8 @@ def answer(found: "dict[str, object]") -> "dict[str, object]":
     status = found.get("status")
     if status is None:
         status = "completed" if all(math.isfinite(value) for value in metrics.values()) else "diverged"
+    if status not in _STATUSES:
+        raise ValueError(f"status {status!r} of an answer is none of {', '.join(_STATUSES)}")
     seconds = float(found.get("seconds", 0.0))  # type: ignore[arg-type]
     return {"metrics": metrics, "seconds": seconds, "status": status, "info": found.get("info") or {}}
 
