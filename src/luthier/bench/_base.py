@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from luthier.base.errors import ArgumentError, UnsupportedError
@@ -148,9 +149,14 @@ class Family(ABC):
 
     Attributes:
         name: The family's public name, set by `register`.
+        lock: Lock of the environment that it can run isolated in: a name in `bench/data/locks`, or a file; "": the
+            one with the family's name, if there is one.
+        requires_python: Versions of Python that it runs on, as packages write it; "": as luthier.
     """
 
     name: ClassVar[str] = ""
+    lock: ClassVar[str | Path] = ""
+    requires_python: ClassVar[str] = ""
 
     @abstractmethod
     def tasks(self) -> Sequence[str]:

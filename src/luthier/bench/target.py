@@ -57,5 +57,6 @@ def objective(benchmark: BaseBenchmark, *, seed: int | str | None = "trial") -> 
 
 def _metrics(benchmark: BaseBenchmark, found: Evaluation) -> dict[str, float]:
     if found.status is Status.FAILED:
-        raise BenchmarkError(f"benchmark {benchmark.name!r} records a failure of this configuration.")
+        why = found.info.get("error", "it records a failure of this configuration")
+        raise BenchmarkError(f"benchmark {benchmark.name!r}: {why}.")
     return dict(found.metrics)
