@@ -1,0 +1,368 @@
+"""Tables that `generate` made: every configuration of a grid at some steps of its fidelities, everything measured.
+
+One .npz holds a table. `values` (configurations, seeds, fidelities, metrics) float32, NaN after a divergence and in
+cells that ran out of time; `configs` (configurations, hyperparameters); `fidelities` (fidelities, axes); `status`
+(configurations, seeds), a code of `STATES`; `about`, a JSON text with the names along these axes and the provenance.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from luthier.base.errors import ArgumentError, BenchmarkError, DataMissing
+from luthier.base.records import Card, Configuration, Evaluation, Fidelity, Objective, Status
+from luthier.bench._base import BaseBenchmark, Config
+from luthier.bench.data import VARIABLE, checksum, folder, shipped, verify
+from luthier.space.domains import Ordinal
+from luthier.space.number import Number
+from luthier.space.space import Space
+
+FOLDER = "generated"
+SUMS = "SHA256SUMS"
+#: Codes of `status`.
+STATES = (Status.COMPLETED, Status.DIVERGED, Status.FAILED)
+
+
+class Cell(NamedTuple):
+    """What was recorded of one configuration and seed.
+
+    Args:
+        values: (fidelities, metrics).
+        status: COMPLETED, DIVERGED, or FAILED when it ran out of time.
+    """
+
+    values: NDArray[np.float32]
+    status: Status
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a table records.
+
+    Args:
+        lists: Hyperparameter to its values, the first slowest.
+        axes: Names of the fidelities.
+        fidelities: What is recorded of each configuration, a value for each axis.
+        metrics: Names of what is measured.
+        timed: Those of them that are times: measured several times, the median is kept.
+        about: Card of the benchmark that trains.
+    """
+
+    lists: Mapping[str, Sequence[float]]
+    axes: tuple[str, ...]
+    fidelities: tuple[tuple[float, ...], ...]
+    metrics: tuple[str, ...]
+    timed: tuple[str, ...]
+    about: Card
+
+    def configs(self) -> list[Configuration]:
+        """All combinations, in the order of the table."""
+        names = list(self.lists)
+        return [Configuration(zip(names, row, strict=True)) for row in itertools.product(*self.lists.values())]
+
+
+class Recordable(Protocol):
+    """A benchmark that `generate` can make a table of."""
+
+    @property
+    def name(self) -> str:
+        """Full name, by which another process loads it."""
+
+    def plan(self, grid: str) -> Plan:
+        """What is recorded of a grid."""
+
+    def record(self, config: Configuration, seed: int, grid: str) -> Cell:
+        """Everything about one configuration and seed, by training now."""
+
+    def expected_seconds(self, config: Configuration, grid: str) -> float:
+        """About what that takes, on one thread."""
+
+
+class Reading(Protocol):
+    """What a family tells the reader of its tables: chosen axis, fixed amounts, objectives."""
+
+    axis: str
+    fidelity: Fidelity | None
+
+    @property
+    def label(self) -> str:
+        """Name of the family as tasks are written."""
+
+    def space(self) -> Space:
+        """The space that the grid was laid over."""
+
+    def objectives(self, allowed: Sequence[str]) -> tuple[Objective, ...]:
+        """What is improved."""
+
+    def amounts(self, resource: float | None) -> tuple[float, int]:
+        """Subsample and step of a resource."""
+
+
+def grid_lists(space: Space, points: Mapping[str, int | tuple[float, ...]]) -> dict[str, list[float]]:
+    """Values of each number of a space: those given, or evenly spaced ones, in its logarithm where it has one.
+
+    Args:
+        space: A space of numbers.
+        points: Hyperparameter to its values, or to how many are laid out; equal whole numbers fall together.
+    """
+    lists: dict[str, list[float]] = {}
+    for name, count in points.items():
+        if not isinstance(count, int):
+            lists[name] = list(count)
+            continue
+        domain = space[name]
+        assert isinstance(domain, Number)  # the families of this room search numbers alone
+        low, high = float(domain.low), float(domain.high)
+        laid = np.geomspace(low, high, count) if domain.log else np.linspace(low, high, count)
+        laid[0], laid[-1] = low, high  # rounding must not leave the space
+        lists[name] = sorted({round(x) for x in laid.tolist()}) if domain.whole else laid.tolist()
+    return lists
+
+
+def tables(family: str) -> list[str]:
+    """Tables of a family that are at hand, such as "digits@small": those of the package, then the user's."""
+    places = [shipped(FOLDER), *([folder() / FOLDER] if folder() is not None else [])]  # type: ignore[operator]
+    found = [path.stem for place in places for path in sorted(place.glob(f"{family}_*_*.npz"))]
+    tails = (stem.removeprefix(f"{family}_").rpartition("_") for stem in found)
+    return list(dict.fromkeys(f"{data}@{grid}" for data, _, grid in tails))
+
+
+def open_table(family: Reading, data: str, grid: str) -> GeneratedTable:
+    """A table by its name.
+
+    Raises:
+        DataMissing: nobody has made it yet.
+        ChecksumError: a table of the package is not the one that was shipped.
+        BenchmarkError: the file is no table.
+    """
+    name = f"{family.label}_{data}_{grid}.npz"
+    path, base = shipped(FOLDER) / name, folder()
+    if path.is_file():
+        verify(path, _shipped_sums()[name])
+    elif base is not None and (base / FOLDER / name).is_file():
+        path = base / FOLDER / name
+    else:
+        where = f"{VARIABLE} is not set" if base is None else f"{base / FOLDER / name} is not there"
+        raise DataMissing(
+            f"benchmark '{family.label}/{data}@{grid}' is a table that is not part of luthier: {where}. Set {VARIABLE} "
+            f"to your data folder and make it: luthier bench generate {family.label} --data {data} --grid {grid}. "
+            f"It is kept in {FOLDER}/{name}."
+        )
+    return GeneratedTable(family, f"{family.label}/{data}@{grid}", path)
+
+
+@lru_cache(maxsize=1)
+def _shipped_sums() -> dict[str, str]:
+    lines = (shipped(FOLDER) / SUMS).read_text(encoding="utf-8").splitlines()
+    return {name: sha256 for sha256, name in (line.split() for line in lines)}
+
+
+class GeneratedTable(BaseBenchmark):
+    """A table as a benchmark: what a training gave and cost, without training.
+
+    A seed picks one of those recorded (seed modulo their number), None gives the mean. The cost is the recorded CPU
+    time of the fit plus that of scoring the validation rows. Between two recorded steps of an iterative fidelity the
+    metrics are those of the step before, and the cost lies on the line between the two; a subsample that was not
+    recorded is answered, cost included, by the one whose ratio to it is nearest to 1. Either way `info` says what
+    stood in.
+
+    Args:
+        family: The family, with its options.
+        name: Full name.
+        path: The file.
+
+    Raises:
+        BenchmarkError: the file is no table.
+        ArgumentError: the options ask for a fixed fidelity that was not recorded.
+
+    Cost: a look-up takes some microseconds.
+    """
+
+    def __init__(self, family: Reading, name: str, path: Path) -> None:
+        about, arrays = _read(path)
+        self.about = about
+        self._family, self._seeds = family, len(about["seeds"])
+        self._values, self._status = arrays["values"].astype(np.float64), arrays["status"]
+        self._columns = {metric: i for i, metric in enumerate(about["metrics"])}
+        trained = family.space()
+        self.space = Space({n: _listed(trained, n, values) for n, values in about["lists"].items()})
+        self._names = tuple(about["lists"])
+        self._rows = {tuple(row): i for i, row in enumerate(arrays["configs"].tolist())}
+        self.fidelity = family.fidelity
+        self._line = self._recorded(name, arrays["fidelities"])
+        self._amounts = [amount for amount, _ in self._line]
+        self._shown = ["error", *(m for m in self._columns if not m.startswith("test_") and m not in _HIDDEN)]
+        self.objectives = family.objectives(self._shown)
+        self.bounds = {metric: self._extremes(metric) for metric in self._shown}
+        self.card = Card(
+            name,
+            about["source"],
+            about["licence"],
+            {path.name: checksum(path)},
+            {o.name: self._best(o) for o in self.objectives},
+            f"{self._seeds} recorded seeds",
+            f"{about['title']}, recorded on a grid of {len(self._values)} configurations.",
+        )
+
+    def __len__(self) -> int:
+        """Number of configurations."""
+        return len(self._values)
+
+    def _recorded(self, name: str, fidelities: NDArray[np.float64]) -> list[tuple[float, int]]:
+        """Amount on the chosen axis and position in the table, rising."""
+        axes = list(self.about["axes"])
+        fixed = dict(zip(axes, self._family.amounts(None), strict=False))
+        moving = self._family.axis if self.fidelity is not None else axes[0]
+        there = np.ones(len(fidelities), dtype=bool)
+        for i, axis in enumerate(axes):
+            if axis != moving or self.fidelity is None:
+                near = np.isclose(fidelities[:, i], fixed[axis], rtol=1e-9)
+                if not near.any():
+                    known = ", ".join(f"{one:g}" for one in np.unique(fidelities[:, i]))
+                    raise ArgumentError(f"benchmark {name!r}: {axis}={fixed[axis]:g}. Recorded: {known}.")
+                there &= near
+        at = axes.index(moving)
+        return sorted((float(fidelities[i, at]), int(i)) for i in np.flatnonzero(there))
+
+    def _row(self, config: Config) -> int:
+        try:
+            if len(config) == len(self._names):
+                return self._rows[tuple([config[name] for name in self._names])]
+        except (KeyError, TypeError):
+            pass  # not of the space, or in another guise: the space says which
+        checked = self._check(config)
+        return self._rows[tuple(checked[name] for name in self._names)]
+
+    def evaluate(self, config: Config, *, resource: float | None = None, seed: int | None = 0) -> Evaluation:
+        """As the base class says."""
+        spent = self._spent(resource)
+        return self._at(self._row(config), spent, seed)
+
+    def evaluate_batch(
+        self, configs: Sequence[Config], *, resource: float | None = None, seed: int | None = 0
+    ) -> list[Evaluation]:
+        """As the base class says."""
+        spent = self._spent(resource)
+        return [self._at(row, spent, seed) for row in [self._row(config) for config in configs]]
+
+    def _evaluate(self, configs: Sequence[Configuration], resource: float | None, seed: int | None) -> list[Evaluation]:
+        return [self._at(self._row(config), resource, seed) for config in configs]
+
+    def _curve(self, config: Configuration, until: float, seed: int | None) -> list[tuple[float, Evaluation]]:
+        row, known = self._row(config), dict[int, Evaluation]()
+        return [(step, self._at(row, step, seed, known)) for step in self._steps(until)]
+
+    def evaluate_test(self, config: Config, *, resource: float | None = None, seed: int | None = 0) -> Evaluation:
+        """Error and qualities on the test rows."""
+        spent, row = self._spent(resource), self._row(config)
+        place, _ = self._near(spent)
+        values, status = self._cell(row, self._line[place][1], seed)
+        found = {m: values[i] for m, i in self._columns.items() if m in _TESTED}
+        return Evaluation({"test_error": 1 - found["test_accuracy"], **found}, self._seconds(values), status)
+
+    def _near(self, resource: float | None) -> tuple[int, float]:
+        """Place on the line that answers for a resource, and how far the resource is from there to the next place.
+
+        The second is in [0, 1), and 0 for a subsample.
+        """
+        amounts = self._amounts
+        if resource is None or self.fidelity is None:
+            return len(amounts) - 1, 0.0
+        place = bisect_right(amounts, resource * (1 + 1e-9)) - 1
+        if place + 1 == len(amounts) or resource <= amounts[place] * (1 + 1e-9):
+            return place, 0.0
+        here, ahead = amounts[place], amounts[place + 1]
+        if not self.fidelity.whole:
+            return place + (ahead / resource < resource / here), 0.0
+        return place, (resource - here) / (ahead - here)
+
+    def _at(
+        self, row: int, resource: float | None, seed: int | None, known: dict[int, Evaluation] | None = None
+    ) -> Evaluation:
+        """The answer at a resource; `known` keeps those at recorded places."""
+        known = {} if known is None else known
+        place, part = self._near(resource)
+        found = known.get(place) or known.setdefault(place, self._answer(row, place, seed))
+        if resource is None or math.isclose(self._amounts[place], resource, rel_tol=1e-9):
+            return found
+        cost = found.seconds
+        if part:
+            ahead = known.get(place + 1) or known.setdefault(place + 1, self._answer(row, place + 1, seed))
+            cost += part * max(ahead.seconds - cost, 0.0)
+        return Evaluation(found.metrics, cost, found.status, {**found.info, "recorded_at": self._amounts[place]})
+
+    def _answer(self, row: int, place: int, seed: int | None) -> Evaluation:
+        values, status = self._cell(row, self._line[place][1], seed)
+        columns = self._columns
+        metrics = {"error": 1 - values[columns["valid_accuracy"]]}
+        metrics.update((name, values[columns[name]]) for name in self._shown[1:])
+        info = {"error": "ran out of time when the table was made"} if status is Status.FAILED else {}
+        return Evaluation(metrics, self._seconds(values), status, info)
+
+    def _seconds(self, values: Sequence[float]) -> float:
+        scoring = values[self._columns["valid_cpu_seconds"]]
+        return values[self._columns["fit_cpu_seconds"]] + (scoring if math.isfinite(scoring) else 0.0)
+
+    def _cell(self, row: int, at: int, seed: int | None) -> tuple[list[float], Status]:
+        """(metrics,) and what became of it."""
+        picked = slice(None) if seed is None else slice(seed % self._seeds, seed % self._seeds + 1)
+        some = self._values[row, picked, at]
+        values: list[float] = some[0].tolist() if seed is not None else some.mean(axis=0).tolist()
+        if (self._status[row, picked] == STATES.index(Status.FAILED)).any():
+            return values, Status.FAILED
+        return values, Status.COMPLETED if math.isfinite(values[0]) else Status.DIVERGED
+
+    def _best(self, objective: Objective) -> float:
+        """Best mean over seeds at the full amount; what diverged or failed for one seed does not count."""
+        means = self._values[:, :, self._line[-1][1]].mean(axis=1)
+        column = 1 - means[:, self._columns["valid_accuracy"]] if objective.name == "error" else None
+        values = means[:, self._columns[objective.name]] if column is None else column
+        return float(np.nanmin(values) if objective.goal == "min" else np.nanmax(values))
+
+    def _extremes(self, metric: str) -> tuple[float, float]:
+        if metric == "error" or metric.endswith(_SHARES):
+            return 0.0, 1.0
+        column = self._values[..., self._columns[metric]]
+        return float(np.nanmin(column)), float(np.nanmax(column))
+
+
+_SHARES = ("accuracy", "f1", "precision")
+_TESTED = frozenset(f"test_{quality}" for quality in ("accuracy", "balanced_accuracy", "f1", "precision"))
+_HIDDEN = frozenset(f"{part}_{kind}" for part in ("train", "valid", "test") for kind in ("cpu_seconds", "wall_seconds"))
+
+
+def _listed(trained: Space, name: str, values: Sequence[float]) -> Ordinal:
+    """The recorded values of a hyperparameter; its default is the one nearest to that of the trained space."""
+    domain = trained[name]
+    whole = [int(value) for value in values] if isinstance(domain, Number) and domain.whole else list(values)
+    [unit] = [i for i, other in enumerate(trained) if other == name]
+    base = dict(trained.default())
+    rows, _ = trained.encode([{**base, name: value} for value in whole] + [base])
+    nearest = int(np.abs(rows[:-1, unit] - rows[-1, unit]).argmin())
+    return Ordinal(*whole, default=whole[nearest])
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in ("values", "configs", "fidelities", "status")}
+            about = json.loads(str(file["about"]))
+        shape = (len(arrays["configs"]), len(about["seeds"]), len(arrays["fidelities"]), len(about["metrics"]))
+        if arrays["values"].shape != shape or arrays["status"].shape != shape[:2]:
+            raise ValueError(f"values has shape {arrays['values'].shape}, its labels say {shape}")
+    except (OSError, ValueError, KeyError) as error:
+        raise BenchmarkError(
+            f"{path} is no table that luthier generated ({error}). Make it again: luthier bench generate."
+        ) from error
+    return about, arrays
