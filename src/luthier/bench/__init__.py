@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from luthier.bench._base import BaseBenchmark, Family
     from luthier.bench._catalogue import load, names
+    from luthier.bench.hpobench_api import as_hpobench
     from luthier.bench.simulation import Simulation, simulate
     from luthier.bench.target import objective
 
@@ -21,13 +22,14 @@ _HOME = {
     "BaseBenchmark": "_base",
     "Family": "_base",
     "Simulation": "simulation",
+    "as_hpobench": "hpobench_api",
     "load": "_catalogue",
     "names": "_catalogue",
     "objective": "target",
     "simulate": "simulation",
 }
 
-__all__ = ["BaseBenchmark", "Family", "Simulation", "load", "names", "objective", "simulate"]
+__all__ = ["BaseBenchmark", "Family", "Simulation", "as_hpobench", "load", "names", "objective", "simulate"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from luthier.base.errors import ArgumentError, UnsupportedError
-from luthier.base.records import Card, Configuration, Evaluation, Fidelity, Objective
+from luthier.base.records import Card, Configuration, Constraint, Evaluation, Fidelity, Objective
 from luthier.space.problem import Problem
 from luthier.space.space import Space
 
@@ -25,6 +25,7 @@ class BaseBenchmark(ABC):
         space: Where to search.
         fidelity: Axis of the resource, None without.
         objectives: What is improved.
+        constraints: Metrics with upper bounds that belong to the problem.
         card: Origin, licence, checksums, optimum, noise.
         bounds: Metric to the (low, high) that every value lies within.
         trains: Whether an answer costs a training now, so that nobody should ask for more of a curve than is needed.
@@ -33,6 +34,7 @@ class BaseBenchmark(ABC):
     space: Space
     fidelity: Fidelity | None = None
     objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...] = ()
     card: Card
     bounds: Mapping[str, tuple[float, float]] = {}
     trains: bool = False
@@ -46,7 +48,7 @@ class BaseBenchmark(ABC):
     @property
     def problem(self) -> Problem:
         """What an optimiser may know of it."""
-        return Problem(self.space, self.objectives, (), self.fidelity)
+        return Problem(self.space, self.objectives, self.constraints, self.fidelity)
 
     def evaluate(self, config: Config, *, resource: float | None = None, seed: int | None = 0) -> Evaluation:
         """Metrics and cost of one configuration.

@@ -117,7 +117,7 @@ def simulate(
     trials: int | None = None,
     seed: int = 0,
     objectives: Sequence[str | Objective] = (),
-    constraints: Iterable[Constraint | tuple[str, float]] = (),
+    constraints: Iterable[Constraint | tuple[str, float]] | None = None,
     first: Iterable[Configuration] = (),
     defaults_first: bool = True,
     executor: Simulated | None = None,
@@ -134,7 +134,7 @@ def simulate(
         trials: Trials in all.
         seed: The study's seed.
         objectives: Other metrics than the benchmark's own objectives.
-        constraints: Metrics with upper bounds.
+        constraints: Metrics with upper bounds; None: the benchmark's own.
         first: Configurations to try first.
         defaults_first: Whether the space's default is the first trial.
         executor: Delays, stragglers, crashes, overhead, the benchmark's seed: a `Simulated`; None: none of these.
@@ -153,7 +153,7 @@ def simulate(
         searcher=searcher,
         scheduler=scheduler,
         fidelity=benchmark.fidelity,
-        constraints=constraints,
+        constraints=benchmark.constraints if constraints is None else constraints,
         first=first,
         defaults_first=defaults_first,
         storage=storage,
