@@ -641,3 +641,78 @@ def test_what_is_measured_is_in_info_and_in_a_record(task):
     fit = cell.values[:, plan.metrics.index("fit_cpu_seconds")].reshape(3, -1)
     assert (np.diff(fit, axis=1) >= 0).all(), "the time of a fit adds up along its steps"
     assert (fit[:, 2] > fit[:, 0]).all()
+
+
+# the tables that HPOBench published --------------------------------------------------------------------------
+
+
+def published(folder, *, leave_out=()):
+    """A file of the true form for lr on task 31: 2 x 2 configurations, 2 x 2 fidelities, 2 seeds."""
+    pa = pytest.importorskip("pyarrow", reason='pyarrow is not installed: pip install "luthier[bench]"')
+    import pyarrow.parquet as parquet
+
+    rng = np.random.default_rng(0)
+    cells = list(itertools.product((1e-5, 1.0), (1e-3, 1e-1), (10, 1000), (0.1, 1.0), (665, 1319)))
+    rows = []
+    for alpha, eta0, steps, subsample, seed in cells:
+        scores = {
+            f"{part}_scores": dict(zip(("acc", "bal_acc", "f1", "precision"), rng.random(4).tolist(), strict=True))
+            for part in ("train", "val", "test")
+        }
+        costs = {
+            f"{part}_costs": dict.fromkeys(("acc", "bal_acc", "f1", "precision"), 0.25) for part in ("val", "test")
+        }
+        info = {
+            "train_loss": 0.1,
+            "val_loss": 1 - scores["val_scores"]["acc"],
+            "model_cost": steps / 100,
+            **scores,
+            **costs,
+        }
+        result = {"function_value": info["val_loss"], "cost": 0.0, "info": info}
+        rows.append(
+            {"alpha": alpha, "eta0": eta0, "iter": steps, "subsample": subsample, "seed": seed, "result": result}
+        )
+    order = [i for i in rng.permutation(len(rows)) if i not in leave_out]
+    place = folder / "hpobench" / "lr" / "31" / "lr_31_data.parquet.gzip"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(pa.Table.from_pylist([rows[i] for i in order]), place, compression="gzip")
+    return rows
+
+
+def test_a_published_table_is_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("LUTHIER_DATA", str(tmp_path))
+    rows = published(tmp_path)
+    assert "logreg/31@hpobench" in bench.names("logreg/31@")
+    b = bench.load("logreg/31@hpobench")
+    assert b.card.noise == "2 recorded seeds"
+    for row in rows:
+        fixed = bench.load("logreg/31@hpobench", axis="none", iter=row["iter"], subsample=row["subsample"])
+        config, seed = {"alpha": row["alpha"], "eta0": row["eta0"]}, [665, 1319].index(row["seed"])
+        found, info = fixed.evaluate(config, seed=seed), row["result"]["info"]
+        assert found.metrics["error"] == pytest.approx(info["val_loss"], rel=1e-5)
+        assert found.metrics["train_f1"] == pytest.approx(info["train_scores"]["f1"], rel=1e-5)
+        assert found.seconds == pytest.approx(row["iter"] / 100 + 0.25), "a time, not a score"
+        assert fixed.evaluate_test(config, seed=seed).metrics["test_precision"] == pytest.approx(
+            info["test_scores"]["precision"], rel=1e-5
+        )
+    check_benchmark(b)
+    assert "most likely trained on validation rows" in b.card.description
+
+
+def test_published_tables_that_are_not_whole_or_not_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("LUTHIER_DATA", str(tmp_path))
+    with pytest.raises(DataMissing, match=r"must hold hpobench/nn/31/nn_31_data\.parquet\.gzip\. Origin: figshare"):
+        bench.load("mlp/31@hpobench")
+    with pytest.raises(DataMissing, match="HPOBench published tables of OpenML tasks alone"):
+        bench.load("mlp/iris@hpobench")
+    rows = published(tmp_path, leave_out=(3,))
+    config = {name: rows[3][name] for name in ("alpha", "eta0")}
+    found = bench.load("logreg/31@hpobench", iter=1000).evaluate(config, resource=10, seed=1)
+    assert found.status is Status.FAILED
+    assert found.info["error"] == "the published table has no such row"
+    place = tmp_path / "hpobench" / "rf" / "31" / "rf_31_data.parquet.gzip"
+    place.parent.mkdir(parents=True)
+    (tmp_path / "hpobench" / "lr" / "31" / "lr_31_data.parquet.gzip").rename(place)
+    with pytest.raises(BenchmarkError, match=r"rf_31_data\.parquet\.gzip is no table that HPOBench published"):
+        bench.load("rf/31@hpobench")

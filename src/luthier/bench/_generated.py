@@ -30,6 +30,8 @@ from luthier.space.space import Space
 
 FOLDER = "generated"
 SUMS = "SHA256SUMS"
+#: Metrics whose sum is the cost: a fit, and scoring the validation rows.
+COST = ("fit_cpu_seconds", "valid_cpu_seconds")
 #: Codes of `status`.
 STATES = (Status.COMPLETED, Status.DIVERGED, Status.FAILED)
 
@@ -159,7 +161,8 @@ def open_table(family: Reading, data: str, grid: str) -> GeneratedTable:
             f"to your data folder and make it: luthier bench generate {family.label} --data {data} --grid {grid}. "
             f"It is kept in {FOLDER}/{name}."
         )
-    return GeneratedTable(family, f"{family.label}/{data}@{grid}", path)
+    about, arrays = _read(path)
+    return GeneratedTable(family, f"{family.label}/{data}@{grid}", about, arrays, {path.name: checksum(path)})
 
 
 @lru_cache(maxsize=1)
@@ -171,26 +174,34 @@ def _shipped_sums() -> dict[str, str]:
 class GeneratedTable(BaseBenchmark):
     """A table as a benchmark: what a training gave and cost, without training.
 
-    A seed picks one of those recorded (seed modulo their number), None gives the mean. The cost is the recorded CPU
-    time of the fit plus that of scoring the validation rows. Between two recorded steps of an iterative fidelity the
-    metrics are those of the step before, and the cost lies on the line between the two; a subsample that was not
-    recorded is answered, cost included, by the one whose ratio to it is nearest to 1. Either way `info` says what
-    stood in.
+    A seed picks one of those recorded (seed modulo their number), None gives the mean. The cost is the recorded time of
+    the fit plus that of scoring the validation rows, CPU time in tables of ours.
+
+    Between two recorded steps of an iterative fidelity the metrics are those of the step before, and the cost lies on
+    the line between the two; a subsample that was not recorded is answered, cost included, by the one whose ratio to it
+    is nearest to 1. Either way `info` says what stood in.
 
     Args:
         family: The family, with its options.
         name: Full name.
-        path: The file.
+        about: Names along the axes of the arrays, origin, and which metrics add up to the cost.
+        arrays: `values`, `configs`, `fidelities` and `status`, as in the file.
+        checksums: File to SHA-256.
 
     Raises:
-        BenchmarkError: the file is no table.
         ArgumentError: the options ask for a fixed fidelity that was not recorded.
 
     Cost: a look-up takes some microseconds.
     """
 
-    def __init__(self, family: Reading, name: str, path: Path) -> None:
-        about, arrays = _read(path)
+    def __init__(
+        self,
+        family: Reading,
+        name: str,
+        about: Mapping[str, Any],
+        arrays: Mapping[str, NDArray[Any]],
+        checksums: Mapping[str, str],
+    ) -> None:
         self.about = about
         self._family, self._seeds = family, len(about["seeds"])
         self._values, self._status = arrays["values"].astype(np.float64), arrays["status"]
@@ -209,7 +220,7 @@ class GeneratedTable(BaseBenchmark):
             name,
             about["source"],
             about["licence"],
-            {path.name: checksum(path)},
+            checksums,
             {o.name: self._best(o) for o in self.objectives},
             f"{self._seeds} recorded seeds",
             f"{about['title']}, recorded on a grid of {len(self._values)} configurations.",
@@ -279,7 +290,7 @@ class GeneratedTable(BaseBenchmark):
         amounts = self._amounts
         if resource is None or self.fidelity is None:
             return len(amounts) - 1, 0.0
-        place = bisect_right(amounts, resource * (1 + 1e-9)) - 1
+        place = max(bisect_right(amounts, resource * (1 + 1e-9)) - 1, 0)
         if place + 1 == len(amounts) or resource <= amounts[place] * (1 + 1e-9):
             return place, 0.0
         here, ahead = amounts[place], amounts[place + 1]
@@ -307,12 +318,12 @@ class GeneratedTable(BaseBenchmark):
         columns = self._columns
         metrics = {"error": 1 - values[columns["valid_accuracy"]]}
         metrics.update((name, values[columns[name]]) for name in self._shown[1:])
-        info = {"error": "ran out of time when the table was made"} if status is Status.FAILED else {}
+        info = {"error": self.about["failed"]} if status is Status.FAILED else {}
         return Evaluation(metrics, self._seconds(values), status, info)
 
     def _seconds(self, values: Sequence[float]) -> float:
-        scoring = values[self._columns["valid_cpu_seconds"]]
-        return values[self._columns["fit_cpu_seconds"]] + (scoring if math.isfinite(scoring) else 0.0)
+        fit, scoring = (values[self._columns[metric]] for metric in self.about["cost"])
+        return fit + (scoring if math.isfinite(scoring) else 0.0)  # what diverged is not scored
 
     def _cell(self, row: int, at: int, seed: int | None) -> tuple[list[float], Status]:
         """(metrics,) and what became of it."""
@@ -365,4 +376,4 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         raise BenchmarkError(
             f"{path} is no table that luthier generated ({error}). Make it again: luthier bench generate."
         ) from error
-    return about, arrays
+    return {**about, "cost": COST, "failed": "ran out of time when the table was made"}, arrays

@@ -25,6 +25,7 @@ from luthier.bench._sets import BUNDLED, Data, Part
 from luthier.bench._sets import load as load_data
 from luthier.bench._sets import names as data_names
 from luthier.bench.families._ml_fit import QUALITIES, Fit, Moment, Shape, Trainee, watch
+from luthier.bench.families._ml_published import PUBLISHED, open_published, published_tasks
 from luthier.space.space import Space
 
 SEARCHED = ("train", "valid")  # the parts that `evaluate` scores
@@ -43,6 +44,7 @@ MEASURED = (*(f"{part}_{quality}" for part in PARTS for quality in QUALITIES), "
 RECORDED = {"small": (0.1, 0.3, 1.0), "full": (0.1, 0.2, 0.3, 0.5, 1.0)}
 #: Grid to hyperparameter to its values, or to how many are laid out evenly.
 Points = Mapping[str, Mapping[str, int | tuple[float, ...]]]
+_LOOKING, _LOOK_SECONDS = 1.3, 5e-3  # measured: share of a fit that scoring adds, and time of a look beside it
 _MEAN_OVER = 3  # trainings behind an answer without a seed
 _STATE = 3  # which decision of the bench room the state of a model is; 0 to 2 are those of the data
 
@@ -171,10 +173,11 @@ class MlBenchmark(BaseBenchmark):
         )
 
     def expected_seconds(self, config: Configuration, grid: str) -> float:
-        """About what `record` takes: the fits of all subsamples up to the last step."""
+        """About what `record` takes: the fits of all subsamples up to the last step, and looking at every step."""
         last, least = self.family.recorded_steps()[-1], self.data.least
         rows = [int(max(share, least) * len(self.data.train.y)) for share in RECORDED[grid]]
-        return sum(self.family.cost(config, self._shape(n), last) for n in rows)
+        fits = sum(self.family.cost(config, self._shape(n), last) for n in rows)
+        return _LOOKING * fits + _LOOK_SECONDS * len(rows) * len(self.family.recorded_steps())
 
     def record(self, config: Configuration, seed: int, grid: str) -> Cell:
         """Everything that a table says of one configuration and seed."""
@@ -201,12 +204,14 @@ class MlFamily(Family):
 
     Attributes:
         title: What it is called in words.
+        published: What HPOBench's files call it.
         draws: Whether a model on the same rows differs from seed to seed.
         steps: The iterative fidelity, None without.
         points: Grid to hyperparameter to its values, or to how many are laid out evenly.
     """
 
     title: ClassVar[str]
+    published: ClassVar[str]
     draws: ClassVar[bool] = True
     steps: ClassVar[Fidelity | None] = None
     points: ClassVar[Points]
@@ -282,16 +287,18 @@ class MlFamily(Family):
 
     def tasks(self) -> Sequence[str]:
         """Data sets of scikit-learn, tables at hand (such as "digits@small"), then the OpenML tasks."""
-        known = data_names()
-        return [*BUNDLED, *tables(self.label), *(name for name in known if name not in BUNDLED)]
+        known, published = data_names(), [f"{task}@{PUBLISHED}" for task in published_tasks(self.published)]
+        return [*BUNDLED, *tables(self.label), *published, *(name for name in known if name not in BUNDLED)]
 
     def open(self, task: str) -> BaseBenchmark:
-        """A data set to train on, or with "@small" or "@full" the table recorded of it."""
-        data, _, grid = task.partition("@")
+        """A data set to train on; with "@small" or "@full" the table of ours, with "@hpobench" the published one."""
+        data, table, grid = task.partition("@")
         if not data.isdecimal():
             check_task(self.label, data, data_names())
-        if grid:
-            check("grid", grid, one_of=RECORDED)
+        if table:
+            check("grid", grid, one_of=[*RECORDED, PUBLISHED])
+            if grid == PUBLISHED:
+                return open_published(self, self.published, data)
             return open_table(self, data, grid)
         self.ready()
         return MlBenchmark(self, load_data(data, what=f"{self.label}/{task}"))

@@ -71,6 +71,7 @@ class Logreg(MlFamily):
     """
 
     title = "logistic regression by stochastic gradient descent"
+    published = "lr"
     steps = Fidelity("iter", 10, 1000)
     points: ClassVar[Points] = {
         "small": {"alpha": 6, "eta0": 6},

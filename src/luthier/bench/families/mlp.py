@@ -78,6 +78,7 @@ class Mlp(MlFamily):
     """
 
     title = "multilayer perceptron"
+    published = "nn"
     steps = Fidelity("iter", 3, 243)
     points: ClassVar[Points] = {
         "small": {

@@ -78,6 +78,7 @@ class Rf(MlFamily):
     """
 
     title = "random forest"
+    published = "rf"
     steps = Fidelity("n_estimators", 16, 512)
     points: ClassVar[Points] = {
         "small": {

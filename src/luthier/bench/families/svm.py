@@ -56,6 +56,7 @@ class Svm(MlFamily):
     """
 
     title = "support vector machine with RBF kernel"
+    published = "svm"
     draws = False
     points: ClassVar[Points] = {
         "small": {"C": 11, "gamma": 11},

@@ -91,6 +91,7 @@ class Xgb(MlFamily):
     """
 
     title = "gradient boosting by xgboost"
+    published = "xgb"
     steps = Fidelity("n_estimators", 50, 2000)
     points: ClassVar[Points] = {
         "small": {"eta": 4, "max_depth": (1, 4, 10), "colsample_bytree": 2, "reg_lambda": 3},
