@@ -11,7 +11,7 @@ from luthier import bench
 from luthier.base.errors import ArgumentError, BenchmarkError, ChecksumError, DataMissing
 from luthier.base.records import Objective, Status
 from luthier.bench import _generate_workers as workers
-from luthier.bench import _generated, generate
+from luthier.bench import _generated, generation
 from luthier.bench.data import checksum, shipped
 from luthier.bench.families import _ml, mlp, svm
 from luthier.testing.benchmark import check_benchmark
@@ -27,7 +27,7 @@ def task(tmp_path, monkeypatch):
     (tmp_path / "openml").mkdir()
     np.savez(tmp_path / "openml" / "99.npz", X=X, y=(X[:, 0] + 0.3 * rng.normal(size=120) > 0).astype(int))
     monkeypatch.setenv("LUTHIER_DATA", str(tmp_path))
-    monkeypatch.setattr(generate, "LONG_SECONDS", 0.1)
+    monkeypatch.setattr(generation, "LONG_SECONDS", 0.1)
     monkeypatch.setattr(svm.Svm, "points", {"small": SMALL})
     few = {"depth": 1, "width": 1, "batch_size": (64,), "alpha": (1e-4,), "learning_rate_init": (0.05, 0.1)}
     monkeypatch.setattr(mlp.Mlp, "points", {"small": {**few, "depth": (1,), "width": (16,)}})
@@ -35,7 +35,7 @@ def task(tmp_path, monkeypatch):
 
 
 def make(**more):
-    return generate.generate("svm", "99", **{"jobs": 0, "seeds": 2, **more})
+    return generation.generate("svm", "99", **{"jobs": 0, "seeds": 2, **more})
 
 
 def stored(path):
@@ -57,7 +57,7 @@ def test_a_table_has_what_was_promised(task):
     assert path == task / "generated" / "svm_99_small.npz"
     assert list(path.parent.iterdir()) == [path], "the journal is gone"
     assert [one.done for one in seen] == list(range(1, 13))
-    assert seen[-1] == generate.Progress(12, 12, 0)
+    assert seen[-1] == generation.Progress(12, 12, 0)
     arrays = stored(path)
     about = json.loads(str(arrays["about"]))
     assert arrays["values"].shape == (6, 2, 3, len(_ml.MEASURED))
@@ -130,13 +130,13 @@ def test_tables_of_other_definitions_do_not_mix(task, tmp_path):
 )
 def test_arguments_are_judged(family, data, more, message, task):
     with pytest.raises(ArgumentError, match=message):
-        generate.generate(family, data, jobs=0, **more)
+        generation.generate(family, data, jobs=0, **more)
 
 
 def test_somewhere_to_write_is_needed(monkeypatch):
     monkeypatch.delenv("LUTHIER_DATA", raising=False)
     with pytest.raises(ArgumentError, match="out=None while LUTHIER_DATA is not set"):
-        generate.generate("svm", "iris", jobs=0)
+        generation.generate("svm", "iris", jobs=0)
 
 
 def test_a_benchmark_that_does_not_repeat_itself_is_caught(task, monkeypatch):
@@ -165,16 +165,16 @@ def test_times_are_medians_of_three(task, monkeypatch):
         return cell
 
     monkeypatch.setattr(_ml.MlBenchmark, "record", slow)
-    cell = generate.recorded(bench.load("svm/99"), plan.configs()[0], 0, "small")
+    cell = generation.recorded(bench.load("svm/99"), plan.configs()[0], 0, "small")
     assert cell.values[:, fit].tolist() == [2.0] * 3
     assert next(times, None) is None
 
 
 def test_what_it_will_cost_is_told_before(task, monkeypatch):
-    few = generate.estimate("svm", "99", seeds=1)
-    assert generate.estimate("svm", "99", seeds=4) == pytest.approx(4 * few)
+    few = generation.estimate("svm", "99", seeds=1)
+    assert generation.estimate("svm", "99", seeds=4) == pytest.approx(4 * few)
     monkeypatch.setattr(svm.Svm, "points", {"small": {"C": 6, "gamma": 2}})
-    assert generate.estimate("svm", "99", seeds=1) == pytest.approx(2 * few)
+    assert generation.estimate("svm", "99", seeds=1) == pytest.approx(2 * few)
 
 
 def test_cells_are_trained_in_processes_of_their_own(task):
@@ -185,7 +185,7 @@ def test_cells_are_trained_in_processes_of_their_own(task):
     plan = bench.load("svm/99").plan("small")
     kept = [metric not in plan.timed for metric in plan.metrics]
     for work, config in todo:
-        mine = generate.recorded(bench.load("svm/99"), config, 7, "small")
+        mine = generation.recorded(bench.load("svm/99"), config, 7, "small")
         assert found[work].status is Status.COMPLETED
         assert (found[work].values[:, kept] == mine.values[:, kept]).all()
 
@@ -256,8 +256,8 @@ def test_objectives_of_a_table_may_be_costs(task):
 
 
 def test_between_recorded_steps_the_last_one_stands(task, monkeypatch):
-    monkeypatch.setattr(generate, "LONG_SECONDS", 0.0)
-    generate.generate("mlp", "99", jobs=0, seeds=1)
+    monkeypatch.setattr(generation, "LONG_SECONDS", 0.0)
+    generation.generate("mlp", "99", jobs=0, seeds=1)
     table, raw = bench.load("mlp/99@small"), bench.load("mlp/99")
     config = table.space.default()
     curve = dict(table.curve(config))

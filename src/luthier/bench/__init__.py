@@ -1,9 +1,10 @@
 """bench: problems with answers, to compare methods on.
 
 The room's files: `_base` (what a benchmark is), `_catalogue` (names), `data` (finding and verifying files), the
-readers `tables` (complete grids), `rows` (recorded configurations) and `yahpo` (ONNX surrogates), `families/` (one
-file is one family), `target` (a benchmark as something to tune), `simulation` (a study in virtual time), and the demo:
-`demo` and `_mlp`.
+readers `tables` (complete grids), `rows` (recorded configurations), `yahpo` (ONNX surrogates) and `_generated` (tables
+that `generation` makes), `families/` (one file is one family), `target` (a benchmark as something to tune),
+`simulation` (a study in virtual time), `isolation/` (benchmarks in environments of their own), `statistics/` and
+`studies/` (methods compared), `hpobench_api` (the interface of HPOBench), and the demo: `demo` and `_mlp`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from luthier.bench._base import BaseBenchmark, Family
     from luthier.bench._catalogue import load, names
+    from luthier.bench.generation import estimate, generate
     from luthier.bench.hpobench_api import as_hpobench
     from luthier.bench.simulation import Simulation, simulate
     from luthier.bench.target import objective
@@ -29,7 +31,18 @@ _HOME = {
     "simulate": "simulation",
 }
 
-__all__ = ["BaseBenchmark", "Family", "Simulation", "as_hpobench", "load", "names", "objective", "simulate"]
+__all__ = [
+    "BaseBenchmark",
+    "Family",
+    "Simulation",
+    "as_hpobench",
+    "estimate",
+    "generate",
+    "load",
+    "names",
+    "objective",
+    "simulate",
+]
 
 
 def __getattr__(name: str) -> Any:

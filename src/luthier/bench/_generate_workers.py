@@ -161,7 +161,7 @@ def _cell(line: bytes, shape: tuple[int, int]) -> Cell:
 def _serve(name: str, grid: str) -> None:
     """Answer until the asking side closes."""
     from luthier.bench._catalogue import load
-    from luthier.bench.generate import recorded
+    from luthier.bench.generation import recorded
 
     benchmark: Any = load(name)
     answers = os.fdopen(os.dup(1), "wb")
