@@ -245,15 +245,6 @@ def test_labels_of_each_rung_are_taken_from_its_own_values():
     assert np.flatnonzero(module.label_levels(_table(merit, level, weight), failed, None, 0.25, "pi").target)[-1] == 9
 
 
-def test_the_highest_resource_with_enough_results():
-    table = _table(range(9), [2] * 5 + [1] * 3 + [0], weight=[0.5] * 9)
-    assert module.highest(table, 3).merit.tolist() == [5, 6, 7]
-    assert module.highest(table, 1).merit.tolist() == [8]
-    assert module.highest(table, 99).merit.tolist() == [0, 1, 2, 3, 4]
-    assert module.highest(table, 3).weight.tolist() == [1, 1, 1]
-    assert not module.highest(table, 3).feature
-
-
 @pytest.mark.parametrize("fidelity", ["rung", "highest"])
 def test_full_resource_results_overrule_low_ones(fidelity):
     """At a low resource large x looks good, at the full one small x does: proposals are small."""

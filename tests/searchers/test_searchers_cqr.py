@@ -162,8 +162,9 @@ def test_every_way_of_learning_from_several_resources(fidelity, more):
         slow.tell([one])
     proposed = fast.ask(8, k=30)
     assert slow.ask(8, k=30) == proposed
-    assert np.median([config["y"] for config in proposed]) < 0.2
-    assert fast.diagnostics()["trials"] == 30.0
+    # ten trials stand at the full resource, thirty at any
+    assert np.median([config["y"] for config in proposed]) < (0.35 if fidelity == "highest" else 0.2)
+    assert fast.diagnostics()["trials"] == (10.0 if fidelity == "highest" else 30.0)
 
 
 def test_one_hot_features_are_the_values_themselves():

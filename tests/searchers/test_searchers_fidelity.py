@@ -123,6 +123,12 @@ def test_random_stories_agree_with_an_oracle(way):
         found = dict(zip(trials, table.merit.tolist(), strict=True))
         assert found == wanted if way == "last" else found.items() <= wanted.items()
         return
+    if way == "highest":  # a trial that failed once is left out of the comparison: the others' order is what counts
+        once = {one.trial for one in told if one.status in (Status.FAILED, Status.DIVERGED)}
+        alive = {trial: v for (trial, resource), v in at.items() if resource == 81.0 and trial not in once}
+        found = dict(zip(trials, table.merit.tolist(), strict=True))
+        assert {trial: v for trial, v in found.items() if trial not in once} == alive
+        return
     quantile = {
         (trial, resource): np.mean([other < value for (_, r), other in at.items() if r == resource])
         + 0.5 * np.mean([other == value for (_, r), other in at.items() if r == resource])

@@ -227,7 +227,7 @@ def _wide(n):
         (Problem(BOX, LOSS), {"cost": 0.001}, "tpe"),
         (Problem(BOX, LOSS), {"budget": 5000}, "cmaes"),
         (Problem(BOX, LOSS, (Constraint("size"),)), {"budget": 5000}, "gp"),
-        (Problem(BOX, LOSS, fidelity=Fidelity("epoch", 1, 9)), {}, "cqr"),
+        (Problem(BOX, LOSS, fidelity=Fidelity("epoch", 1, 9)), {}, "gp"),
         (Problem(BOX, tuple(Objective(n) for n in "ab")), {}, "gp"),
         (Problem(BOX, tuple(Objective(n) for n in "abcd")), {}, "nsga2"),
         (Problem(_wide(100), LOSS), {}, "tpe"),

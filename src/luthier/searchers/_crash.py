@@ -7,8 +7,9 @@ from scipy.special import log_ndtr
 
 from luthier.base.seeds import generator
 from luthier.models.gp import GP, Hyper, condition, fit_hyper
+from luthier.searchers._highest import Trials
 from luthier.searchers._kernel_features import KernelFeatures
-from luthier.searchers._latest import Latest, Snapshot
+from luthier.searchers._latest import Snapshot
 from luthier.space.space import Space
 from luthier.space.values import Array
 
@@ -35,7 +36,7 @@ class Crash:
         self._fitted: tuple[int, GP | None] = (0, None)
         self._hyper: tuple[int, Hyper | None] = (0, None)
 
-    def log_success(self, latest: Latest, rows: Array) -> Array:
+    def log_success(self, latest: Trials, rows: Array) -> Array:
         """Logarithm of the probability of success; zeros while nothing has failed, or all has; (m, d) -> (m,)."""
         snapshot = latest.snapshot
         if self._fitted[0] != snapshot.number:
@@ -47,7 +48,7 @@ class Crash:
         found: Array = log_ndtr(mean / np.maximum(sd, SURE))
         return found
 
-    def _fit(self, latest: Latest) -> GP | None:
+    def _fit(self, latest: Trials) -> GP | None:
         Z, labels = self._data(latest, latest.snapshot)
         if len(np.unique(labels)) < 2 or not Z.shape[1]:
             return None
@@ -61,7 +62,7 @@ class Crash:
         hyper = self._hyper[1] or fit_hyper(Z, labels, self._features.categorical)
         return condition(Z, labels, hyper, self._features.categorical)
 
-    def _data(self, latest: Latest, snapshot: Snapshot) -> tuple[Array, Array]:
+    def _data(self, latest: Trials, snapshot: Snapshot) -> tuple[Array, Array]:
         labels = np.where(snapshot.failed, -1.0, 1.0)
         rows = latest.rows(snapshot)
         if len(labels) > MOST:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from luthier.base.checks import check
 from luthier.base.errors import NumericsWarning
 from luthier.base.records import Fidelity, Observation
+from luthier.searchers._highest import STEP, Highest
 from luthier.searchers._latest import Latest, Record, Snapshot, merit
 from luthier.space.problem import Problem
 from luthier.space.values import Array, Mask
@@ -20,10 +21,8 @@ from luthier.space.values import Array, Mask
 Ints = NDArray[np.intp]
 
 #: Ways to make one table of measurements at several resources; see `Aggregation`.
-WAYS = ("last", "rank", "level", "mature", "rung")
-#: Resources within this factor stand at one level, so that a program may report at any of them ...
-STEP = math.sqrt(2.0)
-#: ... but the correlation is looked at between resources this far apart: the rungs of halving by three.
+WAYS = ("last", "rank", "level", "mature", "rung", "highest")
+#: The correlation is looked at between resources this far apart: the rungs of halving by three.
 RUNG = 3.0
 #: A running trial counts as mature from this quantile of all trials' last resources on: below the first rung of a
 #: halving scheduler stand its few running trials, at it more than half of all.
@@ -73,6 +72,7 @@ class Aggregation:
     - "level": one row a measurement, with the resource as a feature; the model predicts at the full resource.
     - "mature": as "last", without trials that have neither ended nor reached the lower quartile of all trials' last
       resources: those look bad because they are young.
+    - "highest": one row a trial, of those at the highest level that has `fewest` of them; see `_highest.Highest`.
     - "rung": one row a measurement, ranked among the values of its own level, weighted by resource, with the resource
       as a feature.
 
@@ -89,6 +89,7 @@ class Aggregation:
         problem: What is to be solved.
         way: One of `WAYS`.
         apart: Whether constraints are kept apart, for models of their own: `merit` then is that of the objectives.
+        fewest: Results that "highest" wants at a level.
 
     Attributes:
         latest: What was told.
@@ -102,12 +103,16 @@ class Aggregation:
     Cost: `table` O(m log m) for m rows; telling O(1), with "rank", "level" and "rung" O(m) for each change.
     """
 
-    def __init__(self, problem: Problem, way: str = "last", *, apart: bool = False) -> None:
+    def __init__(self, problem: Problem, way: str = "last", *, apart: bool = False, fewest: int = 1) -> None:
         check("fidelity", way, one_of=WAYS)
         self.fidelity = problem.fidelity
         self.way = way if self.fidelity is not None else "last"
-        self._apart = apart and bool(problem.constraints)
-        self.latest = Latest(problem.space, levels=self.way in ("rank", "level", "rung"))
+        self._apart, self._fewest = apart and bool(problem.constraints), fewest
+        self.latest: Latest | Highest
+        if self.way == "highest":
+            self.latest = Highest(problem, fewest=fewest)
+        else:
+            self.latest = Latest(problem.space, levels=self.way in ("rank", "level", "rung"))
         self._over: dict[int, int] = {}  # trials that have ended, numbered; kept for "mature" alone
         self._ended = 0  # ... as many as had when the snapshot was taken, so that its number stands for the table
         self._trend = None if self.fidelity is None else _Trend(problem, self.fidelity)

@@ -148,6 +148,7 @@ class Latest:
     Args:
         space: Where configurations come from.
         levels: Whether to keep every measurement at every resource, not the last of each trial alone.
+        first: Number of the first, empty snapshot: several of these can count without meeting.
 
     Attributes:
         snapshot: The trials now.
@@ -155,15 +156,15 @@ class Latest:
             some moments that lie further and further apart. A rebuild from the log finds the same anchor.
     """
 
-    def __init__(self, space: Space, *, levels: bool = False) -> None:
-        self._space = space
+    def __init__(self, space: Space, *, levels: bool = False, first: int = 0) -> None:
+        self._space, self._first = space, first
         self._records: dict[int, Record] = {}
         self._places: dict[int, int] = {}
         self._levels: dict[tuple[int, float | None], Level] | None = {} if levels else None
         self._rows = np.empty((0, space.dimensions))
         self._changes = 0
         self._next_anchor = 0.0
-        self.snapshot = self.anchor = Snapshot(0, ())
+        self.snapshot = self.anchor = Snapshot(first, ())
 
     def add(self, observations: Sequence[Observation]) -> None:
         """Take over observations, in order."""
@@ -174,10 +175,10 @@ class Latest:
 
     def _changed(self) -> None:
         self._changes += 1
-        if self._changes - self.snapshot.number < math.ceil(len(self._records) / EVERY):
+        if self._changes - (self.snapshot.number - self._first) < math.ceil(len(self._records) / EVERY):
             return
         levels = tuple(self._levels.values()) if self._levels is not None else ()
-        self.snapshot = Snapshot(self._changes, tuple(self._records.values()), levels)
+        self.snapshot = Snapshot(self._first + self._changes, tuple(self._records.values()), levels)
         if self._changes >= self._next_anchor:
             self.anchor = self.snapshot
             self._next_anchor = self._changes * GROWTH if self._changes >= ANCHORS else 0.0

@@ -11,8 +11,9 @@ from luthier.base.seeds import generator
 from luthier.models.gp import GP, Hyper, condition, fit_hyper
 from luthier.models.noise import SLOPE, fit_noise, noise_weights
 from luthier.models.warp import warp_values
+from luthier.searchers._highest import Trials
 from luthier.searchers._kernel_features import KernelFeatures
-from luthier.searchers._latest import Latest, Snapshot
+from luthier.searchers._latest import Snapshot
 from luthier.space.values import Array
 
 Places = NDArray[np.intp]
@@ -69,7 +70,7 @@ class Surrogates:
         place: Whether noise may differ by place.
     """
 
-    def __init__(self, latest: Latest, features: KernelFeatures, *, seed: int, warp: str, place: bool = True) -> None:
+    def __init__(self, latest: Trials, features: KernelFeatures, *, seed: int, warp: str, place: bool = True) -> None:
         self._place = place
         self._latest, self._features, self._seed, self._warp = latest, features, seed, warp
         self._models: tuple[int, Models | None] = (0, None)

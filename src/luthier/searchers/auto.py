@@ -48,8 +48,6 @@ def choose(problem: Problem, *, budget: int | None = None, cost: float | None = 
             return Choice("nsga2", f"{several} objectives and {budget} evaluations")
         if continuous and not problem.constraints and problem.fidelity is None:
             return Choice("cmaes", f"{space.dimensions} continuous hyperparameters and {budget} evaluations")
-    if problem.fidelity is not None and several == 1:
-        return Choice("cqr", f"values at several resources ({problem.fidelity.name}), ranked by their order alone")
     if space.dimensions > WIDE:
         return Choice("tpe", f"{space.dimensions} hyperparameters")
     words = f"{space.dimensions} hyperparameter{'s' if space.dimensions != 1 else ''}"

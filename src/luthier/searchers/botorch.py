@@ -21,7 +21,8 @@ from luthier.models.warp import warp_values
 from luthier.searchers._base import Searcher
 from luthier.searchers._crash import Crash
 from luthier.searchers._features import INACTIVE, Features
-from luthier.searchers._latest import Latest, Snapshot
+from luthier.searchers._highest import trials_of
+from luthier.searchers._latest import Snapshot
 from luthier.searchers._maximise import STEPS, Score, maximise
 from luthier.searchers._seen import Seen, draw, one_by_one
 from luthier.space.problem import Problem
@@ -103,6 +104,8 @@ class Botorch(Searcher):
         initial: Results before the model takes over; None: d + 1 for d hyperparameters, at least 5 and at most 10.
         samples: Base samples of the posterior, a power of two (64: a proposal then takes 0.1 s at 100 results).
         candidates: Configurations compared before the search among neighbours (1000: as in `gp`).
+        fidelity: What is learnt from results at several resources: "highest" (default), those at the highest resource
+            that has `initial` of them, or "last", the last of each trial (behind for the other models).
 
     Raises:
         MissingExtra: botorch is not installed.
@@ -128,6 +131,7 @@ class Botorch(Searcher):
         initial: int | None = None,
         samples: int = 64,
         candidates: int = 1000,
+        fidelity: str = "highest",
     ) -> None:
         super().__init__(problem, seed=seed)
         check("acquisition", acquisition, one_of=ACQUISITIONS)
@@ -140,7 +144,7 @@ class Botorch(Searcher):
         self._acquisition, self._samples, self._candidates = acquisition, samples, candidates
         self._features = Features(problem.space)
         self._seen = Seen(problem.space)
-        self._latest = Latest(problem.space)
+        self._latest = trials_of(problem, fidelity, fewest=self._initial)
         self._crash = Crash(problem.space, seed=seed)
         # caches, keyed by the numbers of snapshots
         self._fitted: tuple[int, _Known | None] = (0, None)

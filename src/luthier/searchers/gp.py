@@ -16,8 +16,8 @@ from luthier.models.warp import WARPS
 from luthier.searchers._base import Searcher
 from luthier.searchers._crash import Crash
 from luthier.searchers._fantasies import Fantasies
+from luthier.searchers._highest import trials_of
 from luthier.searchers._kernel_features import KernelFeatures
-from luthier.searchers._latest import Latest
 from luthier.searchers._maximise import Score, maximise
 from luthier.searchers._polish import polish
 from luthier.searchers._scalarise import scalarise
@@ -62,6 +62,9 @@ class Gp(Searcher):
         warp: Scale of the values: "half-rank", "standard", "power" or "rank".
         candidates: Configurations compared before the search among neighbours (1000: as many cost some milliseconds).
         beta: Width of the confidence bound of "ucb", in standard deviations.
+        fidelity: What is learnt from results at several resources: "highest" (default), those at the highest resource
+            that has `initial` of them, or "last", the last of each trial (under asha, regret averaged over time
+            on five development instances of lcbench 0.07, and 0.00 with "highest").
 
     Raises:
         ArgumentError: an option is out of range.
@@ -86,6 +89,7 @@ class Gp(Searcher):
         warp: str = "half-rank",
         candidates: int = 1000,
         beta: float = 1.8,
+        fidelity: str = "highest",
     ) -> None:
         super().__init__(problem, seed=seed)
         check("acquisition", acquisition, one_of=ACQUISITIONS)
@@ -98,7 +102,7 @@ class Gp(Searcher):
         self._acquisition, self._candidates, self._beta = acquisition, candidates, beta
         self._features = KernelFeatures(problem.space)
         self._seen = Seen(problem.space)
-        self._latest = Latest(problem.space)
+        self._latest = trials_of(problem, fidelity, fewest=self._initial)
         self._crash = Crash(problem.space, seed=seed)
         self._surrogates = Surrogates(self._latest, self._features, seed=seed, warp=warp)
 

@@ -18,7 +18,7 @@ from luthier.models.regression_forest import RegressionForest, fit_forest, rough
 from luthier.searchers._base import Searcher
 from luthier.searchers._crash import Crash
 from luthier.searchers._features import Features
-from luthier.searchers._latest import Latest
+from luthier.searchers._highest import trials_of
 from luthier.searchers._maximise import Score, maximise
 from luthier.searchers._scalarise import chebyshev
 from luthier.searchers._seen import Seen, draw, one_by_one
@@ -86,6 +86,8 @@ class Rf(Searcher):
         beta: Width of the confidence bound of "ucb", in standard deviations (1: a wider one was no better on two toys).
         explore: Share of proposals that are random draws: trees cannot say what lies beyond what they saw (0.1: regret
             0.106 on the development tasks after 50 results, 0.127 with none and 0.111 with 0.2, which SMAC has).
+        fidelity: What is learnt from results at several resources: "highest" (default), those at the highest resource
+            that has `initial` of them, or "last", the last of each trial (behind for the other models).
 
     Raises:
         ArgumentError: an option is out of range.
@@ -113,6 +115,7 @@ class Rf(Searcher):
         candidates: int = 1000,
         beta: float = 1.0,
         explore: float = 0.1,
+        fidelity: str = "highest",
     ) -> None:
         super().__init__(problem, seed=seed)
         check("acquisition", acquisition, one_of=ACQUISITIONS)
@@ -126,7 +129,7 @@ class Rf(Searcher):
         self._trees, self._leaf, self._candidates = trees, leaf, candidates
         self._features = Features(problem.space)
         self._seen = Seen(problem.space)
-        self._latest = Latest(problem.space)
+        self._latest = trials_of(problem, fidelity, fewest=self._initial)
         self._crash = Crash(problem.space, seed=seed)
         # caches, keyed by the snapshot's number
         self._fitted: tuple[int, _Known | None] = (0, None)

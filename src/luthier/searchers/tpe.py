@@ -14,7 +14,8 @@ from luthier.base.records import Configuration, Observation
 from luthier.base.registry import register
 from luthier.models.parzen import Axis, Parzen
 from luthier.searchers._base import Searcher
-from luthier.searchers._latest import Latest, Snapshot
+from luthier.searchers._highest import trials_of
+from luthier.searchers._latest import Snapshot
 from luthier.searchers._seen import Seen, draw, fresh
 from luthier.space.domains import Choice
 from luthier.space.number import Number
@@ -59,6 +60,9 @@ class Tpe(Searcher):
         most: Most good trials, at least 1 (25: Optuna's).
         width: Standard deviation of a number's kernel after one trial, as a share of its range; it shrinks with n
             (0.2: Optuna's; at 100 trials 0.1, 0.3 and what follows the spread of the good trials were worse).
+        fidelity: What is learnt from results at several resources: "highest" (default), those at the highest resource
+            that has `initial` of them, or "last", the last of each trial (under asha, regret averaged over time
+            on five development instances of lcbench 0.18, and 0.15 with "highest").
 
     Raises:
         ArgumentError: an option is out of range.
@@ -83,6 +87,7 @@ class Tpe(Searcher):
         share: float = 0.15,
         most: int = 25,
         width: float = 0.2,
+        fidelity: str = "highest",
     ) -> None:
         super().__init__(problem, seed=seed)
         check("candidates", candidates, at_least=1, whole=True)
@@ -93,7 +98,7 @@ class Tpe(Searcher):
         self._candidates, self._initial, self._share, self._most = int(candidates), initial, share, most
         self._width, self._axes = width, _axes(problem.space)
         self._seen = Seen(problem.space)
-        self._latest = Latest(problem.space)
+        self._latest = trials_of(problem, fidelity, fewest=self._initial)
         self._fitted: tuple[int, _Model | None] = (0, None)  # a cache, keyed by the snapshot's number
         self._bad: tuple[tuple[int, tuple[bytes, ...]], Parzen] | None = None  # keyed by that and what is pending
 
