@@ -1,0 +1,89 @@
+"""The measurements at the highest resource that has enough of them, by hand and against an oracle."""
+
+import numpy as np
+import pytest
+
+import luthier as lu
+from luthier.base.errors import ArgumentError
+from luthier.base.records import Configuration, Fidelity, Objective, Observation, Status
+from luthier.searchers._highest import Highest, level_of, trials_of
+from luthier.searchers._latest import Latest
+from luthier.space.problem import Problem
+
+SPACE = lu.Space(x=lu.Float(0, 1))
+PROBLEM = Problem(SPACE, (Objective("loss"),), (), Fidelity("epoch", 1, 27))
+
+
+def told(trial, value, resource, status=Status.RUNNING):
+    values = () if value is None else (value,)
+    return Observation(trial, Configuration(x=trial / 100), resource, values, (), status)
+
+
+def shown(highest):
+    return [(round(100 * r.config["x"]), r.resource, r.values) for r in highest.snapshot.records]
+
+
+def test_levels_by_hand():
+    # 27 / sqrt(2) = 19.09, 27 / 2 = 13.5
+    assert [level_of(r, PROBLEM) for r in (27, 20, 19, 14, 13, 1, 0.5, 30, None)] == [0, 1, 2, 2, 3, 10, 10, 0, 0]
+    assert level_of(3, Problem(SPACE, (Objective("loss"),))) == 0
+
+
+def test_the_highest_level_with_enough_by_hand():
+    highest = Highest(PROBLEM, fewest=2)
+    highest.add([told(0, 0.9, 1), told(1, 0.8, 1), told(2, 0.7, 1)])
+    assert shown(highest) == [(0, 1, (0.9,)), (1, 1, (0.8,)), (2, 1, (0.7,))]
+    first = highest.snapshot.number
+    highest.add([told(2, 0.3, 9)])
+    assert len(shown(highest)) == 3, "one at 9 is not enough"
+    assert highest.snapshot.number == first, "what is not looked at changes nothing"
+    highest.add([told(1, 0.5, 9)])
+    assert shown(highest) == [(2, 9, (0.3,)), (1, 9, (0.5,))]
+    assert highest.snapshot.number != first
+    assert highest.rows()[:, 0] == pytest.approx([0.02, 0.01])
+    assert highest.best(1)[0, 0] == pytest.approx(0.02)
+    assert highest.trials() == [2, 1]
+
+
+def test_who_failed_is_bad_at_every_level_also_at_one_that_comes_later():
+    highest = Highest(PROBLEM, fewest=2)
+    highest.add([told(0, 0.9, 1), told(1, 0.8, 1), told(3, None, None, Status.FAILED)])
+    assert shown(highest)[-1] == (3, None, ())
+    highest.add([told(0, 0.5, 9), told(1, 0.6, 9)])
+    assert shown(highest) == [(3, None, ()), (0, 9, (0.5,)), (1, 9, (0.6,))]
+    highest.add([told(1, None, 10, Status.FAILED)])
+    assert [values for _, _, values in shown(highest)] == [(), (0.5,), ()], "as many as at 1: the higher one"
+
+
+def test_without_enough_anywhere_the_fullest_level_counts():
+    highest = Highest(PROBLEM, fewest=5)
+    highest.add([told(0, 0.9, 1), told(1, 0.8, 1), told(1, 0.3, 27)])
+    assert [resource for _, resource, _ in shown(highest)] == [1, 1]
+
+
+def test_one_by_one_and_at_once_are_the_same():
+    rng = np.random.default_rng(0)
+    story = [
+        told(
+            int(rng.integers(20)), None if rng.random() < 0.03 else float(rng.normal()), int(rng.choice([1, 3, 9, 27]))
+        )
+        for _ in range(300)
+    ]
+    story = [o if o.values else told(o.trial, None, o.resource, Status.FAILED) for o in story]
+    slow, fast = Highest(PROBLEM, fewest=4), Highest(PROBLEM, fewest=4)
+    for one in story:
+        slow.add([one])
+    fast.add(story)
+    assert slow.snapshot == fast.snapshot
+    assert slow.anchor == fast.anchor
+
+
+def test_without_a_fidelity_it_is_the_last_value():
+    problem = Problem(SPACE, (Objective("loss"),))
+    highest, latest = trials_of(problem, "highest", fewest=5), trials_of(problem, "last", fewest=5)
+    assert isinstance(latest, Latest)
+    for trials in (highest, latest):
+        trials.add([told(0, 0.5, None), told(1, None, None, Status.FAILED), told(0, 0.4, None)])
+    assert highest.snapshot == latest.snapshot
+    with pytest.raises(ArgumentError, match="fidelity='best'"):
+        trials_of(problem, "best", fewest=5)
