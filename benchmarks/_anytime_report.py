@@ -15,13 +15,22 @@ from scipy.stats import wilcoxon
 
 FOLDER = _machine.RESULTS / "multi_fidelity"
 CONTROL, CHALLENGER = "asha", "cqr+asha"
+#: Tools without early stopping: they stand in every group.
+YARDSTICKS = ("random", "tpe", "cqr")
 MARKS = {"10 %": 0.1, "30 %": 0.3, "100 %": 1.0}
 #: What is judged; the first is the one that was chosen beforehand.
 MEASURES = ("100 %", "30 %", "10 %", "anytime")
 #: Random search with more time: read off its longer runs.
 STRETCHED = {"random, 2 x time": 2.0, "random, 4 x time": 4.0}
 #: A table for the tools with at least so many complete seeds; a slow tool must not cut the others' seeds down.
-FEWEST_SEEDS = (30, 10, 5, 3, 1)
+FEWEST_SEEDS = (30, 10, 5, 3, 2, 1)
+
+SIGNAL = (
+    "Spearman correlation between the accuracy of 1000 random configurations at an epoch and at the last one. The "
+    "surrogate's first epoch says nothing about the last on nearly all instances, and most tools judge there by "
+    "default: whoever trusts those values is misled. So all schedulers ran a second time, with their first judgement "
+    "at epoch 3 (grace, min_resource, grace_period). That was decided after two seeds, for all tools alike."
+)
 
 PROTOCOL = """
 - Instances: ten of yahpo/lcbench (52 epochs), those that the comparison of searchers is judged on. Curves are the
@@ -62,32 +71,38 @@ def gather(stores: Mapping[str, Store], tasks: Sequence[str], seeds: Sequence[in
     return found
 
 
-def write(budgets: Mapping[str, float]) -> Path:
-    """Read all cells, and write the report; budgets: task to virtual seconds."""
+def write(
+    budgets: Mapping[str, float], development: Mapping[str, float], signal: Mapping[str, Mapping[int, float]]
+) -> Path:
+    """Read all cells, and write the report.
+
+    Args:
+        budgets: Judged task to virtual seconds.
+        development: The same of the others.
+        signal: Task to epoch to the rank correlation of its values with those of the last epoch.
+    """
     tasks = list(budgets)
     stores = {path.stem: Store(path) for path in sorted(FOLDER.glob("*.npz"))}
-    seeds = {tool: store.seeds(tasks) for tool, store in stores.items()}
-    data: dict[str, Any] = {"date": date.today().isoformat(), "budgets": dict(budgets), "sections": []}
+    data: dict[str, Any] = {"date": date.today().isoformat(), "budgets": {**budgets, **development}}
     parts = [
         "How soon does early stopping find good networks? Luthier's methods have plain names (a searcher alone runs "
         "every trial to its end; a scheduler alone goes with random search); peers are named after their tool. "
         "Normalised regret: 0 is the best of an instance, 1 a median random configuration. Intervals are 95 % (tasks "
         "drawn again, then seeds inside them)."
     ]
-    shown: list[set[str]] = []
-    for fewest in FEWEST_SEEDS:
-        tools = {tool for tool in stores if len(seeds[tool]) >= fewest}
-        if len(tools) < 2 or tools in shown:
-            continue
-        shown.append(tools)
-        common = sorted(set.intersection(*(seeds[tool] for tool in tools)))
-        if common:
-            one = section({tool: stores[tool] for tool in sorted(tools)}, tasks, common)
-            data["sections"].append(one)
-            parts += text(one)
+    data["sections"], data["development"] = groups(stores, tasks), groups(stores, list(development))
+    data["signal"] = dict(signal)
+    parts += [paragraph for one in data["sections"] for paragraph in text(one)]
+    if data["development"]:
+        parts.append("# Development instances: defaults may be chosen on them, and they are no part of the verdict")
+        parts += [paragraph for one in data["development"] for paragraph in text(one)]
     data["cells"], words = coverage(stores, tasks)
+    parts += ["## What early epochs say", SIGNAL, _machine.table([
+        {"instance": task, **{f"epoch {epoch}": f"{value:+.2f}" for epoch, value in by.items()}}
+        for task, by in signal.items()
+    ])]  # fmt: skip
     parts += ["## Runs", *words, "## How", PROTOCOL, "Budgets: " + ", ".join(
-        f"{task} {seconds:.0f} s" for task, seconds in budgets.items()) + "."]  # fmt: skip
+        f"{task} {seconds:.0f} s" for task, seconds in data["budgets"].items()) + "."]  # fmt: skip
     about = _machine.machine(["luthier", "numpy", "scipy", "onnxruntime"])
     data["machine"], data["versions"] = about, {tool: store.versions for tool, store in stores.items()}
     versions = sorted({f"{k} {v}" for one in data["versions"].values() for k, v in one.items()})
@@ -96,9 +111,35 @@ def write(budgets: Mapping[str, float]) -> Path:
     return _machine.write("multi_fidelity", "Early stopping in virtual time", "\n\n".join(parts), data)
 
 
-def section(stores: Mapping[str, Store], tasks: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
+def groups(stores: Mapping[str, Store], tasks: Sequence[str]) -> list[dict[str, Any]]:
+    """All sections: tools that judge from the first epoch on, as is their default, then those that do so later."""
+    marks = sorted({tool.partition("@")[2] for tool in stores})
+    found = []
+    for mark in marks:
+        chosen = {tool: s for tool, s in stores.items() if tool.partition("@")[2] == mark or tool in YARDSTICKS}
+        suffix = f"@{mark}" if mark else ""
+        found += [{**one, "mark": mark} for one in sections(chosen, tasks, suffix)]
+    return found
+
+
+def sections(stores: Mapping[str, Store], tasks: Sequence[str], suffix: str) -> list[dict[str, Any]]:
+    """One for each set of tools that have enough seeds in common, of two tools and more."""
+    seeds = {tool: store.seeds(tasks) for tool, store in stores.items()}
+    found, shown = [], []
+    for fewest in FEWEST_SEEDS:
+        tools = {tool for tool in stores if len(seeds[tool]) >= fewest}
+        if len(tools) < 2 or tools in shown:
+            continue
+        shown.append(tools)
+        common = sorted(set.intersection(*(seeds[tool] for tool in tools)))
+        if common:
+            found.append(section({tool: stores[tool] for tool in sorted(tools)}, tasks, common, suffix))
+    return found
+
+
+def section(stores: Mapping[str, Store], tasks: Sequence[str], seeds: Sequence[int], suffix: str) -> dict[str, Any]:
     """All figures of some tools on the seeds that they have in common."""
-    scores = gather(stores, tasks, seeds)
+    scores, control, challenger = gather(stores, tasks, seeds), CONTROL + suffix, CHALLENGER + suffix
     tools = list(scores[MEASURES[0]])
     rows: dict[str, dict[str, Any]] = {tool: {"tool": tool} for tool in tools}
     found: dict[str, Any] = {"seeds": list(seeds), "tasks": list(tasks), "rows": rows, "tests": {}}
@@ -113,23 +154,36 @@ def section(stores: Mapping[str, Store], tasks: Sequence[str], seeds: Sequence[i
                 "iqm": _stats.interquartile_mean(medians[i]),
                 "tasks": dict(zip(tasks, medians[i].tolist(), strict=True)),
             }
-        if CONTROL in tools and len(tasks) >= _stats.FEWEST:
-            pairs = _stats.against(medians, tools.index(CONTROL))
+        if control in tools and len(tasks) >= _stats.FEWEST:
+            pairs = _stats.against(medians, tools.index(control))
             found["tests"][name] = [{**one, "tool": tools[one["tool"]]} for one in pairs]
-    if CONTROL in tools and CHALLENGER in tools:
-        found["claim"] = claim({name: scores[name] for name in MEASURES}, tasks)
+    if control in tools and challenger in tools:
+        found["claim"] = claim(
+            {name: scores[name][challenger] - scores[name][control] for name in MEASURES},
+            {
+                name: np.median(scores[name][challenger], axis=1) - np.median(scores[name][control], axis=1)
+                for name in MEASURES
+            },
+            tasks,
+        )
     return found
 
 
-def claim(scores: Mapping[str, Mapping[str, np.ndarray]], tasks: Sequence[str]) -> list[dict[str, Any]]:
-    """cqr+asha beside asha with random search: over tasks, and inside each; one row a measure.
+def claim(
+    gaps: Mapping[str, np.ndarray], between: Mapping[str, np.ndarray], tasks: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The challenger beside the control: over tasks, and inside each; one row a measure.
 
     The p-values over tasks are adjusted over the measures, those inside instances over the instances.
+
+    Args:
+        gaps: Measure to the differences of paired seeds, (tasks, seeds); below 0 speaks for the challenger.
+        between: Measure to the differences of the medians over seeds, (tasks,).
+        tasks: Names.
     """
     rows = []
-    for name, by in scores.items():
-        gap = by[CHALLENGER] - by[CONTROL]  # (tasks, seeds), below 0 speaks for the challenger
-        medians = np.median(by[CHALLENGER], axis=1) - np.median(by[CONTROL], axis=1)
+    for name, gap in gaps.items():
+        medians = between[name]
         inside = [_paired(row) for row in gap]
         adjusted = _stats.holm(inside)
         shifts = [_stats.hodges_lehmann(row) for row in gap]
@@ -155,7 +209,8 @@ def text(one: Mapping[str, Any]) -> list[str]:
     """A section as Markdown."""
     rows = sorted(one["rows"].values(), key=lambda row: row[MEASURES[0]]["rank"])
     seeds, tasks = len(one["seeds"]), len(one["tasks"])
-    parts = [f"## {len(rows)} tools, {tasks} instances, {seeds} seed{'s' * (seeds > 1)}"]
+    judged = f", judged from epoch {one['mark']} on" if one["mark"] else ", judged from epoch 1 on (defaults)"
+    parts = [f"## {len(rows)} tools, {tasks} instances, {seeds} seed{'s' * (seeds > 1)}{judged}"]
     parts.append("Mean rank, and mean over the instances of the median over seeds:")
     parts.append(_machine.table([
         {"tool": row["tool"], **{key: value for name in MEASURES for key, value in (
@@ -164,7 +219,7 @@ def text(one: Mapping[str, Any]) -> list[str]:
         for row in rows
     ]))  # fmt: skip
     if "claim" in one:
-        parts += [f"**{CHALLENGER} beside {CONTROL} with random search, at equal time:**", _machine.table([
+        parts += [f"**{CHALLENGER} beside {CONTROL} with random search, both alike, at equal time:**", _machine.table([
             {
                 "measure": row["measure"],
                 "win / tie / loss over instances": f"{row['wins']} / {row['ties']} / {row['losses']}",
@@ -201,8 +256,8 @@ def coverage(stores: Mapping[str, Store], tasks: Sequence[str]) -> tuple[list[di
     """What was run, what it took, what failed and what is missing."""
     rows, lines = [], []
     for tool, store in stores.items():
-        fine = [cell for cell in store.cells.values() if not cell.error]
-        seeds = sorted({seed for _, seed in store.cells})
+        fine = [cell for (task, _), cell in store.cells.items() if not cell.error and task in tasks]
+        seeds = sorted({seed for task, seed in store.cells if task in tasks})
         row: dict[str, Any] = {"tool": tool, "cells": f"{len(fine)} of {len(tasks)} x {len(seeds)}"}
         if fine:
             row |= {

@@ -22,11 +22,15 @@ from luthier.bench._base import BaseBenchmark
 from luthier.runtime.executors._base import End, Launch, Message, Setting
 from luthier.runtime.executors.simulated import Simulated
 
-#: Early stopping by other tools; the methods are those of their scripts.
+#: Early stopping by other tools; the methods are those of their scripts, with the resource of the first judgement.
 EARLY = {
-    "optuna-tpe-hyperband": Kind("optuna", "optuna_pruning_peer.py", "tpe"),
-    "syne-tune-asha": Kind("syne-tune", "syne_tune_schedulers_peer.py", "asha"),
-    "syne-tune-cqr-asha": Kind("syne-tune", "syne_tune_schedulers_peer.py", "cqr"),
+    f"{tool}{'' if grace == 1 else f'@{grace}'}": Kind(environment, script, f"{method}:{grace}")
+    for grace in (1, 3)
+    for tool, environment, script, method in (
+        ("optuna-tpe-hyperband", "optuna", "optuna_pruning_peer.py", "tpe"),
+        ("syne-tune-asha", "syne-tune", "syne_tune_schedulers_peer.py", "asha"),
+        ("syne-tune-cqr-asha", "syne-tune", "syne_tune_schedulers_peer.py", "cqr"),
+    )
 }
 PATIENCE = 600.0  # seconds that one answer may take
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -27,6 +27,8 @@ from _anytime import Cell, Store, failed  # noqa: E402
 from _peers import PeerFailed, environments  # noqa: E402
 from _virtual import EARLY, EarlyStopper, Metered, Outside, lock  # noqa: E402
 from quality import _LCBENCH as TASKS  # noqa: E402
+from quality import DEVELOPMENT as QUALITY_DEVELOPMENT  # noqa: E402
+from scipy.stats import rankdata  # noqa: E402
 
 from luthier import bench  # noqa: E402
 from luthier.base.errors import LuthierError  # noqa: E402
@@ -34,6 +36,8 @@ from luthier.base.registry import names  # noqa: E402
 from luthier.base.seeds import generator  # noqa: E402
 
 FOLDER = _machine.RESULTS / "multi_fidelity"
+#: No part of the verdict: what defaults may be chosen on.
+DEVELOPMENT = tuple(name for name in QUALITY_DEVELOPMENT if name.startswith("lcbench/"))
 WORKERS = 4
 TRAININGS = 50  # random configurations trained to the end within the budget, about
 SAMPLE = 1000  # random configurations whose mean cost fixes it
@@ -48,12 +52,14 @@ class Method:
         scheduler: Its name.
         own: The scheduler's own arguments.
         stretch: Runs so many times as long as the budget.
+        model: The searcher's own arguments.
     """
 
     searcher: str
     scheduler: str
     own: Mapping[str, Any] | None = None
     stretch: int = 1
+    model: Mapping[str, Any] | None = None
 
 
 OURS = {
@@ -72,6 +78,18 @@ OURS = {
     "bohb": Method("auto", "bohb"),
     "dehb": Method("auto", "dehb"),
     "gp+hyperband": Method("gp", "hyperband"),
+    "cqr": Method("cqr", "straight"),
+    "cqr-rank+asha": Method("cqr", "asha", model={"fidelity": "rank"}),
+    "cqr-level+asha": Method("cqr", "asha", model={"fidelity": "level"}),
+    "cqr-mature+asha": Method("cqr", "asha", model={"fidelity": "mature"}),
+    "cqr+asha-promotion": Method("cqr", "asha", {"type": "promotion"}),
+}
+#: The same with trials judged from this epoch on: the surrogate's first one says nothing about the last.
+GRACE = 3
+OURS |= {
+    f"{tool}@{GRACE}": replace(method, own={**(method.own or {}), "grace": GRACE})
+    for tool, method in OURS.items()
+    if method.scheduler in ("asha", "sh", "hyperband", "pasha", "bohb", "dehb")
 }
 
 
@@ -100,6 +118,19 @@ def budget(name: str) -> float:
     return TRAININGS / WORKERS * float(np.mean([one.seconds for one in benchmark.evaluate_batch(drawn)]))
 
 
+def signal(name: str) -> dict[int, float]:
+    """Spearman correlation of random configurations' accuracy at some epochs with that at the last."""
+    benchmark = bench.load(f"yahpo/{name}")
+    drawn = benchmark.space.sample(SAMPLE, generator(0, "bench"))
+    objective = benchmark.objectives[0].name
+    ranks = {
+        epoch: rankdata([one.metrics[objective] for one in benchmark.evaluate_batch(drawn, resource=epoch)])
+        for epoch in (1, 3, 9, 27, _tasks.EPOCH)
+    }
+    last = ranks.pop(_tasks.EPOCH)
+    return {epoch: float(np.corrcoef(found, last)[0, 1]) for epoch, found in ranks.items()}
+
+
 def missing(tool: str) -> str | None:
     """Why a tool cannot run here; None if it can."""
     if tool in EARLY:
@@ -120,7 +151,7 @@ def ours(setup: Setup, tool: str, seed: int) -> Cell:
     begin, answers = time.process_time(), benchmark.seconds
     done = bench.simulate(
         benchmark,
-        searcher=method.searcher,
+        searcher={"name": method.searcher, **(method.model or {})},
         scheduler={"name": method.scheduler, **(method.own or {})},
         workers=WORKERS,
         seconds=method.stretch * setup.budget,
@@ -223,7 +254,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     runs = commands.add_parser("run", help="add missing cells")
     runs.add_argument("--tools", default=",".join(OURS), help="names, separated by commas")
-    runs.add_argument("--tasks", default=",".join(TASKS), help="names, separated by commas")
+    runs.add_argument("--tasks", default="judged", help="judged, development, or names separated by commas")
     runs.add_argument("--seeds", default="0:30", help="first:last+1")
     runs.add_argument("--minutes", type=float, default=float("inf"), help="no cell is begun after so many")
     runs.add_argument("--fresh", action="store_true", help="forget the tools' cells first: their code has changed")
@@ -233,14 +264,17 @@ def main() -> None:
     if given.command == "report":
         import _anytime_report
 
-        print(_anytime_report.write({name: budget(name) for name in TASKS}))
+        judged, others = ({name: budget(name) for name in group} for group in (TASKS, DEVELOPMENT))
+        print(_anytime_report.write(judged, others, {name: signal(name) for name in (*TASKS, *DEVELOPMENT)}))
         return
     tools = given.tools.split(",")
     for tool in tools if given.fresh else ():
         (FOLDER / f"{tool}.npz").unlink(missing_ok=True)
     first, _, last = given.seeds.partition(":")
     until = time.monotonic() + 60 * given.minutes
-    run(tools, given.tasks.split(","), range(int(first), int(last or int(first) + 1)), until=until, retry=given.retry)
+    groups = {"judged": TASKS, "development": DEVELOPMENT}
+    tasks = groups.get(given.tasks) or given.tasks.split(",")
+    run(tools, tasks, range(int(first), int(last or int(first) + 1)), until=until, retry=given.retry)
 
 
 if __name__ == "__main__":

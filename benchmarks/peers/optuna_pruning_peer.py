@@ -18,16 +18,17 @@ from optuna_peer import Optuna  # noqa: E402
 
 
 class Pruning(Optuna):
-    """As `Optuna`, with early stopping; `evaluations` is the full resource."""
+    """As `Optuna`, with early stopping; `evaluations` is the full resource, `tool` is "tpe:" and the least one."""
 
     def __init__(self, space: _protocol.Spec, tool: str, seed: int, evaluations: int) -> None:
-        if tool != "tpe":
-            raise ValueError(f"tool {tool!r}. Allowed: tpe.")
+        sampler, _, grace = tool.partition(":")
+        if sampler != "tpe":
+            raise ValueError(f"tool {tool!r}. Allowed: tpe:1, tpe:3 and so on.")
         self._space, self._full = space, evaluations
         self._study = optuna.create_study(
             study_name=f"seed-{seed}",
             sampler=optuna.samplers.TPESampler(seed=seed),
-            pruner=optuna.pruners.HyperbandPruner(max_resource=evaluations),
+            pruner=optuna.pruners.HyperbandPruner(min_resource=int(grace), max_resource=evaluations),
         )
         self._running: list[Any] = []
 

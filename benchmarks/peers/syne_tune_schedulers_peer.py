@@ -24,14 +24,21 @@ logging.getLogger().setLevel(logging.ERROR)
 
 
 class Schedulers:
-    """One scheduler; `evaluations` is the full resource."""
+    """One scheduler; `evaluations` is the full resource, `tool` is "asha:" or "cqr:" and the grace period."""
 
     def __init__(self, space: _protocol.Spec, tool: str, seed: int, evaluations: int) -> None:
         np.random.seed(seed)  # noqa: NPY002  # its schedulers draw from it
+        kind, _, grace = tool.partition(":")
         kinds = {"asha": baselines.ASHA, "cqr": baselines.ASHACQR}
         domains = {one["name"]: domain(one) for one in space}
-        self._scheduler = kinds[tool](
-            domains, metric="loss", time_attr="epoch", max_t=evaluations, do_minimize=True, random_seed=seed
+        self._scheduler = kinds[kind](
+            domains,
+            metric="loss",
+            time_attr="epoch",
+            max_t=evaluations,
+            grace_period=int(grace),
+            do_minimize=True,
+            random_seed=seed,
         )
         self._trials: list[Trial] = []
 
