@@ -91,4 +91,7 @@ def _better(a: ArrayLike, b: ArrayLike) -> Array:
 
 def _counts(drawn: np.ndarray, seeds: int) -> Array:
     """How often each seed was drawn, as a share: (tasks, draws, seeds) -> the same shape."""
-    return np.asarray((drawn[..., None] == np.arange(seeds)).sum(axis=2) / drawn.shape[2])
+    tasks, draws, times = drawn.shape
+    places = drawn.reshape(-1, times) + seeds * np.arange(tasks * draws)[:, None]
+    counts = np.bincount(places.ravel(), minlength=tasks * draws * seeds)
+    return np.asarray(counts.reshape(tasks, draws, seeds) / times)

@@ -1,0 +1,60 @@
+"""Studies: methods on tasks over seeds, planned in a file, run in parallel, kept in a folder, turned into tables.
+
+The files: `plan` (what is compared) and `plan_file` (its TOML, and the presets), `tasks` (benchmarks with reference
+values), `tools` (other optimisers), `views` and `methods` (one run), `cells` and `run` (all of them), `store` (where
+they are kept), `results` (reading them), `analysis`, `protocol` and `conclusions` (tables), `writers` (CSV and LaTeX).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from luthier.bench.studies.plan import Plan
+    from luthier.bench.studies.plan_file import load_plan, presets
+    from luthier.bench.studies.run import Outcome, Progress, run
+    from luthier.bench.studies.store import Cell, Store
+    from luthier.bench.studies.tools import Ask, Source, Told, Tool
+
+_HOME = {
+    "Ask": "tools",
+    "Cell": "store",
+    "Outcome": "run",
+    "Plan": "plan",
+    "Progress": "run",
+    "Source": "tools",
+    "Store": "store",
+    "Told": "tools",
+    "Tool": "tools",
+    "load_plan": "plan_file",
+    "presets": "plan_file",
+    "run": "run",
+}
+
+__all__ = [
+    "Ask",
+    "Cell",
+    "Outcome",
+    "Plan",
+    "Progress",
+    "Source",
+    "Store",
+    "Told",
+    "Tool",
+    "load_plan",
+    "presets",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'luthier.bench.studies' has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"luthier.bench.studies.{_HOME[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,342 @@
+"""Tables of a comparison: plain rows, made from the study's folder alone; whoever draws or writes takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from luthier.base.checks import check
+from luthier.bench.statistics import (
+    CLIP,
+    DRAWS,
+    FEWEST,
+    NOTHING_YET,
+    Band,
+    Contrast,
+    adjust,
+    cliques,
+    contrasts,
+    critical_difference,
+    friedman,
+    hierarchical,
+    improvement,
+    inside,
+    paired_ranks,
+    pairwise,
+    profile,
+    speed_up,
+)
+from luthier.bench.statistics._guards import Array
+from luthier.bench.studies.plan import ANYTIME
+from luthier.bench.studies.results import Comparison, Results, Shown, filled
+
+CURVE: Array = np.geomspace(1e-3, 1.0, 50)  # shares of the budget that curves are drawn at
+LEVELS: Array = np.linspace(0.0, CLIP, 61)  # regrets that profiles are read at
+CURVE_DRAWS, CURVE_REPLICATES = 2000, 200  # bands of curves are read by eye
+ALPHA = 0.05
+_ALL = "all families"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with the same keys.
+
+    Args:
+        name: Of its file.
+        title: What it shows.
+        about: How to read it, in a few sentences.
+        rows: The rows; values are texts, numbers or None.
+        data: What belongs to the whole of it, such as a critical difference.
+    """
+
+    name: str
+    title: str
+    about: str
+    rows: Sequence[Mapping[str, Any]]
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Analysis:
+    """Everything that is computed once for the tables of a comparison.
+
+    Args:
+        comparison: The runs.
+        draws: Bootstrap samples behind each interval of a number.
+    """
+
+    def __init__(self, comparison: Comparison, *, draws: int = DRAWS) -> None:
+        check("draws", draws, at_least=1, whole=True)
+        self.comparison, self.plan, self.draws = comparison, comparison.plan, draws
+        self.shown = comparison.shown
+        self.methods = self.shown[: len(comparison.methods)]
+        self.control = comparison.methods.index(self.plan.control) if self.plan.control in comparison.methods else None
+
+    @property
+    def verdicts(self) -> bool:
+        """Whether there are enough tasks for a test."""
+        return len(self.comparison.tasks) >= FEWEST
+
+    @cached_property
+    def measures(self) -> dict[str, Array]:
+        """Measure to normalised regret, NaN where undefined; (rows, tasks, seeds)."""
+        at = self.comparison.regret(self.shown, self.plan.checkpoints)
+        found = {share(point): at[..., i] for i, point in enumerate(self.plan.checkpoints)}
+        return {**found, ANYTIME: self.comparison.anytime(self.shown)}
+
+    @cached_property
+    def curves(self) -> Array:
+        """Normalised regret along `CURVE`, NaN where undefined; (rows, tasks, seeds, moments)."""
+        return self.comparison.regret(self.shown, CURVE)
+
+    def medians(self, measure: str) -> Array:
+        """One number for each task: the median over seeds; (methods, tasks), without the rows of more budget."""
+        return inside(filled(self.measures[measure][: len(self.methods)]), "median", axis=2)
+
+    @cached_property
+    def contrasts(self) -> dict[tuple[str, int], Contrast]:
+        """(measure, method) to the contrast with the control; Holm over all of them, as all are looked at."""
+        if self.control is None or not self.verdicts or len(self.methods) < 2:
+            return {}
+        found = {
+            (measure, i): one
+            for measure in self.measures
+            for i, one in contrasts(self.medians(measure), self.control, tasks=self.comparison.labels).items()
+        }
+        return dict(zip(found, adjust(list(found.values())), strict=True))
+
+    def band(self, values: Array, *, how: str = "iqm", curve: bool = False) -> Band:
+        """Aggregate of one row with its 95 % interval; families weigh alike."""
+        families = self.comparison.families if len(set(self.comparison.families)) > 1 else ()
+        if curve:
+            return hierarchical(values, how=how, families=families, draws=CURVE_DRAWS, replicates=CURVE_REPLICATES)
+        return hierarchical(values, how=how, families=families, draws=self.draws)
+
+
+def share(point: float) -> str:
+    """A share of the budget as a word: "10 %"."""
+    return f"{100 * point:g} %"
+
+
+def analyse(
+    folder: str | Path, *, methods: Collection[str] = (), part: str = "test", draws: int = DRAWS
+) -> list[Table]:
+    """All tables of a study.
+
+    Args:
+        folder: The study's folder.
+        methods: Only these; empty: all that can be compared.
+        part: "test", or "dev" for a look that gives no verdict.
+        draws: Bootstrap samples behind each interval of a number.
+
+    Raises:
+        StorageError: the folder holds no study.
+        ArgumentError: nothing can be compared.
+    """
+    from luthier.bench.studies.accounts import failures, gaps, overhead, provenance, skipped
+    from luthier.bench.studies.conclusions import conclusions
+    from luthier.bench.studies.protocol import primary, protocol
+
+    one = Analysis(Results.read(folder).compare(methods=methods, part=part), draws=draws)
+    makers = (
+        primary, summary, ranks, curves, probability, diagram, profiles, protocol, per_task, gaps, overhead, failures,
+        skipped, conclusions, provenance,
+    )  # fmt: skip
+    return [table for make in makers if (table := make(one)) is not None]
+
+
+def summary(one: Analysis) -> Table:
+    """Regret, rank, win/tie/loss, tests and speed-up at every checkpoint."""
+    rows = [row for measure in one.measures for row in _measure_rows(one, measure)]
+    control = one.plan.control
+    return Table(
+        "summary",
+        "At each checkpoint",
+        "regret: normalised, 0 is the best known and 1 a median random configuration; interquartile mean over seeds of "
+        "a task, then the mean over tasks of a family and over families, with the 95 % interval of that aggregate "
+        "when families, tasks and seeds are drawn again. rank: mean over paired seeds, tasks and families, among the "
+        f"methods of this table without more budget. win/tie/loss, shift (Hodges-Lehmann, below 0: better than "
+        f"{control}), effect (matched pairs) and p (Wilcoxon, two-sided): over tasks, of their medians over seeds. "
+        "p_holm: adjusted for all methods and checkpoints of this table. speed_up: evaluations that random search "
+        "would need for the same median value, over those used; median over tasks, 'inf' where the pool of random "
+        "configurations holds none as good.",
+        rows,
+    )
+
+
+def _measure_rows(one: Analysis, measure: str) -> Iterator[dict[str, Any]]:
+    values = one.measures[measure]
+    ranked = paired_ranks(values[: len(one.methods)])
+    for i, row in enumerate(one.shown):
+        band = one.band(filled(values[i]))
+        found: dict[str, Any] = {"at": measure, "method": row.name}
+        found |= {"regret": float(band.estimate), "regret_low": float(band.low), "regret_high": float(band.high)}
+        if i < len(one.methods):
+            rank = one.band(ranked[i], how="mean")
+            found |= {"rank": float(rank.estimate), "rank_low": float(rank.low), "rank_high": float(rank.high)}
+        else:
+            found |= dict.fromkeys(("rank", "rank_low", "rank_high"))
+        yield {**found, **_contrast(one.contrasts.get((measure, i))), "speed_up": _speed_up(one, row, measure)}
+
+
+def _contrast(found: Contrast | None) -> dict[str, Any]:
+    names = {"wins": "wins", "ties": "ties", "losses": "losses", "shift": "shift", "shift_low": "low",
+             "shift_high": "high", "effect": "effect", "p": "p", "p_holm": "p_holm"}  # fmt: skip
+    return {key: None if found is None else getattr(found, name) for key, name in names.items()}
+
+
+def _speed_up(one: Analysis, row: Shown, measure: str) -> float | None:
+    """Median over tasks; None for the mean over the budget, and where nothing was found."""
+    point = next((p for p in one.plan.checkpoints if share(p) == measure), None)
+    if point is None:
+        return None
+    values = one.comparison.values([row], [point])[0, :, :, 0]
+    found = []
+    for task, runs in zip(one.comparison.tasks, values, strict=True):
+        reference = one.comparison.results.references[task.label]
+        median = float(np.median(np.where(np.isnan(runs), np.inf, runs)))
+        used = one.comparison.evaluations(task) * point * row.stretch
+        found.append(speed_up(reference.pool, median, used) if np.isfinite(median) else 0.0)
+    return float(np.median(found))
+
+
+def ranks(one: Analysis) -> Table:
+    """Mean rank over the budget."""
+    ranked = paired_ranks(one.curves[: len(one.methods)])
+    rows = [
+        {"method": row.name, "share": float(moment), "rank": float(rank), "low": float(low), "high": float(high)}
+        for row, values in zip(one.methods, ranked, strict=True)
+        for moment, rank, low, high in zip(CURVE, *one.band(values, how="mean", curve=True), strict=True)
+    ]
+    return Table(
+        "ranks",
+        "Mean rank over the budget",
+        "Rank among the methods on each task and paired seed at a share of the budget (1 is best; ties share a mean, "
+        "runs without an incumbent the worst); mean over seeds, tasks and families, with its 95 % interval when "
+        "families, tasks and seeds are drawn again. Ranks hide magnitudes and depend on who takes part.",
+        rows,
+    )
+
+
+def curves(one: Analysis) -> Table:
+    """Regret over the budget, of each family and of all."""
+    rows: list[dict[str, Any]] = []
+    families = list(dict.fromkeys(one.comparison.families))
+    for family in [_ALL, *families] if len(families) > 1 else [_ALL]:
+        places = [i for i, name in enumerate(one.comparison.families) if family in (_ALL, name)]
+        for row, values in zip(one.shown, filled(one.curves), strict=True):
+            if family == _ALL:
+                band = one.band(values, curve=True)
+            else:
+                band = hierarchical(values[places], how="iqm", draws=CURVE_DRAWS, replicates=CURVE_REPLICATES)
+            rows += [
+                {"family": family, "method": row.name, "share": float(moment), "regret": float(estimate),
+                 "low": float(low), "high": float(high)}
+                for moment, estimate, low, high in zip(CURVE, *band, strict=True)
+            ]  # fmt: skip
+    return Table(
+        "curves",
+        "Regret over the budget",
+        "Normalised regret of the incumbent (chosen by what the method saw, scored without noise at the full resource) "
+        "at a share of the budget: interquartile mean over seeds, then means over tasks and families, with the 95 % "
+        "interval of that aggregate when families, tasks and seeds are drawn again. Of a family with one task the "
+        f"interval is over seeds alone. Before the first result the regret is {NOTHING_YET:g}, a median random "
+        "configuration's.",
+        rows,
+    )
+
+
+def probability(one: Analysis) -> Table | None:
+    """P(row is better than column) at the end of the budget."""
+    if len(one.methods) < 2:
+        return None
+    measure = share(one.plan.checkpoints[-1])
+    runs = filled(one.measures[measure])
+    rows = []
+    for i, row in enumerate(one.methods):
+        for j, other in enumerate(one.methods[:i]):
+            p, low, high = (float(end) for end in improvement(runs[i], runs[j]))
+            rows.append({"method": row.name, "than": other.name, "p": p, "low": low, "high": high})
+            rows.append({"method": other.name, "than": row.name, "p": 1 - p, "low": 1 - high, "high": 1 - low})
+    return Table(
+        "improvement",
+        f"Probability of improvement at {measure} of the budget",
+        "p: probability that a run of the method is better than a run of the other on the same task, ties count half; "
+        "mean over tasks, with a 95 % interval when tasks and runs are drawn again. 0.5: neither.",
+        rows,
+    )
+
+
+def diagram(one: Analysis) -> Table | None:
+    """Mean ranks of task medians with the groups that were not told apart."""
+    if not one.verdicts or len(one.methods) < 3:
+        return None
+    measure = share(one.plan.checkpoints[-1])
+    medians = one.medians(measure)
+    mean = paired_ranks(medians).mean(axis=1)
+    p = pairwise(medians, tasks=one.comparison.labels)
+    distance = critical_difference(len(mean), medians.shape[1])
+    names = [row.name for row in one.methods]
+    groups = cliques(mean, p >= ALPHA)
+    bars = cliques(mean, np.abs(mean[:, None] - mean[None, :]) < distance)
+    test = friedman(medians)
+    order = np.argsort(mean, kind="stable")
+    return Table(
+        "diagram",
+        f"Critical-difference diagram at {measure} of the budget",
+        f"Mean ranks of task medians. Friedman (Iman-Davenport): F = {test.F:.4g}, p = {test.p:.3g}. groups: methods "
+        "that Wilcoxon's tests of all pairs with Holm's correction do not tell apart at 5 %. nemenyi: the same by "
+        f"Nemenyi's critical difference of {distance:.2f}, which depends on who takes part.",
+        [
+            {
+                "method": names[i],
+                "rank": float(mean[i]),
+                "groups": " ".join(str(g + 1) for g, group in enumerate(groups) if i in group),
+                "nemenyi": " ".join(str(g + 1) for g, group in enumerate(bars) if i in group),
+            }
+            for i in order.tolist()
+        ],
+        {
+            "friedman": test._asdict(),
+            "critical_difference": distance,
+            "groups": [[names[i] for i in group] for group in groups],
+            "nemenyi": [[names[i] for i in group] for group in bars],
+            "p": {names[i]: {names[j]: float(p[i, j]) for j in range(len(names))} for i in range(len(names))},
+        },
+    )
+
+
+def profiles(one: Analysis) -> Table:
+    """Share of runs up to each regret at the end of the budget."""
+    measure = share(one.plan.checkpoints[-1])
+    rows = [
+        {"method": row.name, "regret": float(level), "share": float(part)}
+        for row, values in zip(one.shown, filled(one.measures[measure]), strict=True)
+        for level, part in zip(LEVELS, profile(values, LEVELS), strict=True)
+    ]
+    return Table(
+        "profiles",
+        f"Performance profiles at {measure} of the budget",
+        "share: of runs whose normalised regret is at most `regret`, tasks weighing alike.",
+        rows,
+    )
+
+
+def per_task(one: Analysis) -> Table:
+    """Median regret on every task, without selection."""
+    rows = []
+    for measure, values in one.measures.items():
+        medians = inside(filled(values), "median", axis=2)
+        for j, task in enumerate(one.comparison.tasks):
+            cells = {row.name: float(medians[i, j]) for i, row in enumerate(one.shown)}
+            rows.append({"at": measure, "family": task.family, "task": task.label, **cells})
+    return Table(
+        "tasks",
+        "Every task",
+        "Median over seeds of the normalised regret at a share of the budget, and its mean.",
+        rows,
+    )

@@ -1,0 +1,280 @@
+"""A task of a study: its benchmark, and the fixed reference values that make regrets of it comparable.
+
+The reference is made once, before any method runs, from a fixed pool of random configurations and a fixed search; so
+one method more changes nothing about the others.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from luthier.base.errors import ArgumentError, LuthierError, UnsupportedError
+from luthier.base.records import Evaluation, Status
+from luthier.base.seeds import generator
+from luthier.bench._base import BaseBenchmark
+from luthier.bench._catalogue import load
+from luthier.bench.statistics._guards import Array
+from luthier.bench.statistics.random_search import RandomPool
+from luthier.bench.studies.plan import Plan, TaskPlan
+from luthier.bench.tables import GridTable
+
+RULE = 1  # of how a reference is made; a study made under another rule keeps its own
+POOL = 2000  # random configurations of a benchmark that answers at once: the 99th percentile rests on twenty
+TRAINED = 32  # of one that trains when it is asked
+TESTED = 200  # of the pool whose test values are looked up too
+ROUNDS, KEPT, WIDTH = 20, 20, 20  # of the local search beyond the pool: 8000 further configurations
+_STEP = 0.1  # of its moves, as a share of a dimension
+_PREFIX = re.compile(r"^(val|valid|validation|test)_")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Fixed values of a task; all to be minimised.
+
+    Args:
+        best: The optimum, or the best known.
+        median: Value of a median random configuration, of those that are feasible.
+        pool: Values of random configurations at the full resource.
+        penalty: What a tool outside is told of a failed evaluation: the 99th percentile of the pool.
+        mean_seconds: Mean cost of a random configuration at the full resource.
+        exact: Whether the best is known to be the optimum.
+        test: Median and best test value of random configurations, NaN where there is none.
+        how: In words, where all this comes from.
+    """
+
+    best: float
+    median: float
+    pool: RandomPool
+    penalty: float
+    mean_seconds: float
+    exact: bool
+    test: tuple[float, float]
+    how: str
+
+    def write(self, path: Path) -> None:
+        """Keep it; the file appears as a whole."""
+        about = {"rule": RULE, "exact": self.exact, "how": self.how, "whole": self.pool.whole}
+        numbers = np.array([self.best, self.median, self.penalty, self.mean_seconds, *self.test])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        with part.open("wb") as file:
+            np.savez_compressed(file, pool=self.pool.values, numbers=numbers, about=np.array(json.dumps(about)))
+        part.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Reference:
+        """The inverse of `write`."""
+        with np.load(path, allow_pickle=False) as file:
+            pool, numbers, about = file["pool"], file["numbers"].tolist(), json.loads(str(file["about"]))
+        best, median, penalty, seconds, *test = numbers
+        kept = RandomPool(pool, about["whole"])
+        return cls(best, median, kept, penalty, seconds, about["exact"], (test[0], test[1]), about["how"])
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task that can run here.
+
+    Args:
+        plan: What the study says of it.
+        benchmark: Its benchmark.
+        reference: Its fixed values.
+    """
+
+    plan: TaskPlan
+    benchmark: BaseBenchmark
+    reference: Reference
+
+    @property
+    def sign(self) -> float:
+        """1 where the objective is minimised, else -1."""
+        return self.benchmark.objectives[0].sign
+
+    def usable(self, metrics: Mapping[str, Any]) -> float:
+        """The objective, to be minimised; NaN where it is missing or not finite, or where a constraint is broken."""
+        return _usable(self.benchmark, metrics)
+
+    def value(self, config: Mapping[str, Any]) -> float:
+        """The same of a configuration at the full resource, the mean over repetitions."""
+        return _value(self.benchmark, self.benchmark.evaluate(config, seed=None))
+
+    def test_value(self, config: Mapping[str, Any]) -> float:
+        """The test metric that stands for the objective, with its sign; NaN without one."""
+        return _test_value(self.benchmark, config)
+
+    def horizon(self, plan: Plan) -> float:
+        """Virtual time of the whole budget.
+
+        Raises:
+            ArgumentError: the clock counts seconds, and the benchmark's cost is nothing.
+        """
+        budget = plan.budget_of(self.plan)
+        if budget.clock == "evaluations":
+            assert budget.evaluations is not None  # the plan was checked
+            return budget.evaluations / plan.workers
+        if not self.reference.mean_seconds > 0:
+            raise ArgumentError(
+                f"study {plan.name!r}: task {self.plan.label!r} has no costs, and its budget counts seconds. Allowed: "
+                'clock = "evaluations". Give it a budget of its own under [budget.tasks].'
+            )
+        if budget.seconds is not None:
+            return budget.seconds
+        assert budget.evaluations is not None  # one of both is given
+        return budget.evaluations * self.reference.mean_seconds / plan.workers
+
+    def evaluations(self, plan: Plan) -> float:
+        """Random full-resource evaluations that the whole budget is worth."""
+        budget = plan.budget_of(self.plan)
+        if budget.evaluations is not None:
+            return budget.evaluations
+        return self.horizon(plan) * plan.workers / self.reference.mean_seconds
+
+
+def open_task(task: TaskPlan, folder: Path) -> Task:
+    """Load a task; its reference is read from the study's folder, or made and kept there.
+
+    Raises:
+        LuthierError: the benchmark is not known, needs data or a package, or cannot be used in a study.
+    """
+    benchmark = load(task.name, **dict(task.options))
+    if len(benchmark.objectives) != 1:
+        names = ", ".join(objective.name for objective in benchmark.objectives)
+        raise UnsupportedError(
+            f"task {task.label!r} has the objectives {names}. Allowed: one. Choose one by the family's options, such "
+            "as { name = ..., options = { objectives = ... } }."
+        )
+    path = reference_path(folder, task)
+    if path.is_file():
+        return Task(task, benchmark, Reference.read(path))
+    reference = make_reference(benchmark)
+    reference.write(path)
+    return Task(task, benchmark, reference)
+
+
+def open_tasks(plan: Plan, folder: Path) -> tuple[dict[str, Task], dict[str, str]]:
+    """All tasks that can run here by label, and why each other one cannot.
+
+    Raises:
+        LuthierError: one cannot run, and the plan says that this is an error.
+    """
+    found, skipped = {}, {}
+    for task in plan.tasks:
+        try:
+            one = open_task(task, folder)
+            one.horizon(plan)
+            found[task.label] = one
+        except LuthierError as error:
+            if plan.missing == "error":
+                raise
+            skipped[task.label] = f"{type(error).__name__}: {error}"
+    return found, skipped
+
+
+def reference_path(folder: Path, task: TaskPlan) -> Path:
+    """Where a task's reference is kept."""
+    return folder / "references" / (re.sub(r"[^A-Za-z0-9+.=_-]+", "-", task.label) + ".npz")
+
+
+def make_reference(benchmark: BaseBenchmark) -> Reference:
+    """Random configurations, and a local search that begins at the best of them; the same every time.
+
+    Raises:
+        ArgumentError: a median random configuration is as good as the best, so that regret says nothing.
+    """
+    reference = _of_grid(benchmark) if isinstance(benchmark, GridTable) else _of_pool(benchmark)
+    if not reference.median > reference.best:
+        raise ArgumentError(
+            f"benchmark {benchmark.name!r}: a median random configuration is as good as the best known. Allowed: a "
+            "task on which there is something to find. Leave it out."
+        )
+    return reference
+
+
+def _of_grid(table: GridTable) -> Reference:
+    values = table.means * table.objectives[0].sign
+    finite = np.where(np.isfinite(values), values, values[np.isfinite(values)].max())
+    pool = RandomPool.of(finite, whole=True)
+    penalty = float(np.quantile(pool.values, 0.99))
+    how = f"all {len(values)} configurations of the table; the best mean over repetitions"
+    return Reference(float(pool.values[0]), pool.median, pool, penalty, 0.0, True, (math.nan, math.nan), how)
+
+
+def _of_pool(benchmark: BaseBenchmark) -> Reference:
+    rng = generator(0, "bench")
+    rows = benchmark.space.sample_unit(TRAINED if benchmark.trains else POOL, rng)
+    configs = benchmark.space.decode(rows)
+    answers = benchmark.evaluate_batch(configs, seed=None)
+    values = _values(benchmark, answers)
+    feasible = np.isfinite(values)
+    if not feasible.any():
+        raise ArgumentError(
+            f"benchmark {benchmark.name!r}: none of {len(values)} random configurations has a usable value. Allowed: a "
+            "task on which random search finds something. Leave it out."
+        )
+    best, how = float(values[feasible].min()), f"{len(values)} random configurations"
+    if not benchmark.trains:
+        best = min(best, _searched(benchmark, rows, values, rng))
+        how += f", a local search of {ROUNDS * KEPT * WIDTH} more"
+    optimum = benchmark.card.optimum.get(benchmark.objectives[0].name)
+    if optimum is not None:
+        best = min(best, optimum * benchmark.objectives[0].sign)
+        how += ", the optimum on the benchmark's card"
+    penalty = float(np.quantile(values[feasible], 0.99))
+    median = float(np.median(values[feasible]))
+    pool = RandomPool.of(np.where(feasible, values, values[feasible].max()))  # what is not feasible is worst
+    tests = [] if benchmark.trains else [_test_value(benchmark, config) for config in configs[:TESTED]]
+    known = np.array(tests)[np.isfinite(tests)] if tests else np.empty(0)
+    test = (float(np.median(known)), float(known.min())) if len(known) else (math.nan, math.nan)
+    seconds = float(np.mean([one.seconds for one in answers]))
+    return Reference(best, median, pool, penalty, seconds, False, test, how + "; the least value of these")
+
+
+def _searched(benchmark: BaseBenchmark, rows: Array, values: Array, rng: np.random.Generator) -> float:
+    found = np.where(np.isfinite(values), values, np.inf)
+    for _ in range(ROUNDS):
+        rows = rows[np.argsort(found, kind="stable")[:KEPT]]
+        rows = np.concatenate([rows, benchmark.space.perturb(np.repeat(rows, WIDTH, axis=0), rng, step=_STEP)])
+        tried = _values(benchmark, benchmark.evaluate_batch(benchmark.space.decode(rows), seed=None))
+        found = np.where(np.isfinite(tried), tried, np.inf)
+    return float(found.min())
+
+
+def _values(benchmark: BaseBenchmark, answers: Sequence[Evaluation]) -> Array:
+    return np.array([_value(benchmark, one) for one in answers])
+
+
+def _value(benchmark: BaseBenchmark, found: Evaluation) -> float:
+    return _usable(benchmark, found.metrics) if found.status is Status.COMPLETED else math.nan
+
+
+def _usable(benchmark: BaseBenchmark, metrics: Mapping[str, Any]) -> float:
+    objective, constraints = benchmark.objectives[0], benchmark.problem.constraints
+    value = float(metrics.get(objective.name, math.nan))
+    feasible = all(metrics.get(c.name, math.nan) <= c.upper for c in constraints)
+    return objective.sign * value if feasible and math.isfinite(value) else math.nan
+
+
+def _test_value(benchmark: BaseBenchmark, config: Mapping[str, Any]) -> float:
+    try:
+        found = benchmark.evaluate_test(config, seed=None)
+    except UnsupportedError:
+        return math.nan
+    name = _counterpart(benchmark.objectives[0].name, list(found.metrics))
+    return math.nan if name is None else benchmark.objectives[0].sign * float(found.metrics[name])
+
+
+def _counterpart(objective: str, tests: Sequence[str]) -> str | None:
+    """The test metric that stands for an objective: of the same name but for the split, or the only one."""
+    stem = _PREFIX.sub("", objective)
+    same = [name for name in tests if _PREFIX.sub("", name) == stem]
+    near = [name for name in tests if name.endswith(f"_{stem}")]
+    return next(iter([*same, *near, *(tests if len(tests) == 1 else ())]), None)
