@@ -79,9 +79,7 @@ OURS = {
     "dehb": Method("auto", "dehb"),
     "gp+hyperband": Method("gp", "hyperband"),
     "cqr": Method("cqr", "straight"),
-    "cqr-rank+asha": Method("cqr", "asha", model={"fidelity": "rank"}),
-    "cqr-level+asha": Method("cqr", "asha", model={"fidelity": "level"}),
-    "cqr-mature+asha": Method("cqr", "asha", model={"fidelity": "mature"}),
+    "cqr-last+asha": Method("cqr", "asha", model={"fidelity": "last"}),  # as published
     "cqr+asha-promotion": Method("cqr", "asha", {"type": "promotion"}),
 }
 #: The same with trials judged from this epoch on: the surrogate's first one says nothing about the last.
