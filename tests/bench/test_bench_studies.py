@@ -528,6 +528,9 @@ def test_the_adapter_of_the_docs_is_short_and_searches(tmp_path, monkeypatch):
     assert again.made == 2
     one, other = (Store(tmp_path / name, "hill-climb").cells["synthetic/branin", 2] for name in ("out", "again"))
     assert alike(one, other)
+    Path("hill.py").write_text(from_the_docs() + "# changed\n")
+    with pytest.raises(ArgumentError, match="method 'hill-climb': its cells in cells/ were run with the definition"):
+        run(plan, tmp_path / "again", jobs=0)
 
 
 class Scripted:
@@ -875,6 +878,7 @@ def test_failures_and_overhead_are_counted(tmp_path):
     assert one.measures["100 %"].shape == (3, 8, 5)  # no run is dropped
     assert np.isnan(one.measures["100 %"][1, 0, 0])
     thinking = {row["method"]: row for row in overhead(one).rows}["random"]
+    assert thinking["better_from_seconds"] is None
     assert thinking["cpu_ms_per_evaluation"] == pytest.approx(10.0)
     assert thinking["thinking_share_at_1_s"] == pytest.approx(0.01 / 1.01)
     said = " ".join(row["sentence"] for row in conclusions(one).rows)
@@ -882,6 +886,41 @@ def test_failures_and_overhead_are_counted(tmp_path):
     shown = {row["what"]: row["value"] for row in provenance(one).rows}
     assert shown["plan"] == plan.hash
     assert len(shown["sha256 cells/m1.npz"]) == 64
+
+
+def test_a_slow_method_pays_off_when_evaluations_are_dear(tmp_path):
+    """m1 is better, and thinks a second before each evaluation; within ten evaluations it changes twice."""
+    values = random_runs(methods=2)
+    values[1] = values[0] / 2
+    made(tmp_path, values)
+    store = Store(tmp_path, "m1")
+    store.cells = {key: replace(cell, overhead=cell.times * 1.0) for key, cell in store.cells.items()}
+    store._write()
+    rows = {row["method"]: row for row in overhead(Analysis(Results.read(tmp_path).compare(), draws=50)).rows}
+    # its last incumbent comes after 5 evaluations and 5 s of thinking; the control has 10 evaluations and 0.1 s
+    # 5 c + 5 <= 10 c + 0.1 from c = 0.98 on
+    assert rows["m1"]["better_from_seconds"] == pytest.approx(0.98, rel=0.15)
+    assert rows["m1"]["better_from_seconds"] >= 0.98
+
+
+def test_every_method_beside_the_control(tmp_path):
+    values = random_runs(tasks=10)
+    made(tmp_path, values, families=[f"f{i % 5}" for i in range(10)])
+    tables = analyse(tmp_path, draws=50)
+    rows = {row["method"]: row for row in rows_of(tables, "against_control")}
+    fit = st.mixed_model(st.log_regret(values), families=[f"f{i % 5}" for i in range(10)])
+    assert list(rows) == ["m1", "m2"]
+    assert rows["m1"]["difference"] == pytest.approx(fit.difference(1, 0).estimate)
+    assert rows["m1"]["p_holm"] >= rows["m1"]["p"] == pytest.approx(fit.difference(1, 0).p)
+    posterior = st.signed_rank_posterior(*np.median(values[[2, 0]], axis=2))
+    assert rows["m2"]["posterior_worse"] == posterior.worse
+    curve = [row for row in rows_of(tables, "task_curves") if (row["task"], row["method"]) == ("made/3", "m2")]
+    assert len(curve) == 50
+    assert [curve[-1][key] for key in ("q25", "regret", "q75")] == pytest.approx(
+        np.quantile(np.minimum(values[2, 3], 1.5), [0.25, 0.5, 0.75])
+    )
+    at_end = {row["method"]: row for row in rows_of(tables, "summary") if row["at"] == "100 %"}
+    assert sum(row["rank_unpaired"] for row in at_end.values()) == pytest.approx(6.0)
 
 
 def test_conclusions_follow_from_the_numbers(tmp_path):

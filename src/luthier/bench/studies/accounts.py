@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from luthier.bench.statistics import interquartile_mean
+from luthier.bench.statistics import interquartile_mean, normalised
 from luthier.bench.studies.analysis import Analysis, Table, share
 from luthier.bench.studies.methods import RULE
+from luthier.bench.studies.results import Shown, filled
 from luthier.bench.studies.store import Cell
 
+_PRICES = np.geomspace(1e-3, 3600.0, 60)  # seconds of one evaluation that are looked at
 COSTS = {"1 s": 1.0, "1 min": 60.0, "1 h": 3600.0}  # of one evaluation, for which the thinking is set beside it
 
 
@@ -39,15 +41,49 @@ def overhead(one: Analysis) -> Table:
             "rescored_per_run": float(np.mean([cell.rescored for cell in cells])),
             "utilisation": _mean([cell.busy for cell in cells]),
             **shares,
+            "better_from_seconds": _crossover(one, row),
         })  # fmt: skip
     return Table(
         "overhead",
         "Overhead",
         "Real time that a method takes to propose and to learn (luthier's own log of the study is part of it), of the "
         "benchmark's answers and of all else; means over runs. thinking_share: of the whole time, if one evaluation "
-        f"took so long on each of {one.plan.workers} workers. Wall times depend on the machine's load, see provenance.",
+        f"took so long on each of {one.plan.workers} workers. better_from_seconds: cost of an evaluation from which on "
+        f"the method has less regret than {one.plan.control} when both have the time that {one.plan.control} takes for "
+        "the whole budget, thinking included (looked for from a millisecond to an hour; nothing: at no such cost). "
+        "Wall times depend on the machine's load, see provenance.",
         rows,
     )
+
+
+def _crossover(one: Analysis, row: Shown) -> float | None:
+    """Cost of one evaluation from which on a method is better than the control at equal total time, thinking included.
+
+    The time is what the control takes for the whole budget. None: not even at an hour, or it is the control.
+    """
+    if one.control is None or row.method == one.plan.control:
+        return None
+    control, better = one.plan.control, np.zeros((2, len(one.comparison.tasks), len(_PRICES)))
+    for j, task in enumerate(one.comparison.tasks):
+        reference = one.comparison.results.references[task.label]
+        regrets = np.empty((2, len(one.comparison.seeds), len(_PRICES)))
+        for k, seed in enumerate(one.comparison.seeds):
+            base = one.comparison.cell(control, task.label, seed)
+            whole = one.comparison.evaluations(task) * _PRICES / one.plan.workers + base.cpu_seconds / _stretch(one)
+            for i, cell in enumerate((one.comparison.cell(row.method, task.label, seed), base)):
+                ends = cell.evaluations[:, None] * _PRICES / one.plan.workers + cell.overhead[:, None]
+                values = np.concatenate([[np.nan], cell.scored])[(ends <= whole).sum(axis=0)]
+                regrets[i, k] = filled(normalised(values, reference.best, reference.median))
+        better[:, j] = np.median(regrets, axis=1)
+    means = [np.array([one.mean(column) for column in side.T]) for side in better]
+    worse = np.flatnonzero(means[0] >= means[1])
+    if len(worse) and worse[-1] == len(_PRICES) - 1:
+        return None
+    return float(_PRICES[worse[-1] + 1 if len(worse) else 0])
+
+
+def _stretch(one: Analysis) -> float:
+    return one.plan.method(one.plan.control).stretch
 
 
 def _mean(values: list[float]) -> float | None:

@@ -19,6 +19,7 @@ from luthier.bench.statistics import (
     Band,
     Contrast,
     adjust,
+    aggregate,
     cliques,
     contrasts,
     critical_difference,
@@ -30,6 +31,7 @@ from luthier.bench.statistics import (
     pairwise,
     profile,
     speed_up,
+    unpaired_ranks,
 )
 from luthier.bench.statistics._guards import Array
 from luthier.bench.studies.plan import ANYTIME
@@ -109,6 +111,10 @@ class Analysis:
         }
         return dict(zip(found, adjust(list(found.values())), strict=True))
 
+    def mean(self, tasks: Array) -> float:
+        """Mean over tasks inside families, then over families, of one number for each task."""
+        return float(aggregate(tasks[:, None], families=self.comparison.families))
+
     def band(self, values: Array, *, how: str = "iqm", curve: bool = False) -> Band:
         """Aggregate of one row with its 95 % interval; families weigh alike."""
         families = self.comparison.families if len(set(self.comparison.families)) > 1 else ()
@@ -139,12 +145,12 @@ def analyse(
     """
     from luthier.bench.studies.accounts import failures, gaps, overhead, provenance, skipped
     from luthier.bench.studies.conclusions import conclusions
-    from luthier.bench.studies.protocol import primary, protocol
+    from luthier.bench.studies.protocol import against_control, primary, protocol
 
     one = Analysis(Results.read(folder).compare(methods=methods, part=part), draws=draws)
     makers = (
-        primary, summary, ranks, curves, probability, diagram, profiles, protocol, per_task, gaps, overhead, failures,
-        skipped, conclusions, provenance,
+        primary, summary, against_control, ranks, curves, probability, diagram, profiles, protocol, per_task,
+        task_curves, gaps, overhead, failures, skipped, conclusions, provenance,
     )  # fmt: skip
     return [table for make in makers if (table := make(one)) is not None]
 
@@ -159,7 +165,8 @@ def summary(one: Analysis) -> Table:
         "regret: normalised, 0 is the best known and 1 a median random configuration; interquartile mean over seeds of "
         "a task, then the mean over tasks of a family and over families, with the 95 % interval of that aggregate "
         "when families, tasks and seeds are drawn again. rank: mean over paired seeds, tasks and families, among the "
-        f"methods of this table without more budget. win/tie/loss, shift (Hodges-Lehmann, below 0: better than "
+        "methods of this table without more budget; rank_unpaired: the same with one run of each drawn without regard "
+        "to seeds, as HPOBench's runner does. wins/ties/losses, shift (Hodges-Lehmann, below 0: better than "
         f"{control}), effect (matched pairs) and p (Wilcoxon, two-sided): over tasks, of their medians over seeds. "
         "p_holm: adjusted for all methods and checkpoints of this table. speed_up: evaluations that random search "
         "would need for the same median value, over those used; median over tasks, 'inf' where the pool of random "
@@ -171,6 +178,7 @@ def summary(one: Analysis) -> Table:
 def _measure_rows(one: Analysis, measure: str) -> Iterator[dict[str, Any]]:
     values = one.measures[measure]
     ranked = paired_ranks(values[: len(one.methods)])
+    unpaired = unpaired_ranks(values[: len(one.methods)])
     for i, row in enumerate(one.shown):
         band = one.band(filled(values[i]))
         found: dict[str, Any] = {"at": measure, "method": row.name}
@@ -178,8 +186,9 @@ def _measure_rows(one: Analysis, measure: str) -> Iterator[dict[str, Any]]:
         if i < len(one.methods):
             rank = one.band(ranked[i], how="mean")
             found |= {"rank": float(rank.estimate), "rank_low": float(rank.low), "rank_high": float(rank.high)}
+            found["rank_unpaired"] = one.mean(unpaired[i])
         else:
-            found |= dict.fromkeys(("rank", "rank_low", "rank_high"))
+            found |= dict.fromkeys(("rank", "rank_low", "rank_high", "rank_unpaired"))
         yield {**found, **_contrast(one.contrasts.get((measure, i))), "speed_up": _speed_up(one, row, measure)}
 
 
@@ -190,7 +199,7 @@ def _contrast(found: Contrast | None) -> dict[str, Any]:
 
 
 def _speed_up(one: Analysis, row: Shown, measure: str) -> float | None:
-    """Median over tasks; None for the mean over the budget, and where nothing was found."""
+    """Median over tasks, 0 on those where nothing was found; None for the mean over the budget."""
     point = next((p for p in one.plan.checkpoints if share(p) == measure), None)
     if point is None:
         return None
@@ -338,5 +347,24 @@ def per_task(one: Analysis) -> Table:
         "tasks",
         "Every task",
         "Median over seeds of the normalised regret at a share of the budget, and its mean.",
+        rows,
+    )
+
+
+def task_curves(one: Analysis) -> Table:
+    """Regret over the budget on every task."""
+    rows = []
+    for j, task in enumerate(one.comparison.tasks):
+        for row, values in zip(one.shown, filled(one.curves[:, j]), strict=True):
+            low, middle, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
+            rows += [
+                {"task": task.label, "method": row.name, "share": float(moment), "regret": float(m), "q25": float(a),
+                 "q75": float(b)}
+                for moment, a, m, b in zip(CURVE, low, middle, high, strict=True)
+            ]  # fmt: skip
+    return Table(
+        "task_curves",
+        "Regret over the budget on every task",
+        "Median over seeds of the normalised regret, with quartiles over seeds: a spread, no interval of the median.",
         rows,
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from luthier.base.errors import ArgumentError, LuthierError
 from luthier.base.registry import check_own, load
+from luthier.bench.data import checksum
 from luthier.bench.studies.methods import run_cell
 from luthier.bench.studies.plan import Method, Part, Plan
 from luthier.bench.studies.store import Cell
@@ -63,6 +65,15 @@ class Maker:
         for source in self._sources.values():
             source.close()
         self._sources.clear()
+
+
+def definition(method: Method) -> dict[str, Any]:
+    """All that a method's results depend on; of a tool in a file the file's content too."""
+    found = method.definition()
+    file = (method.tool or "").rpartition(":")[0]
+    if file.endswith(".py"):
+        found["sha256"] = checksum(Path(file))
+    return found
 
 
 def usable(plan: Plan) -> tuple[dict[str, Mapping[str, str]], dict[str, str]]:

@@ -13,6 +13,7 @@ from luthier.bench.statistics import (
     contrast,
     equivalence_p,
     hodges_lehmann,
+    holm,
     improvement,
     inside,
     log_regret,
@@ -104,6 +105,43 @@ def _along(one: Analysis, places: tuple[int, int]) -> Iterator[dict[str, Any]]:
         where = CURVE[(found.p < 0.05) & (np.sign(found.statistic) == sign)]
         shown = f"{100 * where.min():.3g} % to {100 * where.max():.3g} % of the budget" if len(where) else "nowhere"
         yield {"what": f"{word} by a max-statistic permutation test over the whole curve", "value": shown}
+
+
+def against_control(one: Analysis) -> Table | None:
+    """Every method beside the control at the end of the budget: how much, how sure, and whether it matters."""
+    if one.control is None or not one.verdicts or len(one.methods) < 2:
+        return None
+    measure = share(one.plan.checkpoints[-1])
+    runs, medians = filled(one.measures[measure][: len(one.methods)]), one.medians(measure)
+    several = len(set(one.comparison.families)) > 1
+    fit = mixed_model(log_regret(runs), families=one.comparison.families if several else ())
+    rows: list[dict[str, Any]] = []
+    for i, method in enumerate(one.methods):
+        if i == one.control:
+            continue
+        gap, better = fit.difference(i, one.control), improvement(runs[i], runs[one.control])
+        posterior = signed_rank_posterior(medians[i], medians[one.control])
+        rows.append({
+            "method": method.name, "difference": gap.estimate, "low": gap.low, "high": gap.high, "p": gap.p,
+            "p_better": float(better.estimate), "p_better_low": float(better.low), "p_better_high": float(better.high),
+            "posterior_better": posterior.better, "posterior_same": posterior.same, "posterior_worse": posterior.worse,
+            "p_equivalent": equivalence_p(medians[i], medians[one.control]),
+        })  # fmt: skip
+    for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = p
+    words = "task and family" if several else "task"
+    return Table(
+        "against_control",
+        f"Against {one.plan.control} at {measure} of the budget",
+        f"difference: of log10 (normalised regret + {EPSILON:g}), below 0: better than {one.plan.control}; estimate, "
+        f"95 % interval and p of a linear mixed model in which methods differ from {words} to {words}; its degrees of "
+        f"freedom are {fit.df:.1f}. p_holm: adjusted for the methods of this table. p_better: probability that a run "
+        "is better than one of the control's on the same task, with its 95 % interval over tasks. posterior: of the "
+        f"Bayesian signed-rank test with differences of regret up to {ROPE:g} as none. p_equivalent: of two one-sided "
+        "tests for a difference smaller than that.",
+        rows,
+        {"components": dict(fit.components), "df": fit.df, "F": fit.F, "p": fit.p},
+    )
 
 
 def protocol(one: Analysis) -> Table | None:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, did_you_mean
 from luthier.bench.studies._workers import Job, in_processes
-from luthier.bench.studies.cells import Maker, usable
+from luthier.bench.studies.cells import Maker, definition, usable
 from luthier.bench.studies.plan import Plan
 from luthier.bench.studies.store import Cell, Store, locked
 from luthier.bench.studies.tasks import Task, open_tasks
@@ -161,7 +161,7 @@ def _lacks(stores: Mapping[str, Store], job: Job) -> bool:
 
 def _begin(store: Store, plan: Plan, tasks: dict[str, Task], versions: Any, *, retry: bool) -> None:
     """Refuse cells that were made under another setting or budget."""
-    store.begin(plan.method(store.method).definition(), plan.setting(), versions)
+    store.begin(definition(plan.method(store.method)), plan.setting(), versions)
     for (label, seed), cell in store.cells.items():
         task = tasks.get(label)
         if task is None:
