@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import luthier as lu
-from luthier.base.errors import ArgumentError, MetricError
+from luthier.base.errors import ArgumentError, MetricError, UnsupportedError
 from luthier.base.records import Configuration, Constraint, Decision, Fidelity, Job, Objective, Report, Status
+from luthier.base.registry import load
 from luthier.schedulers._members import explore, quantile_size
 from luthier.schedulers.pbt import Pbt
 from luthier.space.problem import Problem
@@ -247,12 +248,16 @@ def test_given_configurations_join_and_enlarge_the_population():
 
 
 def test_a_finite_space_fills_the_population_with_repetitions():
-    study = lu.Study(
-        lu.Space(c=lu.Choice("a", "b")), scheduler={"name": "pbt", "population": 4}, fidelity=("epoch", 1, 2)
-    )
-    trials = study.ask(4)
-    assert len(trials) == 4
-    assert {t.config["c"] for t in trials} == {"a", "b"}
+    problem = Problem(lu.Space(c=lu.Choice("a", "b")), (Objective("loss"),), fidelity=Fidelity("epoch", 1, 2))
+    pbt = Pbt(problem, load("searcher", "random")(problem, seed=0), seed=0, population=4)
+    jobs = [start(pbt, k) for k in range(4)]
+    assert {job.config["c"] for job in jobs} == {"a", "b"}
+
+
+def test_trials_that_are_asked_for_cannot_bring_checkpoints():
+    study = lu.Study(SPACE, scheduler="pbt", fidelity=("epoch", 1, 8))
+    with pytest.raises(UnsupportedError, match="checkpoints of others"):
+        study.ask()
 
 
 def test_the_searcher_is_told_of_the_first_population_alone():
@@ -420,8 +425,8 @@ def test_what_is_forbidden_is_never_made():
     [
         ({"population": 1}, "population=1. Allowed: a whole number and at least 2."),
         ({"quantile": 0.6}, "quantile=0.6. Allowed: a number and above 0 and at most 0.5."),
-        ({"every": 2.5}, "every=2.5. Allowed: a whole number and above 0 and at most 8."),
-        ({"every": 9}, "every=9. Allowed: a whole number and above 0 and at most 8."),
+        ({"every": 2.5}, "every=2.5. Allowed: a whole number and at least 1 and at most 8."),
+        ({"every": 9}, "every=9. Allowed: a whole number and at least 1 and at most 8."),
         ({"factors": 0.8}, "factors=0.8. Allowed: a list of numbers above 0, such as [0.8, 1.2]."),
         ({"factors": [0.8, 0]}, "factors=0. Allowed: a number and above 0."),
         ({"synchronous": 1}, "synchronous=1. Allowed: True or False."),

@@ -150,9 +150,10 @@ class RowTable(BaseBenchmark):
     def _forest(self) -> tuple[Any, dict[str, float]]:
         X = self._features(self.configs)
         y = np.hstack([*self._metrics.values(), self._seconds])
-        key = hashlib.sha256(X.tobytes() + y.tobytes()).hexdigest()
+        names = [*self._metrics, "seconds"]
+        key = hashlib.sha256(repr(names).encode() + X.tobytes() + y.tobytes()).hexdigest()
         if key not in _fitted:
-            _fitted[key] = _fit(X, y, [*self._metrics, "seconds"])
+            _fitted[key] = _fit(X, y, names)
         return _fitted[key]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from luthier.base.errors import ArgumentError
-from luthier.base.records import Configuration, Constraint, Objective
+from luthier.base.records import Configuration, Constraint, Objective, Status
 from luthier.bench._base import BaseBenchmark
 from luthier.runtime.executors.simulated import Simulated
 from luthier.study.result import Result
@@ -63,7 +63,7 @@ class Simulation:
         """The incumbent over virtual time, one row for each change.
 
         The rule is that of a study: feasible first, then the higher resource, then the lower value. A trial counts
-        with its newest report, from the moment at which the report arrived.
+        with its newest report, from the moment at which the report arrived; one that failed or diverged later never.
 
         Raises:
             ArgumentError: there are several objectives, and so no incumbent.
@@ -74,10 +74,11 @@ class Simulation:
                 "a study with several objectives has no incumbent. Read study.pareto or study.events()."
             )
         sign, name = problem.objectives[0].sign, problem.objectives[0].name
+        broken = {t.number for t in self.result.trials if t.status in (Status.FAILED, Status.DIVERGED)}
         rows: list[Moment] = []
         best = (math.inf, math.inf, math.inf)
         for event in self.study.events():
-            if event.kind != "reported" or event.trial is None:
+            if event.kind != "reported" or event.trial is None or event.trial in broken:
                 continue
             metrics, resource = event.data["metrics"], event.data.get("resource")
             if not problem.usable(metrics):
@@ -146,6 +147,8 @@ def simulate(
     Raises:
         ArgumentError: arguments that do not fit, before anything runs.
     """
+    if not isinstance(benchmark, BaseBenchmark):
+        raise ArgumentError(f"simulate({benchmark!r}). Allowed: a benchmark, such as bench.load('digits/0').")
     chosen = tuple(objectives) or benchmark.objectives
     study = Study(
         benchmark.space,

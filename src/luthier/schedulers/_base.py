@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from luthier.base.records import Configuration, Decision, Job, Observation, Report, Status
 from luthier.base.seeds import check_seed
@@ -42,6 +42,11 @@ class Scheduler(ABC):
         self.problem, self.searcher, self.seed = problem, searcher, check_seed(seed)
         self._open: dict[int, Configuration] = {}  # asked and not yet ended: what is pending
 
+    @classmethod
+    def settled(cls, own: Mapping[str, Any]) -> dict[str, Any]:
+        """Own arguments as they are kept with the study: what a file holds now, and not its path."""
+        return dict(own)
+
     def on_budget(self, trials: int | None) -> None:  # noqa: B027  # most have no use for it
         """A run begins: how many trials the study will have in all, those made elsewhere not counted; None: unknown.
 
@@ -64,6 +69,11 @@ class Scheduler(ABC):
     def on_start(self, job: Job) -> None:
         """A job was started: a new trial, or one that goes on. Also called for a user's own configurations."""
         self._open[job.trial] = job.config
+
+    def on_config(self, trial: int, config: Configuration) -> None:
+        """A trial has named a hyperparameter while running: its configuration is now this one."""
+        if trial in self._open:
+            self._open[trial] = config
 
     @abstractmethod
     def on_report(self, report: Report) -> Decision:

@@ -236,6 +236,12 @@ class Halving(Scheduler):
         elif job.until > member.until * SLACK:
             self._rise(job.trial, member, job.until)
 
+    def on_config(self, trial: int, config: Configuration) -> None:
+        """A trial has named a hyperparameter."""
+        super().on_config(trial, config)
+        if trial in self._members:
+            self._members[trial].config = config
+
     def _join(self, job: Job, until: float) -> Member:
         if not self._brackets or not self._brackets[-1].takes:
             levels, sizes = self.plan(len(self._brackets))
@@ -305,6 +311,8 @@ class Halving(Scheduler):
         member = self._members.get(trial)
         if member is None:
             return
+        if status is Status.STOPPED and any(trial == waiting for _, _, waiting in self._queue):
+            return  # chosen to go on, and set aside by the end of a run: it goes on when the study does
         member.failed |= status in (Status.DIVERGED, Status.FAILED, Status.LOST)
         if status is Status.PAUSED:
             # a program that reports every few steps may pause without a word at the rung itself

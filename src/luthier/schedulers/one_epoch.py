@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from luthier.base.checks import check
-from luthier.base.records import Status
+from luthier.base.records import Job, Status
 from luthier.base.registry import register
 from luthier.schedulers._rungs import Rung
 from luthier.schedulers.asha import Asha
@@ -59,6 +59,7 @@ class OneEpoch(Asha):
         self._top = len(self.levels) - 1
         self._pool, self._share = pool, int(top)
         self._budget: int | None = None
+        self._elsewhere = 0  # trials that were made elsewhere
         self._tried: set[int] = set()  # trials that have paused at the lowest resource, or ended
         self._complete = 0  # how many of them were in pools that are complete
         self._best: list[int] = []  # who goes on, best first; those that have started are still here
@@ -68,10 +69,16 @@ class OneEpoch(Asha):
         self._budget = trials
         self._close()
 
+    def on_start(self, job: Job) -> None:
+        """A trial runs; what was made elsewhere is in no pool."""
+        super().on_start(job)
+        self._elsewhere += job.until is None
+
     def on_end(self, trial: int, status: Status) -> None:
         """A trial has shown what it can at the lowest resource, or has ended: it counts in its pool."""
         super().on_end(trial, status)
-        if status is Status.PAUSED or status.ended:
+        granted = self._until.get(trial) is not None  # else it was made elsewhere, and is in no pool
+        if granted and (status is Status.PAUSED or status.ended):
             self._tried.add(trial)
             self._close()
 
@@ -90,6 +97,7 @@ class OneEpoch(Asha):
             bound = self._complete + int(self._pool)
             bound = bound if budget is None else min(bound, budget)
         size = self.problem.space.size
+        size = None if size is None else size - self._elsewhere
         return bound if size is None or size <= self._complete else min(bound, size)
 
     def _leading(self) -> list[int]:

@@ -35,13 +35,14 @@ class _Increment:
         at: Resource at its end.
         trial: Who trained.
         config: With which configuration.
-        gains: Decrease of each objective per `every`, and with constraints of the violation.
+        gains: Decrease of each objective per `every`, and with constraints of the violation; None where the
+            training broke.
     """
 
     at: float
     trial: int
     config: Configuration
-    gains: tuple[float, ...]
+    gains: tuple[float, ...] | None
 
 
 @register("scheduler")
@@ -119,6 +120,10 @@ class Pb2(Pbt):
             gains.append((base.violation - member.violation) * scale)
         self._increments.append(_Increment(member.resource, member.trial, member.config, tuple(gains)))
 
+    def _fell(self, member: Member) -> None:
+        at = min(member.judged + self.every, self._high) if member.until is None else member.until
+        self._increments.append(_Increment(at, member.trial, member.config, None))
+
     def _explored(self, parent: Member, at: float, rng: np.random.Generator) -> Configuration:
         space = self.problem.space
         known = sorted(self._increments, key=lambda one: (one.at, one.trial))
@@ -129,7 +134,7 @@ class Pb2(Pbt):
         fresh = space.warp(rng.random((1, space.dimensions)))
         row = space.snap(np.where(active & ~self._choices, rows, fresh))[0]
         free = space.active(row[None])[0] & ~self._choices
-        if len(known) < FEWEST or not free.any():
+        if sum(one.gains is not None for one in known) < FEWEST or not free.any():
             return super()._explored(parent, at, rng)
         process = self._process(known)
         others, now = self._pending(), at / self.every + 1.0
@@ -152,7 +157,9 @@ class Pb2(Pbt):
 
     def _fit(self, known: list[_Increment]) -> DriftingGP:
         X = self.problem.space.encode([one.config for one in known])[0][:, ~self._choices]
-        gains = np.array([one.gains for one in known])
+        told = np.array([one.gains for one in known if one.gains is not None])
+        # what breaks a training is as bad as the worst interval yet
+        gains = np.array([told.min(axis=0) if one.gains is None else one.gains for one in known])
         spread = gains.std(axis=0)
         y = ((gains - gains.mean(axis=0)) / np.where(spread > 0, spread, 1.0)).mean(axis=1)
         return DriftingGP(X, np.array([one.at / self.every for one in known]), y / (y.std() or 1.0))

@@ -118,11 +118,13 @@ class Pbt(Scheduler):
             raise ArgumentError(f"synchronous={synchronous!r}. Allowed: True or False.")
         tenth = fidelity.high / 10
         step = max(fidelity.low, round(tenth) if fidelity.whole else tenth) if every is None else every
-        check("every", step, above=0, at_most=fidelity.high, whole=fidelity.whole)
+        check("every", step, at_least=fidelity.low, at_most=fidelity.high, whole=fidelity.whole)
         self.every: float = int(step) if fidelity.whole else float(step)
         self.population, self.quantile, self.synchronous = int(population), float(quantile), synchronous
         self.resample, self.factors = float(resample), check_factors(factors)
         self._high = fidelity.high
+        # a run in fractions reports where its grant ends, and nowhere else
+        self._halts = synchronous or not fidelity.whole
         count = math.ceil(fidelity.high / self.every / _SLACK)
         self.levels = (*(self.every * i for i in range(1, count)), fidelity.high)
         self.members: dict[int, Member] = {}
@@ -151,7 +153,7 @@ class Pbt(Scheduler):
             return None if self._new_is_due() else self._continued()
         if given is not None or self._fresh < self.population:
             origin, config = self._first(k, given)
-            return Job(k, config, self.levels[0] if self.synchronous else None, origin=origin)
+            return Job(k, config, self.levels[0] if self._halts else None, origin=origin)
         if self.synchronous:
             return self._planned(k)
         best = self._standings().best if self._vacant else ()
@@ -179,7 +181,10 @@ class Pbt(Scheduler):
             return None
         trial, checkpoint = best[int(rng.integers(len(best)))]
         parent = self.members[trial]
-        config = self._explored(parent, parent.marks[checkpoint].resource, rng)
+        at = parent.marks[checkpoint].resource
+        config = self._explored(parent, at, rng)
+        if until is None and self._halts:
+            until = min(at + self.every, self._high)
         return Job(k, config, until, trial, f"{trial}/{checkpoint}", self.name)
 
     def _explored(self, parent: Member, at: float, rng: np.random.Generator) -> Configuration:
@@ -224,7 +229,9 @@ class Pbt(Scheduler):
         return [m for m in self._slots if m.stand.alive]
 
     def _standings(self) -> Standings:
-        return standings(self._alive(), self.quantile)
+        # who has just reported the full resource has nothing left to copy, although its run has not ended yet
+        able = [m for m in self._alive() if m.resource * _SLACK < self._high]
+        return standings(able, self.quantile)
 
     # what happened ---------------------------------------------------------------------------------------
 
@@ -250,6 +257,12 @@ class Pbt(Scheduler):
             member.judged = member.origin = 0.0 if member.base is None else member.base.resource
         self.members[job.trial] = member
         self._slots[slot : slot + 1] = [member]
+
+    def on_config(self, trial: int, config: Configuration) -> None:
+        """A member has named a hyperparameter."""
+        super().on_config(trial, config)
+        if trial in self.members:
+            self.members[trial].config = config
 
     def _take_place(self, job: Job) -> int:
         if job.parent is None:
@@ -321,6 +334,9 @@ class Pbt(Scheduler):
     def _learn(self, member: Member) -> None:
         """What the interval that ends here says about its configuration; for heirs of this class."""
 
+    def _fell(self, member: Member) -> None:
+        """A member failed or diverged on its way to its next decision; for heirs of this class."""
+
     def _note(self, member: Member, *, goes_on: bool) -> None:
         value = member.values[0] * self.problem.objectives[0].sign
         row: dict[str, object] = {
@@ -353,6 +369,8 @@ class Pbt(Scheduler):
             self._onward = [other for other in self._onward if other != trial]
             if member.parent is not None and member.judged == member.origin:
                 self._short[member.slot] = self._short.get(member.slot, 0) + 1
+            if status is not Status.LOST:
+                self._fell(member)
             self._leave(member, refill=self.synchronous or self._short.get(member.slot, 0) <= PATIENCE)
         self._look_round()
 

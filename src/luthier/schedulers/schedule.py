@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,8 @@ class Schedule(Scheduler):
         problem: What is to be solved; it needs a fidelity.
         searcher: Not used.
         seed: Not used: nothing is drawn.
-        segments: [[until, {configuration}], ...], or the path of a file that `study.schedule().save(path)` wrote. A
-            file is read whenever the study is opened. None: the default configuration to the full resource, the
+        segments: [[until, {configuration}], ...], or the path of a file that `study.schedule().save(path)` wrote;
+            the study keeps what the file holds. None: the default configuration to the full resource, the
             schedule without a change.
         runs: How often the whole is run (1).
 
@@ -94,6 +94,14 @@ class Schedule(Scheduler):
         self._chains: list[_Chain] = []
         self._of: dict[int, _Chain] = {}  # trial -> its chain
 
+    @classmethod
+    def settled(cls, own: Mapping[str, Any]) -> dict[str, Any]:
+        """The segments themselves: the study must not depend on a file that is moved or changed."""
+        given = own.get("segments")
+        if isinstance(given, Sequence) and len(given) == 1 and isinstance(given[0], str):
+            given = given[0]  # the command line gives a path as a list
+        return {**own, "segments": [list(pair) for pair in _read(given)]} if isinstance(given, str) else dict(own)
+
     def _checked(self, given: Sequence[Any] | str | None) -> list[tuple[float, Configuration]]:
         """Until and configuration of each segment."""
         if given is None:
@@ -128,7 +136,7 @@ class Schedule(Scheduler):
                 config = self._segments[chain.at + 1][1]
                 start = f"{chain.trial}/{chain.checkpoint}"
                 return Job(k, config, self._until(chain.at + 1), chain.trial, start, self.name)
-        if len(self._chains) == self.runs:
+        if len(self._chains) >= self.runs:  # two drivers may have begun the same run
             return None
         return Job(k, self._segments[0][1], self._until(0), origin=self.name)
 
@@ -144,6 +152,9 @@ class Schedule(Scheduler):
             return  # a user's own
         elif job.parent in self._of:
             chain = self._of[job.parent]
+            if chain.trial != job.parent:  # another driver made the same clone: what follows is run twice
+                chain = _Chain(chain.at - 1, job.parent)
+                self._chains.append(chain)
             chain.at, chain.trial, chain.over, chain.checkpoint = chain.at + 1, job.trial, False, None
             self._of[job.trial] = chain
         else:
@@ -178,9 +189,9 @@ class Schedule(Scheduler):
             return
         if status in (Status.FAILED, Status.DIVERGED, Status.LOST):
             chain.broken = True
-        elif status is Status.COMPLETED:
+        elif status in (Status.COMPLETED, Status.PAUSED):
             chain.over = True  # a program that reports every few steps may return without a word at the end
-        elif status in (Status.STOPPED, Status.PAUSED) and not chain.over:
+        elif status is Status.STOPPED and not chain.over:
             chain.halted = True
 
     def rungs(self) -> list[dict[str, object]]:

@@ -150,10 +150,12 @@ def define(
     _check_names(problem)
     spends = _resolve("scheduler", scheduler)
     proposer = load("scheduler", spends[0]).proposer  # type: ignore[attr-defined]
+    if proposer and part(searcher) == ("auto", {}):
+        searcher = proposer
     definition = Definition(
         problem,
         check_seed(seed),
-        _resolve("searcher", proposer if proposer and searcher == "auto" else searcher),
+        _resolve("searcher", searcher),
         spends,
         _initial(problem, first, defaults_first=defaults_first, open_space=open_space),
         int(repeats),
@@ -223,9 +225,21 @@ def _resolve(kind: str, spec: Part) -> tuple[str, dict[str, Any]]:
     name, own = part(spec)
     if name == "auto" and kind == "scheduler":
         name = "straight"
-    check_own(kind, name, load(kind, name), own)
+    cls = load(kind, name)
+    check_own(kind, name, cls, own)
+    if kind == "scheduler":
+        own = cls.settled(own)  # type: ignore[attr-defined]
     # as the store will give it back: a study that is opened again must find itself the same
-    return name, {key: list(value) if isinstance(value, tuple) else value for key, value in own.items()}
+    return name, {key: _as_stored(value) for key, value in own.items()}
+
+
+def _as_stored(value: Any) -> Any:
+    """Tuples become lists, inside of lists and mappings too."""
+    if isinstance(value, (list, tuple)):
+        return [_as_stored(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _as_stored(item) for key, item in value.items()}
+    return value
 
 
 def _initial(

@@ -84,9 +84,12 @@ class Engine:
         """Tell the scheduler, and through it the searcher, what an event means to them."""
         if event.kind == "begun":
             self.scheduler.on_budget(event.data.get("trials"))
-        if event.trial is None or event.kind in ("asked", "extended", "annotated"):
+        if event.trial is None or event.kind in ("asked", "annotated"):
             return
         trial = self.state.trials[event.trial]
+        if event.kind == "extended":
+            self.scheduler.on_config(trial.number, trial.config)
+            return
         if event.kind == "started":
             job = Job(trial.number, trial.config, trial.until, trial.parent, event.data.get("checkpoint"), trial.origin)
             self.scheduler.on_start(job)

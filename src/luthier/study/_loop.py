@@ -200,7 +200,8 @@ class Loop:
         return math.inf if self.seconds is None else self.begin + self.seconds - self.executor.now()
 
     def _late(self) -> bool:
-        return self.seconds is not None and self.executor.now() - self.begin >= self.seconds
+        # the sum that `_patience` waits for: begin + seconds - begin may be less than seconds by a rounding
+        return self.seconds is not None and self.executor.now() >= self.begin + self.seconds
 
     def _fill(self) -> bool:
         """Give every free worker something to do; whether there was nothing left to give."""
@@ -394,7 +395,12 @@ class Loop:
             if decided is not None:
                 study._session.append([study._session.decided(n, now, *decided, seconds=end.seconds)])
                 return
-        drafts.append(Draft(now, "finished", n, None, self._data(launch, end.seconds, status=status)))
+        full = math.inf if launch.fidelity is None else launch.fidelity.high
+        if not drafts and launch.until is not None and launch.until < full and (trial.resource or 0) < full:
+            # it reports every few steps, and had nothing to say at the end of its grant: it may be granted more
+            drafts.append(Draft(now, "paused", n, None, self._data(launch, end.seconds, reason="grant used up")))
+        else:
+            drafts.append(Draft(now, "finished", n, None, self._data(launch, end.seconds, status=status)))
         study._session.append(drafts)
 
     def _deaf(self, launch: Launch) -> None:

@@ -49,6 +49,7 @@ def replay(definition: Definition, events: Sequence[Event]) -> Replay:
     made = sorted(
         (e for e in events if e.kind in ("asked", "started") and e.seen is not None), key=lambda e: (e.seen, e.seq)
     )
+    starts = {e.trial: e for e in reversed(events) if e.kind == "started"}  # the first one of each trial
     engine = Engine(definition, lambda head: list(events[: bisect.bisect_right(order, head)]))
     at = 0
     for event in made:
@@ -56,7 +57,7 @@ def replay(definition: Definition, events: Sequence[Event]) -> Replay:
             _fold(engine, events[at], answers, last, found)
             at += 1
         if event.kind == "asked":
-            _asked(engine, event, found)
+            _asked(engine, event, starts.get(event.trial), found)
         else:  # a start that is a decision of its own: a trial that goes on
             _promoted(engine, event, found)
     for event in events[at:]:
@@ -94,7 +95,7 @@ def _fold(engine: Engine, event: Event, answers: dict[int | None, Event], last: 
         )
 
 
-def _asked(engine: Engine, event: Event, found: Replay) -> None:
+def _asked(engine: Engine, event: Event, start: Event | None, found: Replay) -> None:
     data: dict[str, Any] = event.data
     if data["origin"] == "added" or event.trial is None:
         return
@@ -111,10 +112,15 @@ def _asked(engine: Engine, event: Event, found: Replay) -> None:
             found.differences.append(f"trial {event.trial}: was {_text(was)}, replay proposes nothing")
             return
         now = proposal.job.config
-        parents = (data.get("parent"), proposal.job.parent)
-        if parents[0] != parents[1]:
-            found.differences.append(f"trial {event.trial}: a clone of {parents[0]}, replay makes one of {parents[1]}")
-            return
+        then = {} if start is None else start.data
+        for word, was_it, is_it in (
+            ("a clone of", data.get("parent"), proposal.job.parent),
+            ("started from", then.get("checkpoint"), proposal.job.checkpoint),
+            ("granted", then.get("until"), proposal.job.until),
+        ):
+            if start is not None and was_it != is_it:
+                found.differences.append(f"trial {event.trial}: {word} {was_it}, replay says {is_it}")
+                return
     if now != was:
         found.differences.append(f"trial {event.trial}: was {_text(was)}, replay proposes {_text(now)}")
 

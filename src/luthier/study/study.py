@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from luthier.base.checks import check
-from luthier.base.errors import ArgumentError, SpaceError, StorageError, StudyExists
+from luthier.base.errors import ArgumentError, SpaceError, StorageError, StudyExists, UnsupportedError
 from luthier.base.records import Configuration, Constraint, Decision, Event, Fidelity, Objective, Status, Trial
 from luthier.base.registry import load
 from luthier.runtime.executors._base import Executor, Limits, Target
@@ -216,6 +216,11 @@ class Study(View):
             Up to `n` trials with `number`, `config`, and under a scheduler `until`, the resource up to which to
             run (a paused trial may come back with a higher one). Fewer, or none, when the space is exhausted.
         """
+        if self._session.engine.scheduler.clones:
+            raise UnsupportedError(
+                f"ask() under scheduler {self.scheduler_name!r}: it starts trials from checkpoints of others, which "
+                "tell() cannot name. Run a program: study.run(train), with run.save() before each report."
+            )
         with self._lock:
             self._session.sync()
             trials = []

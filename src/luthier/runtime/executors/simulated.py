@@ -12,13 +12,14 @@ from typing import NamedTuple
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, ExecutorError, MetricError, UnsupportedError
-from luthier.base.records import Configuration, Decision, Evaluation, Status
+from luthier.base.records import Configuration, Decision, Evaluation, Fidelity, Status
 from luthier.base.registry import register
 from luthier.base.seeds import check_seed, generator
 from luthier.runtime.executors._base import End, Executor, Host, Launch, Limits, Message, Setting
 from luthier.space.problem import Benchmark
 
 OVERHEADS = ("ignore", "count", "fixed")
+_FREE = 1000  # runs without any cost after which a limit in seconds counts as a mistake
 _GROWTH = 4  # a run that outlives what is known of its curve asks for so many times as much
 _SLACK = 1 + 1e-9  # fractions of a resource add up to a little less than their sum
 _ENDS = {Decision.STOP: Status.STOPPED, Decision.PAUSE: Status.PAUSED}
@@ -160,11 +161,18 @@ class Simulated(Executor):
         check("overhead", overhead, one_of=OVERHEADS)
         self._given = benchmark
         self.seed, self.checkpoints, self.cluster = check_seed(seed), bool(checkpoints), cluster
+        if not isinstance(cluster, Cluster):
+            raise ArgumentError(f"cluster={cluster!r}. Allowed: lu.Cluster(crash=0.1, ...).")
+        if not isinstance(fixed, Sequence) or len(fixed) != 2:
+            raise ArgumentError(f"fixed={fixed!r}. Allowed: two numbers of seconds, such as (0.1, 0.001).")
+        for part in fixed:
+            check("fixed", part, at_least=0)
         self.overhead, self.fixed = overhead, (float(fixed[0]), float(fixed[1]))
         self.trace: list[Stint] = []
         self._curves: dict[tuple[Configuration, int], Curve] = {}
         self._host: Host | None = None
         self._clock = self._began = 0.0
+        self._before = 0
 
     def open(self, setting: Setting, host: Host) -> None:
         """Get ready; the clock starts at the study's last event.
@@ -192,6 +200,7 @@ class Simulated(Executor):
         self._trains = bool(getattr(benchmark, "trains", False))
         self._host = host
         self._clock = self._began = setting.time
+        self._before = len(self.trace)  # runs of earlier studies
         self._names = [f"worker-{i}" for i in range(setting.workers)]
         speeds = self.cluster.speeds or (1.0,)
         self._speed = {name: speeds[i % len(speeds)] for i, name in enumerate(self._names)}
@@ -228,6 +237,11 @@ class Simulated(Executor):
         if self._host is None:
             raise ExecutorError("executor 'simulated': step() before open(). Call open() first.")
         self._think()
+        if math.isfinite(timeout) and self._ended >= _FREE and self._clock == self._began:
+            raise ArgumentError(
+                f"executor 'simulated': {self._ended} runs of the benchmark have cost no time, so the seconds of the "
+                "run never pass. Give trials=..., or overhead='fixed' with fixed=(seconds, 0)."
+            )
         until = self._clock + timeout
         waiting = bool(self._free)
         while self._events and self._events[0][0] <= until:
@@ -267,7 +281,7 @@ class Simulated(Executor):
     def utilisation(self) -> float:
         """Share of the workers' time since `open` in which they ran something, by the runs that have ended."""
         whole = (self._clock - self._began) * len(self._names)
-        busy = sum(stint.end - max(stint.start, self._began) for stint in self.trace if stint.end > self._began)
+        busy = sum(stint.end - stint.start for stint in self.trace[self._before :])
         return busy / whole if whole > 0 else math.nan
 
     # events ----------------------------------------------------------------------------------------------
@@ -364,15 +378,20 @@ class Simulated(Executor):
         until = axis.high if launch.until is None else launch.until
         after = launch.after if self.checkpoints else 0
         if axis.whole:
-            first = int(axis.low)
+            first = self._first(axis)
             run.at, run.to = (max(int(amount * _SLACK) - first + 1, 0) for amount in (after, until))
             run.curve = self._known(launch, run.to if launch.until is not None else min(run.at + 1, run.to))
         else:
-            run.curve = self._parts(launch, until)
+            run.curve = self._parts(launch, after, until)
             run.at, run.to = (bisect_right(run.curve, amount * _SLACK, key=_resource) for amount in (after, until))
         if run.at:  # the checkpoint holds what was paid for
             run.paid = run.curve[run.at - 1][1].seconds
         return run
+
+    def _first(self, axis: Fidelity) -> int:
+        """The first step of the benchmark's curves; the study may say that reports mean something from later on."""
+        own = getattr(self._benchmark, "fidelity", None)
+        return int((own or axis).low)
 
     def _known(self, launch: Launch, steps: int) -> Curve:
         """A configuration's curve, at least so many steps of it.
@@ -386,18 +405,18 @@ class Simulated(Executor):
             if axis is None:
                 known = [(None, self._benchmark.evaluate(launch.config, seed=self.seed + launch.repeat))]
             else:
-                last = axis.low + max(steps, _GROWTH * len(known)) - 1
+                last = self._first(axis) + max(steps, _GROWTH * len(known)) - 1
                 known = self._ask(launch, min(last, axis.high) if self._trains else axis.high)
             self._curves[key] = known
         return known
 
-    def _parts(self, launch: Launch, until: float) -> Curve:
-        """A resource in fractions has the steps that are granted: each is asked for when it comes up."""
+    def _parts(self, launch: Launch, after: float, until: float) -> Curve:
+        """A resource in fractions has the steps that are granted, and the one that the checkpoint has paid for."""
         key = (launch.config, launch.repeat)
         known = self._curves.get(key, ())
-        if all(resource != until for resource, _ in known):
-            known = self._curves[key] = sorted([*known, *self._ask(launch, until)], key=_resource)
-        return [step for step in known if _resource(step) <= launch.after or step[0] == until]
+        for amount in {after, until} - {0, *(resource for resource, _ in known)}:
+            known = self._curves[key] = sorted([*known, *self._ask(launch, amount)], key=_resource)
+        return [step for step in known if _resource(step) in (after, until)]
 
     def _ask(self, launch: Launch, until: float) -> list[tuple[float | None, Evaluation]]:
         benchmark, seed, axis = self._benchmark, self.seed + launch.repeat, launch.fidelity
