@@ -236,6 +236,17 @@ def test_the_reference_of_a_table_is_exact(tmp_path):
     assert again.pool.equivalent(found.median) == pytest.approx(1.0, abs=0.01)
 
 
+def test_the_reference_of_a_small_space_lists_it():
+    benchmark = bench.load("svm/digits@small")
+    found = make_reference(benchmark)
+    every = [one.metrics["error"] for one in benchmark.evaluate_batch(
+        benchmark.space.decode(benchmark.space.all_rows()), seed=None)]  # fmt: skip
+    assert (found.exact, found.pool.whole, len(found.pool.values)) == (True, True, benchmark.space.size)
+    assert (found.best, found.median) == (min(every), np.median(every))
+    assert found.mean_seconds > 0
+    assert found.test[0] > found.test[1] > 0
+
+
 def test_the_reference_of_a_function_finds_its_optimum():
     found = make_reference(bench.load("synthetic/branin"))
     assert found.best == pytest.approx(0.397887, abs=1e-5)

@@ -30,6 +30,7 @@ from luthier.bench.tables import GridTable
 RULE = 1  # of how a reference is made; a study made under another rule keeps its own
 POOL = 2000  # random configurations of a benchmark that answers at once: the 99th percentile rests on twenty
 TRAINED = 32  # of one that trains when it is asked
+LISTED = 20_000  # configurations of a finite space up to which all are looked at: NAS-Bench-201 has 15 625
 TESTED = 200  # of the pool whose test values are looked up too
 ROUNDS, KEPT, WIDTH = 20, 20, 20  # of the local search beyond the pool: 8000 further configurations
 _STEP = 0.1  # of its moves, as a share of a dimension
@@ -210,7 +211,8 @@ def _of_grid(table: GridTable) -> Reference:
 
 def _of_pool(benchmark: BaseBenchmark) -> Reference:
     rng = generator(0, "bench")
-    rows = benchmark.space.sample_unit(TRAINED if benchmark.trains else POOL, rng)
+    every = _listed(benchmark)
+    rows = benchmark.space.sample_unit(TRAINED if benchmark.trains else POOL, rng) if every is None else every
     configs = benchmark.space.decode(rows)
     answers = benchmark.evaluate_batch(configs, seed=None)
     values = _values(benchmark, answers)
@@ -220,22 +222,52 @@ def _of_pool(benchmark: BaseBenchmark) -> Reference:
             f"benchmark {benchmark.name!r}: none of {len(values)} random configurations has a usable value. Allowed: a "
             "task on which random search finds something. Leave it out."
         )
-    best, how = float(values[feasible].min()), f"{len(values)} random configurations"
+    best, how = _best(benchmark, rows, values, rng, whole=every is not None)
+    # what is not feasible is worse than anything; a median is one of what is feasible
+    pool = RandomPool.of(np.where(feasible, values, values[feasible].max()), whole=every is not None)
+    tests = [] if benchmark.trains else [_test_value(benchmark, config) for config in configs[:: _stride(len(configs))]]
+    known = np.array(tests)[np.isfinite(tests)] if tests else np.empty(0)
+    return Reference(
+        best,
+        float(np.median(values[feasible])),
+        pool,
+        float(np.quantile(values[feasible], 0.99)),
+        float(np.mean([one.seconds for one in answers])),
+        every is not None,
+        (float(np.median(known)), float(known.min())) if len(known) else (math.nan, math.nan),
+        how,
+    )
+
+
+def _listed(benchmark: BaseBenchmark) -> Array | None:
+    """Every configuration, where random search draws each with the same probability and there are not too many."""
+    space = benchmark.space
+    alike = all(kind in ("choice", "ordinal") for kind in space.kinds) and not space.conditions
+    alike = alike and all(getattr(domain, "prior", None) is None for domain in space.domains.values())
+    small = space.size is not None and space.size_is_exact and space.size <= LISTED
+    return space.all_rows(LISTED) if alike and small and not benchmark.trains else None
+
+
+def _stride(n: int) -> int:
+    return max(1, n // TESTED)
+
+
+def _best(
+    benchmark: BaseBenchmark, rows: Array, values: Array, rng: np.random.Generator, *, whole: bool
+) -> tuple[float, str]:
+    """The least value known, and how."""
+    best = float(np.nanmin(values))
+    if whole:
+        return best, f"all {len(values)} configurations; the best mean over repetitions"
+    how = f"{len(values)} random configurations"
     if not benchmark.trains:
         best = min(best, _searched(benchmark, rows, values, rng))
         how += f", a local search of {ROUNDS * KEPT * WIDTH} more"
-    optimum = benchmark.card.optimum.get(benchmark.objectives[0].name)
-    if optimum is not None:
-        best = min(best, optimum * benchmark.objectives[0].sign)
+    objective = benchmark.objectives[0]
+    if objective.name in benchmark.card.optimum:
+        best = min(best, benchmark.card.optimum[objective.name] * objective.sign)
         how += ", the optimum on the benchmark's card"
-    penalty = float(np.quantile(values[feasible], 0.99))
-    median = float(np.median(values[feasible]))
-    pool = RandomPool.of(np.where(feasible, values, values[feasible].max()))  # what is not feasible is worst
-    tests = [] if benchmark.trains else [_test_value(benchmark, config) for config in configs[:TESTED]]
-    known = np.array(tests)[np.isfinite(tests)] if tests else np.empty(0)
-    test = (float(np.median(known)), float(known.min())) if len(known) else (math.nan, math.nan)
-    seconds = float(np.mean([one.seconds for one in answers]))
-    return Reference(best, median, pool, penalty, seconds, False, test, how + "; the least value of these")
+    return best, how + "; the least value of these"
 
 
 def _searched(benchmark: BaseBenchmark, rows: Array, values: Array, rng: np.random.Generator) -> float:
