@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CORE := $(VENV)/.core
+# one thread a process: tests run in two processes, and several of them start more
+export OMP_NUM_THREADS ?= 1
+export OPENBLAS_NUM_THREADS ?= 1
 TEST := $(VENV)/.test
 
 .PHONY: demo test test-slow bench lint clean

@@ -144,7 +144,9 @@ class Evil:
 
 
 @pytest.mark.parametrize(
-    "data", [Evil(), {"a": Evil()}, np.zeros(3), np.dtype("O"), io.BytesIO, Configuration()], ids=str
+    "data",
+    [Evil(), {"a": Evil()}, np.zeros(3), np.dtype("O"), io.BytesIO, Configuration()],
+    ids=lambda thing: type(thing).__name__,  # workers of pytest-xdist must agree on names
 )
 def test_other_pickles_are_refused(tmp_path, data, capsys):
     path = tmp_path / "evil.pkl"
