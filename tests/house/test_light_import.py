@@ -36,3 +36,24 @@ def test_every_public_name_resolves() -> None:
     for name in luthier.__all__:
         assert getattr(luthier, name) is not None
     assert set(luthier.__all__) <= set(dir(luthier))
+
+
+def test_what_rooms_promise_is_there():
+    """`__all__` of every room and public sub-package can be had, whatever was imported before."""
+    import importlib
+    import pkgutil
+
+    import luthier
+
+    for found in pkgutil.walk_packages(luthier.__path__, "luthier."):
+        if not found.ispkg or any(part.startswith("_") for part in found.name.split(".")):
+            continue
+        room = importlib.import_module(found.name)
+        for module in pkgutil.iter_modules(room.__path__, f"{found.name}."):
+            if not module.name.rpartition(".")[2].startswith("_") and module.name != "luthier.cli.__main__":
+                importlib.import_module(module.name)  # a file must not hide a function of its name
+        for name in getattr(room, "__all__", ()):
+            value = getattr(room, name)
+            assert not (type(value).__name__ == "module" and f"{found.name}.{name}" in sys.modules), (
+                f"{found.name}.{name}"
+            )

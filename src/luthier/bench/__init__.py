@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from luthier.bench._base import BaseBenchmark, Family
-    from luthier.bench._catalogue import load, names
+    from luthier.bench._catalogue import load, names, survey
     from luthier.bench.generation import estimate, generate
     from luthier.bench.hpobench_api import as_hpobench
     from luthier.bench.simulation import Simulation, simulate
@@ -25,10 +25,13 @@ _HOME = {
     "Family": "_base",
     "Simulation": "simulation",
     "as_hpobench": "hpobench_api",
+    "estimate": "generation",
+    "generate": "generation",
     "load": "_catalogue",
     "names": "_catalogue",
     "objective": "target",
     "simulate": "simulation",
+    "survey": "_catalogue",
 }
 
 __all__ = [
@@ -42,6 +45,7 @@ __all__ = [
     "names",
     "objective",
     "simulate",
+    "survey",
 ]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from luthier.base.errors import ArgumentError, did_you_mean
-from luthier.base.registry import check_own
+from luthier.base.errors import ArgumentError, LuthierError, did_you_mean
+from luthier.base.registry import check_own, summary
 from luthier.base.registry import load as load_class
 from luthier.base.registry import names as registered
 from luthier.bench._base import BaseBenchmark, Family
@@ -52,6 +52,45 @@ def names(prefix: str = "") -> list[str]:
         for task in cast(Family, load_class("benchmark", family.replace("_", "-"))()).tasks()
     ]
     return [name for name in found if name.startswith(prefix)]
+
+
+def survey() -> list[dict[str, Any]]:
+    """Every family with what it has here.
+
+    Returns:
+        Rows with family, summary, tasks (how many can be told here), example, objectives, fidelity and how (of the
+        example), and missing: what has to be supplied before anything of it answers, "" where nothing has.
+    """
+    rows = []
+    for family in _families():
+        kind = cast(Family, load_class("benchmark", family.replace("_", "-"))())
+        tasks = list(kind.tasks())
+        row: dict[str, Any] = {
+            "family": family,
+            "summary": summary("benchmark", family.replace("_", "-")),
+            "tasks": len(tasks),
+            "example": f"{family}/{tasks[0]}" if tasks else "",
+            "objectives": "",
+            "fidelity": "",
+            "how": "",
+            "missing": "" if tasks else "no task can be told without its data",
+        }
+        if tasks:
+            try:
+                row |= _described(load(row["example"]))
+            except LuthierError as error:
+                row["missing"] = str(error)
+        rows.append(row)
+    return rows
+
+
+def _described(one: BaseBenchmark) -> dict[str, str]:
+    axis = one.fidelity
+    return {
+        "objectives": ", ".join(f"{o.name} ({o.goal})" for o in one.objectives),
+        "fidelity": "no fidelity" if axis is None else f"{axis.name} {axis.low:g} to {axis.high:g}",
+        "how": "trains when asked" if one.trains else "answers at once",
+    }
 
 
 def check_task(family: str, task: str, tasks: Any) -> str:

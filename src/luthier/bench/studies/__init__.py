@@ -1,8 +1,9 @@
 """Studies: methods on tasks over seeds, planned in a file, run in parallel, kept in a folder, turned into tables.
 
 The files: `plan` (what is compared) and `plan_file` (its TOML, and the presets), `tasks` (benchmarks with reference
-values), `tools` (other optimisers), `views` and `methods` (one run), `cells` and `run` (all of them), `store` (where
-they are kept), `results` (reading them), `analysis`, `protocol` and `conclusions` (tables), `writers` (CSV and LaTeX).
+values), `tools` (other optimisers), `views` and `methods` (one run), `cells` and `running` (all of them), `store`
+(where they are kept), `results` (reading them), `analysis`, `protocol` and `conclusions` (tables), `writers` (CSV and
+LaTeX).
 """
 
 from __future__ import annotations
@@ -13,23 +14,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from luthier.bench.studies.plan import Plan
     from luthier.bench.studies.plan_file import load_plan, presets
-    from luthier.bench.studies.run import Outcome, Progress, run
+    from luthier.bench.studies.running import Outcome, Progress, run
     from luthier.bench.studies.store import Cell, Store
     from luthier.bench.studies.tools import Ask, Source, Told, Tool
 
 _HOME = {
     "Ask": "tools",
     "Cell": "store",
-    "Outcome": "run",
+    "Outcome": "running",
     "Plan": "plan",
-    "Progress": "run",
+    "Progress": "running",
     "Source": "tools",
     "Store": "store",
     "Told": "tools",
     "Tool": "tools",
     "load_plan": "plan_file",
     "presets": "plan_file",
-    "run": "run",
+    "run": "running",
 }
 
 __all__ = [

@@ -1,0 +1,158 @@
+"""`luthier bench`: benchmarks, their environments and tables, and studies that compare methods on them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from luthier.cli._errors import FAILED
+from luthier.cli._options import Debug, Json
+from luthier.cli._threads import single_thread
+
+bench = typer.Typer(help="Benchmarks, and studies that compare methods on them.", no_args_is_help=True)
+env = typer.Typer(help="Environments that benchmarks run isolated in.", no_args_is_help=True)
+bench.add_typer(env, name="env")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Family or benchmark, such as xgb.")]
+
+
+@bench.command("list")
+def list_(
+    prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="Only families that begin so.")] = "",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Every family: its tasks here, what is measured, on which axis, and how it answers."""
+    from luthier.bench import survey
+    from luthier.cli import _json
+
+    rows = [row for row in survey() if row["family"].startswith(prefix)]
+    if as_json:
+        _json.write(rows)
+        return
+    width = max((len(row["family"]) for row in rows), default=0)
+    for row in rows:
+        print(f"{row['family']:<{width}}  {row['tasks']:>4} tasks  {row['summary']}")
+        detail = row["missing"] or f"{row['example']}: {row['objectives']}, {row['fidelity']}, {row['how']}"
+        print(f"{'':<{width}}              {detail}")
+    print("next: luthier list benchmarks")
+
+
+@bench.command()
+def generate(
+    family: Annotated[str, typer.Argument(metavar="FAMILY", help="A family that trains, such as svm.")],
+    data: Annotated[str, typer.Option("--data", help="Its task, such as digits or an OpenML number.")],
+    grid: Annotated[str, typer.Option("--grid", help="small or full.")] = "small",
+    seeds: Annotated[int, typer.Option("--seeds", help="Repetitions.")] = 3,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes that train.")] = 1,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder.", show_default=False)] = None,
+    debug: Debug = False,
+) -> None:
+    """Train every cell of a grid and keep the results as a table; goes on where it was stopped."""
+    single_thread()
+    from luthier.bench import estimate
+    from luthier.bench import generate as make
+
+    print(f"about {estimate(family, data, grid=grid, seeds=seeds) / 60:.0f} minutes of one processor")
+    path = make(family, data, grid=grid, seeds=seeds, jobs=jobs, out=out, progress=_drawn)
+    print(path)
+    print(f"next: in Python, bench.load('{family}/{data}@{grid}')")
+
+
+def _drawn(progress: Any) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{progress.done} of {progress.cells} cells", end="", file=sys.stderr, flush=True)
+
+
+@bench.command()
+def run(
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="A TOML file, or a preset such as hpobench-mini.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the results.")],
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Cells at once.")] = 1,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="Begin no cell after.", show_default=False)] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Run failed cells again.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Run the cells of a study that are missing; stop it at any moment, and run it again to go on.
+
+    Exit code 2 when cells failed.
+    """
+    single_thread()
+    from luthier.bench import studies
+
+    def told(one: Any) -> None:
+        print(f"{one.done} of {one.total}  {one.method}  {one.task}  seed {one.seed}", file=sys.stderr, flush=True)
+
+    limit = float("inf") if minutes is None else minutes
+    done = studies.run(studies.load_plan(plan), out, jobs=jobs, minutes=limit, retry=retry, progress=told)
+    for name, why in done.skipped.items():
+        print(f"skipped {name}: {why}")
+    print(f"{done.made} cells made, {done.failed} of them failed, {done.missing} missing, in {done.seconds:.0f} s")
+    print(f"next: luthier bench compare {out}")
+    if done.failed:
+        raise typer.Exit(FAILED)
+
+
+@bench.command()
+def compare(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a study's results.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Default: DIR/report.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Turn results into tables: CSV, LaTeX and JSON, and what may not be concluded from them."""
+    single_thread()
+    from luthier.bench.studies.analysis import analyse
+    from luthier.bench.studies.writers import write
+
+    tables = analyse(folder)
+    where = folder / "report" if out is None else out
+    write(tables, where)
+    for table in tables:
+        if table.name == "conclusions":
+            for row in table.rows:
+                print("- " + " ".join(str(value) for value in row.values()))
+    print(f"{len(tables)} tables in {where}")
+
+
+@env.command("create")
+def create_(
+    name: Name,
+    wheels: Annotated[
+        Path | None, typer.Option("--wheels", metavar="DIR", help="Install from here.", show_default=False)
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Build the environment of a benchmark from its lock, or find it built."""
+    from luthier.bench.isolation import create
+
+    made = create(name, wheels)
+    print(f"{made.folder}: Python {made.python_version}, {len(made.packages)} packages, by {made.installer}")
+    print(f"next: in Python, luthier.bench.isolation.load('{name}/...')")
+
+
+@env.command("list")
+def listing_(as_json: Json = False, debug: Debug = False) -> None:
+    """The environments that are built."""
+    from dataclasses import asdict
+
+    from luthier.bench.isolation import listing
+    from luthier.cli import _json
+
+    found = listing()
+    if as_json:
+        _json.write([asdict(one) for one in found])
+        return
+    for one in found:
+        print(f"{one.lock_name}  {one.lock_sha256[:12]}  Python {one.python_version}  {one.folder}")
+    print("next: luthier bench env remove NAME" if found else "none yet; next: luthier bench env create xgb")
+
+
+@env.command("remove")
+def remove_(name: Name, debug: Debug = False) -> None:
+    """Delete the environment of a benchmark."""
+    from luthier.bench.isolation import remove
+
+    print(f"removed {remove(name).folder}")
