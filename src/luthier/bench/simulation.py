@@ -123,6 +123,7 @@ def simulate(
     defaults_first: bool = True,
     executor: Simulated | None = None,
     storage: str = "memory://",
+    give_up: int = 5,
 ) -> Simulation:
     """Tune a benchmark in virtual time, on asynchronous workers.
 
@@ -140,6 +141,7 @@ def simulate(
         defaults_first: Whether the space's default is the first trial.
         executor: Delays, stragglers, crashes, overhead, the benchmark's seed: a `Simulated`; None: none of these.
         storage: Where the log goes; memory is fastest.
+        give_up: End with an error when so many trials have failed and none has succeeded.
 
     Returns:
         The study with what was found over virtual time.
@@ -164,5 +166,5 @@ def simulate(
         seed=seed,
     )
     how = Simulated() if executor is None else executor
-    result = study.run(benchmark, executor=how, workers=workers, seconds=seconds, trials=trials)
+    result = study.run(benchmark, executor=how, workers=workers, seconds=seconds, trials=trials, give_up=give_up)
     return Simulation(study, benchmark, how, result)

@@ -67,6 +67,9 @@ class MlBenchmark(BaseBenchmark):
     def __init__(self, family: MlFamily, data: Data) -> None:
         self.family, self.data = family, data
         self.space, self.fidelity = family.space(), family.fidelity
+        # what HPOBench's interface offers side by side; a study has the one axis
+        both = family.fidelity is not None
+        self.fidelities = tuple(axis for axis in (family.steps, SUBSAMPLE) if both and axis is not None)
         self.objectives = family.objectives(searched())
         self._first: tuple[Configuration, list[Moment]] | None = None
         shares = {name: (0.0, 1.0) for name in searched() if name != "size"}

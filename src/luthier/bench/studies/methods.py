@@ -158,6 +158,7 @@ def _ours(plan: Plan, method: Method, executor: Thinking, view: View, seed: int,
         constraints=view.problem.constraints,
         defaults_first=False,  # the initial design is the method's own, as every tool's is
         executor=executor,
+        give_up=10**9,  # a task whose first trials fail is a hard task, no broken cell
     )
     done.study.close()
     return sum(trial.status in (Status.FAILED, Status.DIVERGED) for trial in done.result.trials)
