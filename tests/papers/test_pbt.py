@@ -453,7 +453,7 @@ def test_needs_a_fidelity_and_resources():
         lu.Study(SPACE, scheduler="pbt")
     pbt = make()
     start(pbt, 0)
-    with pytest.raises(ArgumentError, match="trial 0 reported no resource; scheduler 'pbt' goes by it"):
+    with pytest.raises(ArgumentError, match="trial 0 reported no resource; scheduler 'pbt' judges by it"):
         pbt.on_report(Report(0, None, {"loss": 1.0}))
 
 

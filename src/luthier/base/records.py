@@ -185,6 +185,11 @@ class Observation:
     status: Status = Status.COMPLETED
     task: str | None = None
 
+    @property
+    def violation(self) -> float:
+        """Sum of what exceeds the constraints' bounds, 0 for a feasible result."""
+        return sum([v for v in self.violations if v > 0.0])
+
 
 @dataclass(frozen=True, slots=True)
 class Job:

@@ -9,15 +9,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from luthier.base.checks import check
-from luthier.base.errors import ArgumentError
 from luthier.base.records import Configuration, Decision, Fidelity, Job, Observation, Report, Status
+from luthier.schedulers._axis import SLACK, needed, spent
 from luthier.schedulers._base import Scheduler
 from luthier.schedulers._rungs import Rung
 from luthier.searchers._base import Searcher
 from luthier.space.problem import Problem
 
 _NOTHING = Configuration()
-SLACK = 1 + 1e-9  # fractions of a resource add up to a little less than their sum
 
 
 class Plan(NamedTuple):
@@ -128,12 +127,7 @@ class Halving(Scheduler):
 
     def __init__(self, problem: Problem, searcher: Searcher, *, seed: int, eta: int, grace: float | None) -> None:
         super().__init__(problem, searcher, seed=seed)
-        fidelity = problem.fidelity
-        if fidelity is None:
-            raise ArgumentError(
-                f"scheduler {self.name!r} needs a fidelity. Give fidelity=('epoch', 1, 81) "
-                "(command line: --max epoch=81), or use scheduler='straight'."
-            )
+        fidelity = needed(problem, self.name)
         check("eta", eta, at_least=2, whole=True)
         first = fidelity.low if grace is None else grace
         check("grace", first, at_least=fidelity.low, at_most=fidelity.high, whole=fidelity.whole)
@@ -271,12 +265,7 @@ class Halving(Scheduler):
             ArgumentError: the report carries no resource.
         """
         self._events += 1
-        trial, resource = report.trial, report.resource
-        if resource is None:
-            raise ArgumentError(
-                f"trial {trial} reported no resource; scheduler {self.name!r} judges by it. "
-                f"Report it with the metrics: run.report(..., {self._fidelity.name}=...)."
-            )
+        trial, resource = report.trial, spent(report, self._fidelity, self.name)
         member = self._members.get(trial)
         if member is None:
             return Decision.CONTINUE
@@ -285,7 +274,7 @@ class Halving(Scheduler):
             return Decision.STOP
         if member.last is None or resource > member.last[0]:
             observed = self.problem.observe(trial, _NOTHING, report.metrics)
-            member.last = (resource, observed.values, sum(max(v, 0.0) for v in observed.violations))
+            member.last = (resource, observed.values, observed.violation)
             self._count(trial, member, resource)
         # what has had the full resource, asked for or not, has nothing to wait for
         if resource * SLACK < member.until or resource * SLACK >= self._fidelity.high:

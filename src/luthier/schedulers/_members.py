@@ -12,11 +12,10 @@ import numpy as np
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
-from luthier.base.records import Configuration, Fidelity, Report
+from luthier.base.records import Configuration
 from luthier.schedulers._rungs import Rung
 from luthier.space.domains import Ordinal
 from luthier.space.number import Number
-from luthier.space.problem import Problem
 from luthier.space.space import Space
 
 #: Times that a forbidden or unchanged configuration is drawn again before the copy keeps its parent's.
@@ -148,34 +147,6 @@ class Vacancy:
     generation: int
     old: int | None
     best: tuple[tuple[int, str], ...]
-
-
-def needed(problem: Problem, scheduler: str) -> Fidelity:
-    """The fidelity, which a scheduler of populations cannot do without.
-
-    Raises:
-        ArgumentError: there is none.
-    """
-    if problem.fidelity is None:
-        raise ArgumentError(
-            f"scheduler {scheduler!r} needs a fidelity. Give fidelity=('epoch', 1, 81) "
-            "(command line: --max epoch=81), or use scheduler='straight'."
-        )
-    return problem.fidelity
-
-
-def spent(report: Report, fidelity: Fidelity, scheduler: str) -> float:
-    """The resource of a report.
-
-    Raises:
-        ArgumentError: it carries none.
-    """
-    if report.resource is None:
-        raise ArgumentError(
-            f"trial {report.trial} reported no resource; scheduler {scheduler!r} goes by it. "
-            f"Report it with the metrics: run.report(..., {fidelity.name}=...)."
-        )
-    return report.resource
 
 
 def check_factors(factors: Any) -> tuple[float, ...]:

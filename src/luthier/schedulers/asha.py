@@ -5,10 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from luthier.base.checks import check
-from luthier.base.errors import ArgumentError
 from luthier.base.records import Configuration, Decision, Job, Report, Status
 from luthier.base.registry import register
 from luthier.base.seeds import generator
+from luthier.schedulers._axis import SLACK, needed, spent
 from luthier.schedulers._base import Scheduler
 from luthier.schedulers._rungs import Rung, bracket_weights, rung_levels
 from luthier.searchers._base import Searcher
@@ -16,7 +16,6 @@ from luthier.space.problem import Problem
 
 TYPES = ("stopping", "promotion")
 _NOTHING = Configuration()
-_SLACK = 1 + 1e-9  # fractions of a resource add up to a little less than their sum
 
 
 @register("scheduler")
@@ -76,12 +75,7 @@ class Asha(Scheduler):
         brackets: int = 1,
     ) -> None:
         super().__init__(problem, searcher, seed=seed)
-        fidelity = problem.fidelity
-        if fidelity is None:
-            raise ArgumentError(
-                f"scheduler {self.name!r} needs a fidelity. Give fidelity=('epoch', 1, 81) "
-                "(command line: --max epoch=81), or use scheduler='straight'."
-            )
+        fidelity = needed(problem, self.name)
         self._fidelity = fidelity
         check("type", type, one_of=TYPES)
         check("eta", eta, at_least=2, whole=True)
@@ -166,31 +160,25 @@ class Asha(Scheduler):
         Raises:
             ArgumentError: the report carries no resource.
         """
-        trial, resource = report.trial, report.resource
-        if resource is None:
-            raise ArgumentError(
-                f"trial {trial} reported no resource; scheduler {self.name!r} judges by it. "
-                f"Report it with the metrics: run.report(..., {self._fidelity.name}=...)."
-            )
+        trial, resource = report.trial, spent(report, self._fidelity, self.name)
         if trial in self._over or not self.problem.usable(report.metrics):
             self._over.add(trial)
             return Decision.STOP
         if trial not in self._last or resource > self._last[trial][0]:
             observed = self.problem.observe(trial, _NOTHING, report.metrics)
-            violation = sum(max(v, 0.0) for v in observed.violations)
-            self._last[trial] = (resource, observed.values, violation)
+            self._last[trial] = (resource, observed.values, observed.violation)
             self._count(trial, resource)
         if not self.promotes:
             return Decision.STOP if trial in self._over else Decision.CONTINUE
         until = self._until.get(trial)
         # what has had the full resource, asked for or not, has nothing to wait for
-        due = until is not None and until <= resource * _SLACK and resource * _SLACK < self._fidelity.high
+        due = until is not None and until <= resource * SLACK and resource * SLACK < self._fidelity.high
         return Decision.PAUSE if due else Decision.CONTINUE
 
     def _count(self, trial: int, resource: float) -> None:
         """Enter a trial's newest result at the highest rung that `resource` reaches, if it is a new one for it."""
         ladder = self._ladder(trial)
-        reached = bisect_right(ladder, resource * _SLACK, key=_level) - 1
+        reached = bisect_right(ladder, resource * SLACK, key=_level) - 1
         if reached <= self._at.get(trial, -1):
             return
         _, values, violation = self._last[trial]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from luthier.base.checks import check
-from luthier.base.errors import ArgumentError
 from luthier.base.records import Configuration, Decision, Job, Report, Status
 from luthier.base.registry import register
+from luthier.schedulers._axis import SLACK, needed, spent
 from luthier.schedulers._base import Scheduler
 from luthier.searchers._base import Searcher
 from luthier.space.problem import Problem
@@ -18,7 +18,6 @@ from luthier.space.problem import Problem
 Pair = tuple[float, float]
 
 _NOTHING = Configuration()
-_SLACK = 1 + 1e-9  # fractions of a resource add up to a little less than their sum
 STEPS = 5  # reports before the first verdict when no grace is given: convention
 
 
@@ -78,12 +77,7 @@ class Median(Scheduler):
         self, problem: Problem, searcher: Searcher, *, seed: int, grace: float | None = None, least: int = 5
     ) -> None:
         super().__init__(problem, searcher, seed=seed)
-        fidelity = problem.fidelity
-        if fidelity is None:
-            raise ArgumentError(
-                f"scheduler {self.name!r} needs a fidelity. Give fidelity=('epoch', 1, 81) "
-                "(command line: --max epoch=81), or use scheduler='straight'."
-            )
+        fidelity = needed(problem, self.name)
         self._fidelity = fidelity
         if grace is not None:
             check("grace", grace, at_least=fidelity.low, at_most=fidelity.high)
@@ -107,12 +101,7 @@ class Median(Scheduler):
         Raises:
             ArgumentError: the report carries no resource.
         """
-        trial, resource = report.trial, report.resource
-        if resource is None:
-            raise ArgumentError(
-                f"trial {trial} reported no resource; scheduler {self.name!r} judges by it. "
-                f"Report it with the metrics: run.report(..., {self._fidelity.name}=...)."
-            )
+        trial, resource = report.trial, spent(report, self._fidelity, self.name)
         if trial in self._over or not self.problem.usable(report.metrics):
             self._over.add(trial)
             return Decision.STOP
@@ -120,7 +109,7 @@ class Median(Scheduler):
         if curve.resources and resource <= curve.resources[-1]:
             return Decision.CONTINUE  # a repeated run; it was judged
         observed = self.problem.observe(trial, _NOTHING, report.metrics)
-        violation = sum(max(v, 0.0) for v in observed.violations)
+        violation = observed.violation
         curve.resources.append(resource)
         for pairs, value in zip(curve.pairs, observed.values, strict=True):
             pairs.append((violation, value))
@@ -131,7 +120,7 @@ class Median(Scheduler):
 
     def _in_grace(self, curve: Curve) -> bool:
         """Whether it is too early to judge, or too late to save anything."""
-        reached = curve.resources[-1] * _SLACK
+        reached = curve.resources[-1] * SLACK
         if reached >= self._fidelity.high:
             return True
         if self._grace is not None:
@@ -149,8 +138,8 @@ class Median(Scheduler):
         rivals = self._rivals.setdefault(resource, [[] for _ in self.problem.objectives])
         for i in range(self._read.get(resource, 0), len(self._done)):
             resources = self._done[i].resources
-            reports = bisect_right(resources, resource * _SLACK)
-            if not reports or resources[-1] * _SLACK < resource:
+            reports = bisect_right(resources, resource * SLACK)
+            if not reports or resources[-1] * SLACK < resource:
                 continue
             for others, averages in zip(rivals, self._averages[i], strict=True):
                 insort(others, averages[reports - 1])

@@ -13,6 +13,7 @@ from luthier.base.errors import ArgumentError
 from luthier.base.records import Configuration, Decision, Job, Observation, Report, Status
 from luthier.base.registry import register
 from luthier.base.seeds import generator
+from luthier.schedulers._axis import SLACK, needed, spent
 from luthier.schedulers._base import Scheduler
 from luthier.schedulers._members import (
     Mark,
@@ -22,8 +23,6 @@ from luthier.schedulers._members import (
     Vacancy,
     check_factors,
     explore,
-    needed,
-    spent,
     standings,
 )
 from luthier.searchers._base import Searcher
@@ -33,7 +32,6 @@ from luthier.space.problem import Problem
 #: worse than they, a place would be filled for ever, and who rests would never get a worker. Where they all fail before
 #: it, the place stays empty.
 PATIENCE = 3
-_SLACK = 1 + 1e-9  # fractions of a resource add up to a little less than their sum
 
 
 @register("scheduler")
@@ -125,7 +123,7 @@ class Pbt(Scheduler):
         self._high = fidelity.high
         # a run in fractions reports where its grant ends, and nowhere else
         self._halts = synchronous or not fidelity.whole
-        count = math.ceil(fidelity.high / self.every / _SLACK)
+        count = math.ceil(fidelity.high / self.every / SLACK)
         self.levels = (*(self.every * i for i in range(1, count)), fidelity.high)
         self.members: dict[int, Member] = {}
         self._slots: list[Member] = []  # who stands at each place, alive or not
@@ -208,7 +206,7 @@ class Pbt(Scheduler):
             return None
         member = min(resting, key=lambda m: (m.judged, m.slot))
         until = member.judged + self.every
-        return Job(member.trial, member.config, self._high if until * _SLACK >= self._high else until)
+        return Job(member.trial, member.config, self._high if until * SLACK >= self._high else until)
 
     def _new_is_due(self) -> bool:
         """Whether a fresh member or a clone must start before anybody goes on."""
@@ -223,14 +221,14 @@ class Pbt(Scheduler):
 
     def _next_level(self, resource: float) -> float:
         """The first decision point above a resource; the full resource in the end."""
-        return self.levels[min(bisect_left(self.levels, resource * _SLACK), len(self.levels) - 1)]
+        return self.levels[min(bisect_left(self.levels, resource * SLACK), len(self.levels) - 1)]
 
     def _alive(self) -> list[Member]:
         return [m for m in self._slots if m.stand.alive]
 
     def _standings(self) -> Standings:
         # who has just reported the full resource has nothing left to copy, although its run has not ended yet
-        able = [m for m in self._alive() if m.resource * _SLACK < self._high]
+        able = [m for m in self._alive() if m.resource * SLACK < self._high]
         return standings(able, self.quantile)
 
     # what happened ---------------------------------------------------------------------------------------
@@ -292,18 +290,18 @@ class Pbt(Scheduler):
         if resource > member.resource or not member.values:
             self._take_in(member, report, resource)
             self._look_round()
-        full = member.resource * _SLACK >= self._high
-        reached = member.until is not None and member.until <= resource * _SLACK
+        full = member.resource * SLACK >= self._high
+        reached = member.until is not None and member.until <= resource * SLACK
         if self.synchronous or full:
             return Decision.PAUSE if reached and not full else Decision.CONTINUE
-        if reached or member.resource * _SLACK >= member.judged + self.every:
+        if reached or member.resource * SLACK >= member.judged + self.every:
             return self._judge(member, reached)
         return Decision.CONTINUE
 
     def _take_in(self, member: Member, report: Report, resource: float) -> None:
         observed = self.problem.observe(member.trial, member.config, report.metrics)
         member.resource, member.values = resource, observed.values
-        member.violation = sum(max(v, 0.0) for v in observed.violations)
+        member.violation = observed.violation
         if report.checkpoint is not None:
             member.checkpoint = report.checkpoint
             member.marks.setdefault(report.checkpoint, Mark(resource, observed.values, member.violation))
@@ -401,7 +399,7 @@ class Pbt(Scheduler):
 
     def _generation(self, member: Member) -> int:
         """Number of the decision point that a member stands at or runs to."""
-        return bisect_left(self.levels, (member.until or self._high) / _SLACK)
+        return bisect_left(self.levels, (member.until or self._high) / SLACK)
 
     def _decide(self, group: list[Member], generation: int) -> None:
         """All have arrived: say who is replaced, and who goes on."""

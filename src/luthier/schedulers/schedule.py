@@ -12,12 +12,10 @@ from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
 from luthier.base.records import Configuration, Decision, Job, Report, Status
 from luthier.base.registry import register
+from luthier.schedulers._axis import SLACK, needed, spent
 from luthier.schedulers._base import Scheduler
-from luthier.schedulers._members import needed, spent
 from luthier.searchers._base import Searcher
 from luthier.space.problem import Problem
-
-_SLACK = 1 + 1e-9  # fractions of a resource add up to a little less than their sum
 
 
 @dataclass(slots=True)
@@ -176,7 +174,7 @@ class Schedule(Scheduler):
             return Decision.STOP
         chain.checkpoint = report.checkpoint or chain.checkpoint
         until = self._until(chain.at)
-        if resource * _SLACK < until or until * _SLACK >= self._high:
+        if resource * SLACK < until or until * SLACK >= self._high:
             return Decision.CONTINUE
         chain.over = True
         return Decision.STOP

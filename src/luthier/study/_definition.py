@@ -266,7 +266,7 @@ def _best_of(task: PastTask, problem: Problem) -> Configuration | None:
     usable = [o for o in task.observations if o.values and o.status is Status.COMPLETED]
     if not usable or task.objectives != problem.objectives:
         return None
-    best = min(usable, key=lambda o: (sum(max(v, 0.0) for v in o.violations), o.values))
+    best = min(usable, key=lambda o: (o.violation, o.values))
     fitting = {n: v for n, v in best.config.items() if n in problem.space and problem.space[n].contains(v)}
     try:
         return problem.space.check(fitting, fill=True)
