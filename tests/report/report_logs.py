@@ -71,7 +71,7 @@ def entry(bracket: int, resource: float, trial: int, promoted: bool) -> dict[str
 def climb() -> SampleStudy:
     """Trial 0 pauses at 1 and goes on to the top; 1 is stopped at the end; 2 and 3 are in later brackets."""
     log = Log()
-    log(0.0, "begun", workers=1, executor="simulated")
+    log(0.0, "begun", workers=1, executor="simulated", virtual=True)
     log.run(0, 0.0, [(2.0, 1)], (2.0, "paused"), until=1)
     log.run(1, 2.0, [(4.0, 1)], (4.0, "paused"), until=1)
     log.run(0, 6.0, [(8.0, 2), (9.0, 3), (20.0, 9)], (20.0, "finished"), checkpoint="r1", until=9)

@@ -31,7 +31,7 @@ from luthier.study.study import Study
 def family() -> SampleStudy:
     """Three members. 3 replaces 1 with a copy of 0, 4 replaces 2 with a copy of 3; 5 finds no empty place."""
     log = Log()
-    log(0.0, "begun", workers=3, executor="simulated")
+    log(0.0, "begun", workers=3, executor="simulated", virtual=True)
     log.run(0, 0.0, [(3.0, 3), (9.0, 9)], (9.0, "finished"))
     log.run(1, 0.1, [(2.0, 3)], (2.0, "stopped"), worker="worker-1")
     log.run(2, 0.2, [(4.0, 3), (5.0, 5)], (5.0, "stopped"), worker="worker-2")

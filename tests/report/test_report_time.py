@@ -28,7 +28,7 @@ from luthier.report.timeline import INTERVALS, MOST_STEPS, timeline
 
 def test_virtual_time_begins_at_zero_and_is_not_stretched_by_the_wall_clock() -> None:
     log = Log()
-    log(0.0, "begun", workers=2, executor="simulated")
+    log(0.0, "begun", workers=2, executor="simulated", virtual=True)
     log.run(0, 0.0, [(10.0, 1)], (1500.0, "finished"))
     log(1500.0, "ended")
     log(NIGHT, "annotated", 0, note="by hand, afterwards")
@@ -117,7 +117,7 @@ def test_runs_know_what_they_started_from() -> None:
 
 def test_a_worker_that_never_ran_anything_was_idle() -> None:
     log = Log()
-    log(0.0, "begun", workers=4, executor="simulated")
+    log(0.0, "begun", workers=4, executor="simulated", virtual=True)
     log.run(0, 0.0, [], (10.0, "finished"), worker="worker-0")
     log.run(1, 0.0, [], (5.0, "finished"), worker="worker-2")
     log(10.0, "ended")

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from luthier.base.records import Event, Trial
 from luthier.report._source import StudyView
 
-#: The executor whose seconds are virtual: they begin at 0 and nobody waited for them.
-VIRTUAL = "simulated"
 # what is said of a study while nobody works on it: notes, plans, and that a driver was found dead (by the wall clock)
 _ASIDE = frozenset({"annotated", "enqueued", "widened", "lost"})
 #: Kinds of events that end a run.
@@ -51,7 +49,7 @@ class Clock:
             resting = not running and (event.kind == "ended" or (resting and event.kind in _ASIDE))
         self._last = now
         self.end = self(now)
-        self.virtual = any(event.kind == "begun" and event.data.get("executor") == VIRTUAL for event in events)
+        self.virtual = any(event.kind == "begun" and bool(event.data.get("virtual")) for event in events)
 
     def __call__(self, time: float) -> float:
         """Seconds of work until `time` (as in the events), from 0 to `end`."""

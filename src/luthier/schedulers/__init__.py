@@ -1,4 +1,8 @@
-"""schedulers: who spends the resource. One file is one algorithm; `_rungs.py` is what the halving family shares."""
+"""schedulers: who spends the resource. One file is one algorithm.
+
+What families share: `_axis` (the resource that they judge on), `_rungs` (where trials compete), `_brackets` (synchronous
+halving), `_members` (populations).
+"""
 
 from luthier.schedulers._base import Scheduler
 
