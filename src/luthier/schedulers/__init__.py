@@ -1,7 +1,7 @@
 """schedulers: who spends the resource. One file is one algorithm.
 
-What families share: `_axis` (the resource that they judge on), `_rungs` (where trials compete), `_brackets` (synchronous
-halving), `_members` (populations).
+What families share: `_axis` (the resource that they judge on), `_rungs` (where trials compete), `_brackets`
+(synchronous halving), `_members` (populations).
 """
 
 from luthier.schedulers._base import Scheduler
