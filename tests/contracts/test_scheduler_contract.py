@@ -21,6 +21,8 @@ OPTIONS = [
     ("asha", {"type": "promotion", "brackets": 2}),
     ("asha", {"brackets": 3, "eta": 2}),
     ("asha", {"type": "promotion", "grace": 2, "eta": 4}),
+    ("asha", {"share": "quantile"}),
+    ("asha", {"share": "quantile", "type": "promotion"}),
     ("median", {"grace": 2, "least": 2}),
     ("median", {"least": 1}),
     ("mo-asha", {"type": "stopping"}),

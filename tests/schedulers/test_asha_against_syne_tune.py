@@ -3,7 +3,7 @@
 The streams are replayed: trials start, report, pause, go on and end as Syne Tune had it, and Asha is asked at every
 step what it would have said. The tools round "the best 1/eta of n results" differently, as `ours` and `theirs` state:
 we down (algorithm 2 of the paper), they up, by a quantile. Asha's decision must be Syne Tune's wherever the rounding
-does not part the result in question, and must not be where it does.
+does not part the result in question, and must not be where it does. With `share="quantile"` every decision is theirs.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def theirs(n, eta, level, after, release):
 class Replay:
     """One stream, run through Asha as Syne Tune ran it."""
 
-    def __init__(self, stream, release, promotes):
-        self.eta, self.release, self.promotes = stream["eta"], release, promotes
+    def __init__(self, stream, release, promotes, share="floor"):
+        self.eta, self.release, self.promotes, self.share = stream["eta"], release, promotes, share
         problem = Problem(Space(x=Float(0.0, 1.0)), (Objective("loss"),), fidelity=Fidelity("epoch", 1, stream["high"]))
         self.asha = Asha(
             problem, Uniform(problem, seed=0), seed=0, eta=self.eta, grace=stream["grace"],
-            type="promotion" if promotes else "stopping",
+            type="promotion" if promotes else "stopping", share=share,
         )  # fmt: skip
         self.after = dict(zip(self.asha.levels, self.asha.levels[1:], strict=False))
         self.values = {level: [] for level in self.after}  # sorted results of each rung
@@ -67,6 +67,8 @@ class Replay:
 
     def parts(self, level, value):
         """Whether the two limits part a value at a rung."""
+        if self.share == "quantile":
+            return False
         values = self.values[level]
         n, rank = len(values), bisect_left(values, value)
         they = (n > 1 or not self.promotes) and rank <= theirs(n, self.eta, level, self.after[level], self.release)
@@ -130,3 +132,11 @@ def test_decisions(name):
     for stream in FIXTURE[name]:
         counts += Replay(stream, release, kind == "promotion").counts
     assert (counts["agree"], counts["differ"]) == AGREE[name]
+
+
+@pytest.mark.parametrize("kind", ["promotion", "stopping"])
+def test_by_the_quantile_every_decision_is_syne_tunes(kind):
+    counts = Counter()
+    for stream in FIXTURE[f"0.13.0 {kind}"]:
+        counts += Replay(stream, "0.13.0", kind == "promotion", "quantile").counts
+    assert (counts["agree"], counts["differ"]) == (sum(AGREE[f"0.13.0 {kind}"]), 0)
