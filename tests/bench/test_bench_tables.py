@@ -16,8 +16,9 @@ from luthier.base.records import Card, Configuration, Fidelity, Objective
 from luthier.base.seeds import generator
 from luthier.bench.data import DataFile, checksum, find, shipped
 from luthier.bench.families.fcnet import Fcnet
+from luthier.bench.families.hpobench_mlp import HpobenchMlp
 from luthier.bench.rows import RowTable
-from luthier.bench.tables import GridTable, read_grid
+from luthier.bench.tables import GridTable, MappedGrid, keep_grid, read_grid
 from luthier.space.domains import Choice, Float, Int
 from luthier.space.space import Space
 from luthier.testing.benchmark import check_benchmark
@@ -105,6 +106,40 @@ def test_files_of_the_true_form(tmp_path):
     check_benchmark(table)
     with pytest.raises(BenchmarkError, match="the array 'two' of shape"):
         read_grid(tmp_path / "t.npz", tmp_path / "t.json", "two", objective=Objective("loss"), card=CARD, bounds=None)
+
+
+def test_a_grid_that_stays_in_its_file(tmp_path):
+    whole = grid()
+    keep_grid(whole, tmp_path / "t.v1")
+    mapped = MappedGrid(tmp_path / "t.v1")
+    assert (mapped.space, mapped.objectives, mapped.card, mapped.bounds) == (
+        whole.space, whole.objectives, whole.card, whole.bounds,
+    )  # fmt: skip
+    configs = [dict(zip(LISTS, cell, strict=True)) for cell in CELLS]
+    for seed in (0, 1, 5, None):
+        assert mapped.evaluate_batch(configs, seed=seed) == whole.evaluate_batch(configs, seed=seed)
+        assert [mapped.evaluate(c, seed=seed) for c in configs] == [whole.evaluate(c, seed=seed) for c in configs]
+    assert mapped.means.tolist() == whole.means.tolist()
+    mapped.verify()
+    check_benchmark(mapped)
+
+
+def test_a_kept_grid_that_was_changed_is_refused(tmp_path):
+    keep_grid(grid(), tmp_path / "t")
+    data = tmp_path / "t.npy"
+    content = bytearray(data.read_bytes())
+    data.write_bytes(content[:-4])
+    with pytest.raises(BenchmarkError, match=r"t\.npy and t\.json cannot be opened .* Write them anew"):
+        MappedGrid(tmp_path / "t")
+    content[-1] ^= 1
+    data.write_bytes(content)
+    with pytest.raises(ChecksumError, match="this benchmark was made for"):
+        MappedGrid(tmp_path / "t").verify()
+    np.save(data, np.zeros((6, 3), dtype=np.float32))
+    with pytest.raises(BenchmarkError, match=r"has shape \(6, 3\), which is not that of the lists in t\.json"):
+        MappedGrid(tmp_path / "t")
+    with pytest.raises(BenchmarkError, match="cannot be opened"):
+        MappedGrid(tmp_path / "nothing")
 
 
 def test_the_shipped_table():
@@ -240,9 +275,11 @@ def test_data_is_looked_for_in_one_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("LUTHIER_DATA", raising=False)
     with pytest.raises(DataMissing) as caught:
         bench.load("hpobench-mlp/car")
+    npz, lists = HpobenchMlp.hashes
     assert str(caught.value).startswith(
         "benchmark 'hpobench_mlp/car' needs data that is not part of luthier: LUTHIER_DATA is not set. Set it to a "
-        "folder that holds tabular_hpo/hpobench_mlp.npz, tabular_hpo/hpobench_mlp.json. Origin: GitHub "
+        f"folder that holds tabular_hpo/hpobench_mlp.npz (SHA-256 {npz}), tabular_hpo/hpobench_mlp.json (SHA-256 "
+        f"{lists}). Origin: GitHub "
     )
     assert "work/" not in str(caught.value)
     monkeypatch.setenv("LUTHIER_DATA", str(tmp_path))

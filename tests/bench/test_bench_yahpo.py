@@ -12,8 +12,15 @@ import pytest
 from onnx_file import linear
 
 from luthier import bench
-from luthier.base.errors import ArgumentError, BenchmarkError, ChecksumError, DataMissing, NumericsWarning
-from luthier.base.records import Fidelity, Objective
+from luthier.base.errors import (
+    ArgumentError,
+    BenchmarkError,
+    ChecksumError,
+    DataMissing,
+    NumericsWarning,
+    SpaceError,
+)
+from luthier.base.records import Configuration, Fidelity, Objective
 from luthier.bench.yahpo import Scenario, Surrogate
 from luthier.testing.benchmark import check_benchmark
 
@@ -89,6 +96,33 @@ def test_values_by_hand(folder):
     assert line.metrics["acc"] == pytest.approx(0.02 + 0.1 - 0.02 + 0.04, rel=1e-5)
     assert b.evaluate_test({"kind": "line", "rate": 0.1}, resource=4).metrics == pytest.approx({"test_acc": 0.08})
     assert [round(one.seconds, 4) for _, one in b.curve({"kind": "line", "rate": 0.1}, 3)] == [3.5, 5.5, 7.5]
+
+
+def told(ask):
+    """What came of a question: rounded metrics, or the words of the refusal."""
+    try:
+        return {name: float(f"{value:.5g}") for name, value in ask().metrics.items()}
+    except SpaceError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rate": 2.0}, {"rate": 1}, {"rate": True}, {"rate": np.float64(0.5)}, {"rate": float("nan")}, {"leaves": 9},
+        {"leaves": 2.0}, {"kind": "bush"}, {"kind": "line"}, {"kind": ["tree"]}, {"more": 1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_many_are_judged_as_they_are_one_by_one(folder, change):
+    b = bench.load("yahpo/tiny/b")
+    sampled = b.space.sample(30, np.random.default_rng(0))
+    assert b._plain.all_of(sampled)
+    assert not b._plain.all_of([*sampled, dict(sampled[0])])
+    odd = Configuration({"kind": "tree", "rate": 0.5, "leaves": 3, **change})
+    alone, many = (told(lambda: b.evaluate(odd)), told(lambda: b.evaluate_batch([*sampled, odd])[-1]))
+    assert alone == many
+    assert not b._plain.all_of([*sampled, odd])
 
 
 def test_battery_on_the_tiny_scenario(folder):

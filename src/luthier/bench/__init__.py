@@ -1,10 +1,11 @@
 """bench: problems with answers, to compare methods on.
 
-The room's files: `_base` (what a benchmark is), `_catalogue` (names), `data` (finding and verifying files), the
-readers `tables` (complete grids), `rows` (recorded configurations), `yahpo` (ONNX surrogates) and `_generated` (tables
-that `generation` makes), `families/` (one file is one family), `target` (a benchmark as something to tune),
-`simulation` (a study in virtual time), `isolation/` (benchmarks in environments of their own), `statistics/` and
-`studies/` (methods compared), `hpobench_api` (the interface of HPOBench), and the demo: `demo` and `_mlp`.
+The room's files: `_base` (what a benchmark is), `_plain` (many configurations judged at once), `_catalogue` (names),
+`data` (finding and verifying files), the readers `tables` (complete grids), `rows` (recorded configurations), `yahpo`
+(ONNX surrogates) and `_generated` (tables that `generation` makes), `families/` (one file is one family), `target` (a
+benchmark as something to tune), `simulation` (a study in virtual time), `isolation/` (benchmarks in environments of
+their own), `statistics/` and `studies/` (methods compared), `hpobench_api` (the interface of HPOBench), and the demo:
+`demo` and `_mlp`.
 """
 
 from __future__ import annotations

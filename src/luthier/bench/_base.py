@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from luthier.base.errors import ArgumentError, UnsupportedError
 from luthier.base.records import Card, Configuration, Constraint, Evaluation, Fidelity, Objective
+from luthier.bench._plain import Plain
 from luthier.space.problem import Problem
 from luthier.space.space import Space
 
 Config = Mapping[str, Any]
+_MANY = 10  # configurations from which on judging them by columns pays
 
 
 class BaseBenchmark(ABC):
@@ -69,7 +72,13 @@ class BaseBenchmark(ABC):
     ) -> list[Evaluation]:
         """Many at once; equal to evaluating one by one."""
         spent = self._spent(resource)
-        return self._evaluate([self._check(config) for config in configs], spent, seed)
+        if len(configs) < _MANY or not self._plain.all_of(configs):
+            configs = [self._check(config) for config in configs]
+        return self._evaluate(cast(Sequence[Configuration], configs), spent, seed)
+
+    @cached_property
+    def _plain(self) -> Plain:
+        return Plain(self.space)
 
     def curve(
         self, config: Config, until: float | None = None, *, seed: int | None = 0

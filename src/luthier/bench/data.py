@@ -62,7 +62,7 @@ def find(what: str, files: Sequence[DataFile], *, origin: str) -> dict[str, Path
         ChecksumError: a file has another content.
     """
     base = folder()
-    layout = ", ".join(file.path for file in files if file.needed)
+    layout = ", ".join(_named(file) for file in files if file.needed)
     if base is None:
         raise DataMissing(
             f"benchmark {what!r} needs data that is not part of luthier: {VARIABLE} is not set. Set it to a folder "
@@ -81,6 +81,10 @@ def find(what: str, files: Sequence[DataFile], *, origin: str) -> dict[str, Path
                 f"Origin: {origin}."
             )
     return found
+
+
+def _named(file: DataFile) -> str:
+    return file.path if file.sha256 is None else f"{file.path} (SHA-256 {file.sha256})"
 
 
 def checksum(path: Path) -> str:

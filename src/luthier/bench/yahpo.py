@@ -27,7 +27,7 @@ PERCENT = frozenset({"val_accuracy", "test_accuracy"})
 #: Upstream's meta data lists f1 among what is minimised.
 MAXIMISED = frozenset({"f1"})
 _INACTIVE = "#na#"
-_CHUNK = 10_000  # rows given to the network at once; bounds its memory
+_CHUNK = 256  # rows given to the network at once: what lies between its layers then stays in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,8 @@ class Surrogate(BaseBenchmark):
                 raise ArgumentError(f"benchmark {card.name!r}: objective {name!r}. {did_you_mean(name, allowed)}")
         self.objectives = tuple(Objective(name, "min" if scenario.minimised[name] else "max") for name in chosen)
         self.bounds = {target: limits(target) for target in scenario.targets if target not in self._tests}
-        low_high = [limits(target) for target in scenario.targets]
-        self._low, self._high = np.array(low_high).T
+        low_high = np.array([limits(target) for target in scenario.targets], dtype=np.float32)
+        self._low, self._high = low_high.T
         self._warned = False
         runtime = scenario.runtime
         self._runtime = None if runtime is None else scenario.targets.index(runtime)
@@ -219,7 +219,10 @@ class Surrogate(BaseBenchmark):
 
     def _values(self, configs: Sequence[Configuration], resources: Sequence[float]) -> NDArray[np.float64]:
         """(n, targets), clipped to what can be."""
-        raw = self.scenario.predict(*self.encode(configs, resources)).astype(np.float64)
+        found = self.scenario.predict(*self.encode(configs, resources))
+        raw = found.astype(np.float64)
+        if not ((found < self._low) | (found > self._high)).any():
+            return raw
         clipped = np.clip(raw, self._low, self._high)
         if not self._warned and (np.abs(raw - clipped) > 1e-6).any():
             self._warned = True
