@@ -20,17 +20,12 @@ from luthier.bench.statistics import (
     Contrast,
     adjust,
     aggregate,
-    cliques,
     contrasts,
-    critical_difference,
-    friedman,
     hierarchical,
     improvement,
     inside,
     paired_ranks,
-    pairwise,
     profile,
-    speed_up,
     unpaired_ranks,
 )
 from luthier.bench.statistics._guards import Array
@@ -111,6 +106,12 @@ class Analysis:
         }
         return dict(zip(found, adjust(list(found.values())), strict=True))
 
+    @cached_property
+    def better(self) -> dict[tuple[int, int], Band]:
+        """(i, j), j before i, to the probability that method i is better than j at the end of the budget."""
+        runs = filled(self.measures[share(self.plan.checkpoints[-1])])
+        return {(i, j): improvement(runs[i], runs[j]) for i in range(len(self.methods)) for j in range(i)}
+
     def mean(self, tasks: Array) -> float:
         """Mean over tasks inside families, then over families, of one number for each task."""
         return float(aggregate(tasks[:, None], families=self.comparison.families))
@@ -144,13 +145,17 @@ def analyse(
         ArgumentError: nothing can be compared.
     """
     from luthier.bench.studies.accounts import failures, gaps, overhead, provenance, skipped
+    from luthier.bench.studies.attainment import fronts
     from luthier.bench.studies.conclusions import conclusions
+    from luthier.bench.studies.findings import findings
+    from luthier.bench.studies.overview import overview
+    from luthier.bench.studies.pairings import diagram, pairs, probability
     from luthier.bench.studies.protocol import against_control, primary, protocol
 
     one = Analysis(Results.read(folder).compare(methods=methods, part=part), draws=draws)
     makers = (
-        primary, summary, against_control, ranks, curves, probability, diagram, profiles, protocol, per_task,
-        task_curves, gaps, overhead, failures, skipped, conclusions, provenance,
+        primary, overview, summary, against_control, ranks, curves, probability, pairs, diagram, profiles, protocol,
+        findings, per_task, task_curves, fronts, gaps, overhead, failures, skipped, conclusions, provenance,
     )  # fmt: skip
     return [table for make in makers if (table := make(one)) is not None]
 
@@ -209,7 +214,7 @@ def _speed_up(one: Analysis, row: Shown, measure: str) -> float | None:
         reference = one.comparison.results.references[task.label]
         median = float(np.median(np.where(np.isnan(runs), np.inf, runs)))
         used = one.comparison.evaluations(task) * point * row.stretch
-        found.append(speed_up(reference.pool, median, used) if np.isfinite(median) else 0.0)
+        found.append(reference.equivalent(median) / used if np.isfinite(median) else 0.0)
     return float(np.median(found))
 
 
@@ -256,66 +261,6 @@ def curves(one: Analysis) -> Table:
         f"interval is over seeds alone. Before the first result the regret is {NOTHING_YET:g}, a median random "
         "configuration's.",
         rows,
-    )
-
-
-def probability(one: Analysis) -> Table | None:
-    """P(row is better than column) at the end of the budget."""
-    if len(one.methods) < 2:
-        return None
-    measure = share(one.plan.checkpoints[-1])
-    runs = filled(one.measures[measure])
-    rows = []
-    for i, row in enumerate(one.methods):
-        for j, other in enumerate(one.methods[:i]):
-            p, low, high = (float(end) for end in improvement(runs[i], runs[j]))
-            rows.append({"method": row.name, "than": other.name, "p": p, "low": low, "high": high})
-            rows.append({"method": other.name, "than": row.name, "p": 1 - p, "low": 1 - high, "high": 1 - low})
-    return Table(
-        "improvement",
-        f"Probability of improvement at {measure} of the budget",
-        "p: probability that a run of the method is better than a run of the other on the same task, ties count half; "
-        "mean over tasks, with a 95 % interval when tasks and runs are drawn again. 0.5: neither.",
-        rows,
-    )
-
-
-def diagram(one: Analysis) -> Table | None:
-    """Mean ranks of task medians with the groups that were not told apart."""
-    if not one.verdicts or len(one.methods) < 3:
-        return None
-    measure = share(one.plan.checkpoints[-1])
-    medians = one.medians(measure)
-    mean = paired_ranks(medians).mean(axis=1)
-    p = pairwise(medians, tasks=one.comparison.labels)
-    distance = critical_difference(len(mean), medians.shape[1])
-    names = [row.name for row in one.methods]
-    groups = cliques(mean, p >= ALPHA)
-    bars = cliques(mean, np.abs(mean[:, None] - mean[None, :]) < distance)
-    test = friedman(medians)
-    order = np.argsort(mean, kind="stable")
-    return Table(
-        "diagram",
-        f"Critical-difference diagram at {measure} of the budget",
-        f"Mean ranks of task medians. Friedman (Iman-Davenport): F = {test.F:.4g}, p = {test.p:.3g}. groups: methods "
-        "that Wilcoxon's tests of all pairs with Holm's correction do not tell apart at 5 %. nemenyi: the same by "
-        f"Nemenyi's critical difference of {distance:.2f}, which depends on who takes part.",
-        [
-            {
-                "method": names[i],
-                "rank": float(mean[i]),
-                "groups": " ".join(str(g + 1) for g, group in enumerate(groups) if i in group),
-                "nemenyi": " ".join(str(g + 1) for g, group in enumerate(bars) if i in group),
-            }
-            for i in order.tolist()
-        ],
-        {
-            "friedman": test._asdict(),
-            "critical_difference": distance,
-            "groups": [[names[i] for i in group] for group in groups],
-            "nemenyi": [[names[i] for i in group] for group in bars],
-            "p": {names[i]: {names[j]: float(p[i, j]) for j in range(len(names))} for i in range(len(names))},
-        },
     )
 
 

@@ -11,8 +11,10 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from luthier.base.errors import ArgumentError, UnsupportedError
+from luthier.base.pareto import nondominated
 from luthier.base.records import Configuration, Decision, Status
 from luthier.bench.simulation import simulate
+from luthier.bench.studies import volumes
 from luthier.bench.studies.plan import Method, Plan
 from luthier.bench.studies.store import Cell
 from luthier.bench.studies.tasks import Task
@@ -21,6 +23,7 @@ from luthier.bench.studies.views import Thinking, View
 from luthier.runtime.executors._base import End, Launch, Message, Setting, Target
 
 RULE = "the highest resource reported, of those the lowest value seen; infeasible and failed trials never count"
+SEVERAL = "with several objectives: those at the highest resource reported that no other of them beats"
 _LONGEST = 500  # characters of an error that are kept
 _SLACK = 1 + 1e-9  # shares of a resource add up to a little more or less than one
 
@@ -31,14 +34,14 @@ class Row(NamedTuple):
     Args:
         time: Virtual time.
         evaluations: Full-resource evaluations spent until then.
-        config: Its configuration.
-        seen: Its value, to be minimised.
+        configs: Its configuration; of several objectives the set's.
+        seen: Its value, to be minimised; of several objectives minus the hypervolume of what was seen.
         overhead: CPU seconds that the method had thought.
     """
 
     time: float
     evaluations: float
-    config: Configuration
+    configs: tuple[Configuration, ...]
     seen: float
     overhead: float
 
@@ -74,13 +77,42 @@ class Trace:
         self.reports += 1
         trial = launch.trial
         self._spent[trial] = max(self._spent.get(trial, 0.0), self._view.share(message.resource))
-        value = self._task.usable(message.metrics)
+        self._judge(launch, message, now, overhead)
+
+    def _judge(self, launch: Launch, message: Message, now: float, overhead: float) -> None:
+        """Note a new incumbent."""
+        trial, value = launch.trial, self._task.usable(message.metrics)
         key = (-(message.resource or 0.0), value)
         if not math.isnan(value) and key < self._best:
             self._best = key
             if trial != self._holder:
                 self._holder = trial
-                self.rows.append(Row(now, self.evaluations, launch.config, value, overhead))
+                self.rows.append(Row(now, self.evaluations, (launch.config,), value, overhead))
+
+
+class FrontTrace(Trace):
+    """Follows the set of incumbents through a run with several objectives; see `SEVERAL`."""
+
+    def __init__(self, task: Task, view: View) -> None:
+        super().__init__(task, view)
+        self._top = -math.inf
+        self._set: list[tuple[Configuration, np.ndarray]] = []
+
+    def _judge(self, launch: Launch, message: Message, now: float, overhead: float) -> None:
+        point, resource = self._task.point(message.metrics), message.resource or 0.0
+        if np.isnan(point).any() or resource < self._top:
+            return
+        if resource > self._top:
+            self._top, self._set = resource, []
+        values = np.array([*(one for _, one in self._set), point])
+        keep = nondominated(values)
+        if not keep[-1] or any((one == point).all() for _, one in self._set):
+            return
+        members = [*self._set, (launch.config, point)]
+        self._set = [one for one, kept in zip(members, keep, strict=True) if kept]
+        configs = tuple(config for config, _ in self._set)
+        seen = volumes.worth(values[keep], self._task.reference.point)
+        self.rows.append(Row(now, self.evaluations, configs, seen, overhead))
 
 
 def run_cell(plan: Plan, method: Method, task: Task, view: View, seed: int, source: Source | None) -> Cell:
@@ -95,20 +127,40 @@ def run_cell(plan: Plan, method: Method, task: Task, view: View, seed: int, sour
         source: Where the tool's runs come from, None for a method of luthier.
     """
     begin, answered = time.perf_counter(), (view.cpu_seconds, view.wall_seconds)
-    trace = Trace(task, view)
+    trace = FrontTrace(task, view) if task.several else Trace(task, view)
     executor = Thinking(trace.heard, plan.machines, seed=seed)
     until, error, failures, unfit = task.horizon(plan) * method.stretch * _SLACK, "", 0, False
     try:
+        _fits(task, method)
         if source is None:
             failures = _ours(plan, method, executor, view, seed, until)
         else:
             failures = _theirs(plan, method, executor, task, view, seed, until, source)
     except Exception as wrong:  # the method's fault, whatever it is: the cell says so, and the study goes on
         error = f"{type(wrong).__name__}: {wrong}"[:_LONGEST]
-        unfit = source is None and not executor.opened and isinstance(wrong, (ArgumentError, UnsupportedError))
+        unfit = (
+            (source is None or task.several)
+            and not executor.opened
+            and isinstance(wrong, (ArgumentError, UnsupportedError))
+        )
     answers = view.cpu_seconds - answered[0], view.wall_seconds - answered[1]
     harness = time.perf_counter() - begin - executor.wall_seconds - answers[1]
     return replace(_cell(plan, task, trace, executor, failures, answers[0], harness, error), unfit=unfit)
+
+
+def _fits(task: Task, method: Method) -> None:
+    """Refuse a tool from outside where there is more than the one value that it is told.
+
+    Raises:
+        UnsupportedError: saying what is allowed.
+    """
+    if method.tool is not None and task.several:
+        names = ", ".join(task.reference.objectives)
+        raise UnsupportedError(
+            f"method {method.name!r} is a tool that is told one value; task {task.plan.label!r} has the objectives "
+            f"{names}. Allowed: methods of luthier that take several, such as nsga2, parego, gp, random or the "
+            'scheduler mo-asha; or one objective, as in options = { objectives = "..." }.'
+        )
 
 
 def _cell(
@@ -121,9 +173,10 @@ def _cell(
     harness: float,
     error: str,
 ) -> Cell:
-    scored, tested = _scores(task, trace.rows)
+    horizon = task.horizon(plan)
+    scored, tested, front = _scores(task, trace.rows, horizon * _SLACK)
     return Cell(
-        horizon=task.horizon(plan),
+        horizon=horizon,
         clock=plan.budget_of(task.plan).clock,
         times=np.array([row.time for row in trace.rows]),
         evaluations=np.array([row.evaluations for row in trace.rows]),
@@ -141,8 +194,9 @@ def _cell(
         answers_seconds=answers,
         harness_seconds=max(0.0, harness),
         busy=executor.busy,
-        rescored=len({row.config for row in trace.rows}),
+        rescored=len({config for row in trace.rows for config in row.configs}),
         error=error,
+        front=front,
     )
 
 
@@ -252,11 +306,33 @@ class _Host:
         return bool(self._tool.tell(Told(launch.trial, launch.config, shown, resource, done, failed, now)))
 
 
-def _scores(task: Task, rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
-    """Value at the full resource, and on the test set, of each incumbent; no method sees these."""
+def _scores(task: Task, rows: Sequence[Row], horizon: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Value at the full resource, and on the test set, of each incumbent, and the front at the horizon.
+
+    No method sees these.
+    """
+    if task.several:
+        return _volumes(task, rows, horizon)
     known: dict[Configuration, tuple[float, float]] = {}
     for row in rows:
-        if row.config not in known:
-            known[row.config] = task.value(row.config), task.test_value(row.config)
-    pairs = np.array([known[row.config] for row in rows], dtype=float).reshape(-1, 2)
-    return pairs[:, 0], pairs[:, 1]
+        [config] = row.configs
+        if config not in known:
+            known[config] = task.value(config), task.test_value(config)
+    pairs = np.array([known[row.configs[0]] for row in rows], dtype=float).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1], np.empty(0)
+
+
+def _volumes(task: Task, rows: Sequence[Row], horizon: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same of sets: minus their hypervolume; a set's test values are not looked at."""
+    known: dict[Configuration, np.ndarray] = {}
+    scored, front = [], np.empty(0)
+    for row in rows:
+        for config in row.configs:
+            if config not in known:
+                known[config] = task.points(config)
+        values = np.array([known[config] for config in row.configs])
+        scored.append(volumes.worth(values, task.reference.point))
+        if row.time <= horizon:
+            finite = values[np.isfinite(values).all(axis=1)]
+            front = finite[nondominated(finite)] if len(finite) else np.empty(0)
+    return np.array(scored, dtype=float), np.full(len(rows), math.nan), front

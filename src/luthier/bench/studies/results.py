@@ -113,19 +113,25 @@ class Results:
                 tasks.append(task)
             elif task.part == part:
                 left_out[task.label] = "it could not be opened"
-        unfit = {name: [task for task in tasks if self._unfit(name, task)] for name in methods}
+        unfit = {
+            name: {task.label: why for task in tasks if (why := self._unfit(name, task)) is not None}
+            for name in methods
+        }
         chosen = []
         for name in methods:
             if len(unfit[name]) * 2 > len(tasks):
-                left_out[name] = f"it cannot work on {len(unfit[name])} of {len(tasks)} tasks"
+                why = next(iter(unfit[name].values()))
+                left_out[name] = f"it cannot work on {len(unfit[name])} of {len(tasks)} tasks: {why}"
                 continue
             chosen.append(name)
-            for task in unfit[name]:
-                left_out.setdefault(task.label, f"{name} cannot work on it")
+            for label, why in unfit[name].items():
+                left_out.setdefault(label, f"{name} cannot work on it: {why}")
         return chosen, [task for task in tasks if task.label not in left_out]
 
-    def _unfit(self, method: str, task: TaskPlan) -> bool:
-        return any(cell.unfit for (label, _), cell in self.stores[method].cells.items() if label == task.label)
+    def _unfit(self, method: str, task: TaskPlan) -> str | None:
+        """Why a method cannot work on a task, None if it can."""
+        cells = self.stores[method].cells
+        return next((one.error for (label, _), one in cells.items() if label == task.label and one.unfit), None)
 
     def _seeds(
         self, methods: Sequence[str], tasks: Sequence[TaskPlan], left_out: dict[str, str]

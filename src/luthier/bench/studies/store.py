@@ -27,6 +27,8 @@ from luthier.bench.statistics._guards import Array
 FORMAT = 1
 #: Columns with one value for each incumbent of a run.
 CURVES = ("times", "evaluations", "seen", "scored", "tested", "overhead")
+#: Points of a front: a column of its own length, in files of studies that have any.
+FRONT = "front"
 _NOTHING: Array = np.empty(0)
 Key = tuple[str, int]
 
@@ -57,6 +59,7 @@ class Cell:
         rescored: Incumbents that were evaluated again at the full resource, which is not charged.
         error: Why the run ended early, empty if it did not.
         unfit: Whether the method cannot work on such a task at all (a scheduler without a fidelity): no failure.
+        front: (k, m) of several objectives, to be minimised: what was found within the budget; else empty.
     """
 
     horizon: float
@@ -80,19 +83,23 @@ class Cell:
     rescored: int = 0
     error: str = ""
     unfit: bool = False
+    front: Array = field(default_factory=_NOTHING.copy)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
-        return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
+        kept = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
+        if not len(self.front):
+            del kept[FRONT]
+        return kept
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Cell:
         """The inverse of `to_json`."""
-        values: dict[str, Any] = {n: np.array(v, dtype=float) if n in CURVES else v for n, v in kept.items()}
+        values: dict[str, Any] = {n: np.array(v, dtype=float) if n in (*CURVES, FRONT) else v for n, v in kept.items()}
         return cls(**values)
 
 
-_SCALARS = tuple(one.name for one in fields(Cell) if one.name not in CURVES)
+_SCALARS = tuple(one.name for one in fields(Cell) if one.name not in (*CURVES, FRONT))
 
 
 class Store:
@@ -202,10 +209,13 @@ class Store:
                     "Update luthier."
                 )
             ends = np.cumsum(kept["length"])
+            fronts: dict[int, dict[str, Any]] = _fronts(kept)
             for i, (task, seed) in enumerate(zip(kept["task"].tolist(), kept["seed"].tolist(), strict=True)):
                 part = slice(int(ends[i] - kept["length"][i]), int(ends[i]))
                 values: dict[str, Any] = {name: kept[name][part] for name in CURVES}
-                self.cells[task, seed] = Cell(**values, **{name: kept[name][i].item() for name in _SCALARS})
+                self.cells[task, seed] = Cell(
+                    **values, **{name: kept[name][i].item() for name in _SCALARS}, **fronts.get(i, {})
+                )
         except (OSError, ValueError, KeyError) as error:
             raise SchemaError(
                 f"{self.path.name} cannot be read as the cells of a method ({error}). Expected: an .npz that a study "
@@ -220,6 +230,9 @@ class Store:
             name: np.concatenate([_NOTHING, *(getattr(one, name) for one in cells)]) for name in CURVES
         }
         columns |= {name: np.array([getattr(one, name) for one in cells]) for name in _SCALARS}
+        if any(len(one.front) for one in cells):
+            columns[FRONT] = np.concatenate([one.front.ravel() for one in cells])
+            columns["front_shape"] = np.array([one.front.shape if len(one.front) else (0, 0) for one in cells])
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(f".{os.getpid()}.part")
         with part.open("wb") as file:
@@ -234,6 +247,19 @@ class Store:
             file.flush()
             os.fsync(file.fileno())
         part.replace(self.path)
+
+
+def _fronts(kept: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+    """Place of each cell with a front to it."""
+    if FRONT not in kept:
+        return {}
+    shapes = kept["front_shape"]
+    ends = np.cumsum(shapes.prod(axis=1))
+    return {
+        i: {FRONT: kept[FRONT][ends[i] - rows * width : ends[i]].reshape(rows, width)}
+        for i, (rows, width) in enumerate(shapes.tolist())
+        if rows
+    }
 
 
 def _text(value: Any) -> str:

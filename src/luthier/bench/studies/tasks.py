@@ -11,19 +11,21 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from luthier.base.errors import ArgumentError, LuthierError, UnsupportedError
+from luthier.base.pareto import nondominated, reference_point
 from luthier.base.records import Evaluation, Status
 from luthier.base.seeds import generator
 from luthier.bench._base import BaseBenchmark
 from luthier.bench._catalogue import load
 from luthier.bench.statistics._guards import Array
 from luthier.bench.statistics.random_search import RandomPool
+from luthier.bench.studies import volumes
 from luthier.bench.studies.plan import Plan, TaskPlan
 from luthier.bench.tables import GridTable
 
@@ -33,7 +35,10 @@ TRAINED = 32  # of one that trains when it is asked
 LISTED = 20_000  # configurations of a finite space up to which all are looked at: NAS-Bench-201 has 15 625
 TESTED = 200  # of the pool whose test values are looked up too
 ROUNDS, KEPT, WIDTH = 20, 20, 20  # of the local search beyond the pool: 8000 further configurations
+_FRONT = 200  # points of a front that is known as a formula
 _STEP = 0.1  # of its moves, as a share of a dimension
+_SEVERAL = ("point", "front", "random")  # arrays of a task with several objectives
+_NOTHING: Array = np.empty(0)
 _PREFIX = re.compile(r"^(val|valid|validation|test)_")
 
 
@@ -50,6 +55,11 @@ class Reference:
         exact: Whether the best is known to be the optimum.
         test: Median and best test value of random configurations, NaN where there is none.
         how: In words, where all this comes from.
+        objectives: Names of several objectives, then all values above are minus hypervolumes, see `volumes`; empty:
+            there is one.
+        point: (m,) their reference point, to be minimised.
+        front: (k, m) their front, as far as it is known.
+        random: (2, steps) numbers of random configurations, and what their sets are worth, the median.
     """
 
     best: float
@@ -60,15 +70,29 @@ class Reference:
     exact: bool
     test: tuple[float, float]
     how: str
+    objectives: tuple[str, ...] = ()
+    point: Array = field(default_factory=_NOTHING.copy)
+    front: Array = field(default_factory=_NOTHING.copy)
+    random: Array = field(default_factory=_NOTHING.copy)
+
+    def equivalent(self, value: float) -> float:
+        """Random configurations that reach a value in half of the cases; infinity where the pool does not."""
+        return volumes.equivalent(self.random, value) if self.objectives else self.pool.equivalent(value)
 
     def write(self, path: Path) -> None:
         """Keep it; the file appears as a whole."""
         about = {"rule": RULE, "exact": self.exact, "how": self.how, "whole": self.pool.whole}
+        several: dict[str, Any] = {}
+        if self.objectives:
+            about["objectives"] = list(self.objectives)
+            several = {name: getattr(self, name) for name in _SEVERAL}
         numbers = np.array([self.best, self.median, self.penalty, self.mean_seconds, *self.test])
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
         with part.open("wb") as file:
-            np.savez_compressed(file, pool=self.pool.values, numbers=numbers, about=np.array(json.dumps(about)))
+            np.savez_compressed(
+                file, pool=self.pool.values, numbers=numbers, about=np.array(json.dumps(about)), **several
+            )
         part.replace(path)
 
     @classmethod
@@ -76,9 +100,13 @@ class Reference:
         """The inverse of `write`."""
         with np.load(path, allow_pickle=False) as file:
             pool, numbers, about = file["pool"], file["numbers"].tolist(), json.loads(str(file["about"]))
+            several: dict[str, Any] = {name: file[name] for name in _SEVERAL if name in file.files}
         best, median, penalty, seconds, *test = numbers
         kept = RandomPool(pool, about["whole"])
-        return cls(best, median, kept, penalty, seconds, about["exact"], (test[0], test[1]), about["how"])
+        return cls(
+            best, median, kept, penalty, seconds, about["exact"], (test[0], test[1]), about["how"],
+            tuple(about.get("objectives", ())), **several,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,6 +127,20 @@ class Task:
     def sign(self) -> float:
         """1 where the objective is minimised, else -1."""
         return self.benchmark.objectives[0].sign
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several objectives."""
+        return len(self.benchmark.objectives) > 1
+
+    def point(self, metrics: Mapping[str, Any]) -> Array:
+        """All objectives, to be minimised, (m,); NaN where one is missing, or where a constraint is broken."""
+        return _point(self.benchmark, metrics)
+
+    def points(self, config: Mapping[str, Any]) -> Array:
+        """The same of a configuration at the full resource, the mean over repetitions."""
+        found = self.benchmark.evaluate(config, seed=None)
+        return _answer(self.benchmark, found)
 
     def usable(self, metrics: Mapping[str, Any]) -> float:
         """The objective, to be minimised; NaN where it is missing or not finite, or where a constraint is broken."""
@@ -147,12 +189,6 @@ def open_task(task: TaskPlan, folder: Path) -> Task:
         LuthierError: the benchmark is not known, needs data or a package, or cannot be used in a study.
     """
     benchmark = load(task.name, **dict(task.options))
-    if len(benchmark.objectives) != 1:
-        names = ", ".join(objective.name for objective in benchmark.objectives)
-        raise UnsupportedError(
-            f"task {task.label!r} has the objectives {names}. Allowed: one. Choose one by the family's options, such "
-            "as { name = ..., options = { objectives = ... } }."
-        )
     path = reference_path(folder, task)
     if path.is_file():
         return Task(task, benchmark, Reference.read(path))
@@ -191,7 +227,10 @@ def make_reference(benchmark: BaseBenchmark) -> Reference:
     Raises:
         ArgumentError: a median random configuration is as good as the best, so that regret says nothing.
     """
-    reference = _of_grid(benchmark) if isinstance(benchmark, GridTable) else _of_pool(benchmark)
+    if len(benchmark.objectives) > 1:
+        reference = _of_fronts(benchmark)
+    else:
+        reference = _of_grid(benchmark) if isinstance(benchmark, GridTable) else _of_pool(benchmark)
     if not reference.median > reference.best:
         raise ArgumentError(
             f"benchmark {benchmark.name!r}: a median random configuration is as good as the best known. Allowed: a "
@@ -237,6 +276,54 @@ def _of_pool(benchmark: BaseBenchmark) -> Reference:
         (float(np.median(known)), float(known.min())) if len(known) else (math.nan, math.nan),
         how,
     )
+
+
+def _of_fronts(benchmark: BaseBenchmark) -> Reference:
+    """Of several objectives: hypervolumes up to the card's reference point, or one from the pool's front."""
+    rng = generator(0, "bench")
+    every = _listed(benchmark)
+    rows = benchmark.space.sample_unit(TRAINED if benchmark.trains else POOL, rng) if every is None else every
+    answers = benchmark.evaluate_batch(benchmark.space.decode(rows), seed=None)
+    values = np.array([_answer(benchmark, one) for one in answers])
+    fine = values[np.isfinite(values).all(axis=1)]
+    if not len(fine):
+        raise ArgumentError(
+            f"benchmark {benchmark.name!r}: none of {len(values)} random configurations has usable values. Allowed: a "
+            "task on which random search finds something. Leave it out."
+        )
+    point, where = getattr(benchmark, "reference", None), "the benchmark's own"
+    if point is None:
+        point, where = reference_point(fine), "a tenth of the range beyond the front of these configurations"
+    front, best, exact, how = _known_front(benchmark, rows, values, point, rng, whole=every is not None)
+    alone = volumes.singles(fine, point)
+    return Reference(
+        best, float(np.median(alone)), RandomPool.of(alone, whole=every is not None), math.nan,
+        float(np.mean([one.seconds for one in answers])), exact, (math.nan, math.nan),
+        f"minus hypervolume up to {', '.join(f'{value:.6g}' for value in point)} ({where}); {how}",
+        tuple(objective.name for objective in benchmark.objectives), np.asarray(point, dtype=float), front,
+        volumes.of_random(fine, point, rng),
+    )  # fmt: skip
+
+
+def _known_front(
+    benchmark: BaseBenchmark, rows: Array, values: Array, point: Array, rng: np.random.Generator, *, whole: bool
+) -> tuple[Array, float, bool, str]:
+    """The front as far as it is known, what it is worth, whether it is the whole of it, and how."""
+    exact = getattr(benchmark, "hypervolume", None)
+    if exact is not None and hasattr(benchmark, "front"):
+        return np.asarray(benchmark.front(_FRONT)), -float(exact), True, "the exact volume of the whole front"
+    fine = values[np.isfinite(values).all(axis=1)]
+    if whole or benchmark.trains:
+        front = fine[nondominated(fine)]
+        return front, volumes.worth(front, point), whole, f"the front of {len(values)} configurations"
+
+    def ask(new: Array) -> Array:
+        found = benchmark.evaluate_batch(benchmark.space.decode(new), seed=None)
+        return np.array([_answer(benchmark, one) for one in found])
+
+    front = volumes.searched(benchmark.space, rows, values, ask, rng, rounds=ROUNDS, kept=KEPT, width=WIDTH, step=_STEP)
+    how = f"the front of {len(values)} random configurations and a local search of {ROUNDS * KEPT * WIDTH} more"
+    return front, volumes.worth(front, point), False, how
 
 
 def _listed(benchmark: BaseBenchmark) -> Array | None:
@@ -286,6 +373,16 @@ def _values(benchmark: BaseBenchmark, answers: Sequence[Evaluation]) -> Array:
 
 def _value(benchmark: BaseBenchmark, found: Evaluation) -> float:
     return _usable(benchmark, found.metrics) if found.status is Status.COMPLETED else math.nan
+
+
+def _answer(benchmark: BaseBenchmark, found: Evaluation) -> Array:
+    return _point(benchmark, found.metrics if found.status is Status.COMPLETED else {})
+
+
+def _point(benchmark: BaseBenchmark, metrics: Mapping[str, Any]) -> Array:
+    values = np.array([o.sign * float(metrics.get(o.name, math.nan)) for o in benchmark.objectives])
+    feasible = all(metrics.get(c.name, math.nan) <= c.upper for c in benchmark.problem.constraints)
+    return values if feasible and np.isfinite(values).all() else np.full(len(values), math.nan)
 
 
 def _usable(benchmark: BaseBenchmark, metrics: Mapping[str, Any]) -> float:
