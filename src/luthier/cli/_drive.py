@@ -43,6 +43,7 @@ def drive(
     executor: str | None,
     limits: Limits,
     info: Mapping[str, Any],
+    stopping: bool = True,
 ) -> Result:
     """Run until the budget is used.
 
@@ -56,6 +57,7 @@ def drive(
         executor: Name of the executor.
         limits: What one trial may use.
         info: What `luthier resume` needs to find the program again.
+        stopping: Whether the study's stopping rules are heeded.
 
     Returns:
         What was found; the closing lines are for `conclude`.
@@ -75,6 +77,7 @@ def drive(
                 gpus=limits.gpus,
                 cpus=limits.cpus,
                 info=info,
+                stopping=stopping,
             )
     except KeyboardInterrupt as interrupt:
         _last_object(talk, "interrupted", str(interrupt), INTERRUPTED, study)

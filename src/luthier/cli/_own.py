@@ -1,4 +1,4 @@
-"""`--set searcher.quantiles=7`: own arguments of searchers and schedulers, typed by their constructors."""
+"""`--set searcher.quantiles=7`: own arguments of searchers, schedulers and stopping rules, typed by constructors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 import types
 import typing
 from collections.abc import Sequence
-from typing import Any, Literal, Union
+from typing import Any, Literal, NamedTuple, Union
 
 from luthier.base.errors import ArgumentError
 from luthier.base.registry import check_own, load, own_arguments
@@ -14,23 +14,35 @@ from luthier.base.registry import check_own, load, own_arguments
 KINDS = ("searcher", "scheduler")
 
 
-def parts(searcher: str, scheduler: str, settings: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Searcher and scheduler with their own arguments, as `Study` takes them.
+class Parts(NamedTuple):
+    """What `Study` takes for searcher, scheduler and stopping."""
+
+    searcher: dict[str, Any]
+    scheduler: dict[str, Any]
+    stopping: list[dict[str, Any]]
+
+
+def parts(searcher: str, scheduler: str, settings: Sequence[str], stopping: Sequence[str] = ()) -> Parts:
+    """Searcher, scheduler and stopping rules with their own arguments, as `Study` takes them.
 
     Args:
         searcher: Its name.
         scheduler: Its name.
-        settings: Texts such as "scheduler.eta=4".
+        settings: Texts such as "scheduler.eta=4" or "plateau.trials=50".
+        stopping: Names of the rules.
 
     Raises:
         ArgumentError: a text has another form, or names an argument that is not there or does not take the value.
     """
-    own: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
+    own: dict[str, dict[str, str]] = {kind: {} for kind in (*KINDS, *stopping)}
     for text in settings:
         target, mark, value = text.partition("=")
         kind, dot, name = target.partition(".")
         if not mark or not dot or kind not in own or not name:
-            raise ArgumentError(f"--set {text}. Allowed: searcher.NAME=VALUE or scheduler.NAME=VALUE.")
+            raise ArgumentError(
+                f"--set {text}. Allowed: searcher.NAME=VALUE, scheduler.NAME=VALUE or, for a rule "
+                "named with --stopping, RULE.NAME=VALUE."
+            )
         own[kind][name.replace("-", "_")] = value
     found = []
     for kind, name in zip(KINDS, (searcher, scheduler), strict=True):
@@ -38,7 +50,8 @@ def parts(searcher: str, scheduler: str, settings: Sequence[str]) -> tuple[dict[
         if given and (kind, name) == ("scheduler", "auto"):
             raise ArgumentError(f"--set {kind}.{next(iter(given))}: no {kind} is named. Name it: --{kind} NAME.")
         found.append({"name": name, **(_typed(kind, name, given) if given else {})})
-    return found[0], found[1]
+    rules = [{"name": rule, **(_typed("stopping", rule, own[rule]) if own[rule] else {})} for rule in stopping]
+    return Parts(found[0], found[1], rules)
 
 
 def _typed(kind: str, name: str, given: dict[str, str]) -> dict[str, Any]:

@@ -17,7 +17,9 @@ def list_(
     what: Annotated[
         str | None,
         typer.Argument(
-            metavar="WHAT", help="searchers, schedulers, executors, benchmarks or studies.", show_default=False
+            metavar="WHAT",
+            help="searchers, schedulers, executors, stopping, benchmarks or studies.",
+            show_default=False,
         ),
     ] = None,
     store: Annotated[
@@ -48,7 +50,7 @@ def list_(
             _print(name, entries, head=what is None)
     print(
         f"next: luthier tune --{_ROOMS[what]} NAME"
-        if what in ("searchers", "schedulers")
+        if what in ("searchers", "schedulers", "stopping")
         else "next: luthier tune --help"
     )
 

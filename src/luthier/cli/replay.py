@@ -23,9 +23,17 @@ def replay(where: Where, as_json: Json = False, debug: Debug = False) -> None:
         found = study.replay()
         place = study.where
     if as_json:
-        _json.write({"proposals": found.proposals, "decisions": found.decisions, "differences": found.differences})
+        _json.write(
+            {
+                "proposals": found.proposals,
+                "decisions": found.decisions,
+                "verdicts": found.verdicts,
+                "differences": found.differences,
+            }
+        )
     else:
-        print(f"{found.proposals} proposals and {found.decisions} decisions computed anew")
+        more = f", {found.verdicts} verdicts of stopping rules" if found.verdicts else ""
+        print(f"{found.proposals} proposals and {found.decisions} decisions{more} computed anew")
         print("1 difference" if len(found.differences) == 1 else f"{len(found.differences)} differences")
         for line in found.differences[:20]:
             print(f"  {line}")

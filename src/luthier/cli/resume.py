@@ -20,6 +20,9 @@ def resume(
     workers: Annotated[
         int | None, typer.Option("--workers", "-w", metavar="W", help="Trials at once.", show_default=False)
     ] = None,
+    stopping: Annotated[
+        bool, typer.Option("--stopping/--no-stopping", help="Heed the study's stopping rules.", show_default=False)
+    ] = True,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -64,6 +67,7 @@ def resume(
                 limits.get("time_limit"), limits.get("memory_mb"), limits.get("gpus") or 0, limits.get("cpus")
             ),
             info=info,
+            stopping=stopping,
         )
         conclude(study, result, talk)
 

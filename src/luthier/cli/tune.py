@@ -116,6 +116,15 @@ def tune(
     scheduler: Annotated[
         str, typer.Option(metavar="NAME", help="Who spends the resource.", rich_help_panel=_HOW)
     ] = "straight",
+    stopping: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE",
+            help="When the study ends, or may end: plateau, regret ...; may be repeated.",
+            rich_help_panel=_HOW,
+            show_default=False,
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -182,12 +191,13 @@ def tune(
     talk = Talk(json=as_json, quiet=quiet)
     program, info = the_target(target, command)
     title = name or (None if out is not None else _name(target, command))
-    the_searcher, the_scheduler = parts(searcher, scheduler, settings or [])
+    the = parts(searcher, scheduler, settings or [], stopping or [])
     study = Study(
         _space(space, program),
         _objectives(minimize or [], maximize or []),
-        searcher=the_searcher,
-        scheduler=the_scheduler,
+        searcher=the.searcher,
+        scheduler=the.scheduler,
+        stopping=the.stopping,
         fidelity=_fidelity(minimum, maximum),
         constraints=[_constraint(text) for text in constraint or []],
         past=[_past(where, order) for order, where in enumerate(past or [])],

@@ -15,6 +15,8 @@ from luthier.schedulers._base import Scheduler
 from luthier.searchers._base import Searcher
 from luthier.space.problem import PastTask, Problem
 from luthier.space.space import Space
+from luthier.stopping._base import StoppingRule
+from luthier.stopping._several import build
 
 #: A part by name, or by name with its own arguments: "asha", {"name": "asha", "eta": 4}.
 Part = str | Mapping[str, Any]
@@ -33,6 +35,7 @@ class Definition:
         repeats: Times each configuration is evaluated, with different seeds.
         retries: Times a lost run is started again.
         open_space: Whether trials may name new hyperparameters while they run (define-by-run).
+        stopping: Rules that end the whole study, each with its own arguments.
     """
 
     problem: Problem
@@ -43,6 +46,7 @@ class Definition:
     repeats: int = 1
     retries: int = 2
     open_space: bool = False
+    stopping: tuple[Mapping[str, Any], ...] = ()
 
     def build(self) -> Scheduler:
         """A scheduler with its searcher, fresh: they know nothing of the log yet."""
@@ -51,6 +55,10 @@ class Definition:
         name, own = self.scheduler
         scheduler: Scheduler = load("scheduler", name)(self.problem, searcher, seed=self.seed, **own)
         return scheduler
+
+    def rules(self) -> list[StoppingRule]:
+        """The stopping rules, fresh."""
+        return [build(self.problem, rule, seed=self.seed) for rule in self.stopping]
 
     def with_space(self, space: Space) -> Definition:
         """The same study in another (wider) space."""
@@ -71,6 +79,7 @@ class Definition:
             "repeats": self.repeats,
             "retries": self.retries,
             "open_space": self.open_space,
+            "stopping": [dict(rule) for rule in self.stopping],
         }
 
     @classmethod
@@ -92,6 +101,7 @@ class Definition:
             data["repeats"],
             data["retries"],
             data["open_space"],
+            tuple(data.get("stopping", ())),  # studies of earlier versions have none
         )
 
     def differences(self, other: Definition) -> list[str]:
@@ -107,6 +117,7 @@ class Definition:
             ("scheduler", self.scheduler, other.scheduler),
             ("repeats", self.repeats, other.repeats),
             ("first configurations", self.initial, other.initial),
+            ("stopping", self.stopping, other.stopping),
         ):
             if a != b:
                 lines.append(f"{word}: {a} in the store, {b} here")
@@ -127,6 +138,7 @@ def define(
     repeats: int,
     retries: int,
     seed: int,
+    stopping: Sequence[Part] = (),
 ) -> Definition:
     """Check a user's arguments, and make a definition of them.
 
@@ -161,6 +173,7 @@ def define(
         int(repeats),
         int(retries),
         open_space,
+        _rules(stopping),
     )
     kind = load("scheduler", definition.scheduler[0])
     if repeats > 1 and definition.scheduler[0] != "straight":
@@ -176,6 +189,7 @@ def define(
     if len(problem.objectives) > 1 and not kind.multi_objective:  # type: ignore[attr-defined]
         raise ArgumentError(f"scheduler {definition.scheduler[0]!r} judges by one objective; {_count(problem)} given.")
     definition.build()
+    definition.rules()
     return definition
 
 
@@ -231,6 +245,13 @@ def _resolve(kind: str, spec: Part) -> tuple[str, dict[str, Any]]:
         own = cls.settled(own)  # type: ignore[attr-defined]
     # as the store will give it back: a study that is opened again must find itself the same
     return name, {key: _as_stored(value) for key, value in own.items()}
+
+
+def _rules(given: Sequence[Part]) -> tuple[Mapping[str, Any], ...]:
+    """Stopping rules as the store keeps them."""
+    if isinstance(given, (str, Mapping)):
+        raise ArgumentError(f"stopping={given!r}. Allowed: a list of rules. Write stopping=[{given!r}].")
+    return tuple(_as_stored({"name": rule} if isinstance(rule, str) else rule) for rule in given)
 
 
 def _as_stored(value: Any) -> Any:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from luthier.base.records import Configuration, Decision, Event, Job, Status, Trial
 from luthier.schedulers._base import Scheduler
 from luthier.study._definition import Definition
+from luthier.study._judge import Judge
 from luthier.study._state import State
 
 
@@ -45,11 +46,19 @@ class Engine:
         self.pending: dict[int, tuple[int, Decision]] = {}  # decided, and not yet in the log: trial -> (seq, what)
         self._read = read
         self._stale = False
+        self._judge: Judge | None = None
 
     @property
     def problem_space_is_open(self) -> bool:
         """Whether trials may still name new hyperparameters."""
         return self.definition.open_space
+
+    @property
+    def judge(self) -> Judge:
+        """The stopping rules, for the space as it is now."""
+        if self._judge is None:
+            self._judge = Judge(self.definition.with_space(self.state.space), self.state)
+        return self._judge
 
     def fold(self, event: Event) -> None:
         """Take one event in."""
@@ -58,7 +67,7 @@ class Engine:
         before = self._status(event.trial)
         self.state.apply(event)
         if event.kind == "widened":
-            self._stale = True
+            self._stale, self._judge = True, None
         elif not self._stale:
             self._drive(event, before)
 

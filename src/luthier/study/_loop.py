@@ -25,6 +25,8 @@ from luthier.space.space import Space
 if TYPE_CHECKING:
     from luthier.study.study import Study
 
+#: What follows the word of a stopping rule when nothing was run any more because of it.
+_GO_ON = ". To go on all the same: study.run(..., stopping=False), or luthier resume --no-stopping"
 #: Seconds between two looks at the budget and the lease when nothing happens.
 TICK = 0.25
 
@@ -41,6 +43,7 @@ class Loop:
         trials: Trials of the study in all.
         seconds: Time for this call.
         give_up: Failures without a success after which the run ends with an error.
+        stopping: Whether the stopping rules are heeded.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Loop:
         trials: int | None,
         seconds: float | None,
         give_up: int,
+        stopping: bool = True,
     ) -> None:
         check("workers", workers, at_least=1, whole=True)
         check("give_up", give_up, at_least=1, whole=True)
@@ -61,7 +65,7 @@ class Loop:
             check("trials", trials, at_least=1, whole=True)
         if seconds is not None:
             check("seconds", seconds, above=0)
-        ends = study._session.engine.scheduler.ends
+        ends = study._session.engine.scheduler.ends or (stopping and bool(study._definition.stopping))
         if trials is None and seconds is None and study.space.size is None and not ends:
             raise ArgumentError(
                 "run() without a budget, and this space never ends. Give trials=100 (in all) or seconds=3600."
@@ -73,6 +77,7 @@ class Loop:
             )
         self.study, self.target, self.limits, self.workers = study, target, limits, workers
         self.trials, self.seconds, self.give_up = trials, seconds, give_up
+        self.stopping = stopping
         self.mine: dict[int, Launch] = {}
         self.used: dict[int, list[str]] = {}
         self.over: set[int] = set()  # launches whose end is in the log, but whose worker is not free yet
@@ -145,6 +150,7 @@ class Loop:
             "workers": self.workers,
             "executor": self.executor.name,
             **({"virtual": True} if self.executor.virtual else {}),
+            **({} if self.stopping else {"stopping": False}),
             "folder": None if self.study.folder is None else str(self.study.folder.resolve()),
             "limits": {
                 "time_limit": self.limits.seconds,
@@ -156,12 +162,17 @@ class Loop:
 
     def _work(self) -> str:
         study = self.study
+        if study._state.stopped is not None:
+            return study._state.stopped + _GO_ON
         while True:
             if study._stop is None and self._late():
                 study._stop = "time is up"
+            self._heed()
             if study._stop is not None:
                 self._stop_all(study._stop)
                 return study._stop
+            if study._state.stopped is not None and not self.mine:
+                return study._state.stopped
             self._give_up()
             idle = self._fill()
             if not self.mine:
@@ -173,6 +184,12 @@ class Loop:
                 continue
             self.executor.step(self._patience())
             study._session.join()
+
+    def _heed(self) -> None:
+        """Stop what runs when a stopping rule says so, and is of the kind that does not wait."""
+        state, engine = self.study._state, self.study._session.engine
+        if self.study._stop is None and state.stopper is not None and engine.judge.rules[state.stopper].cancels:
+            self.study._stop = state.stopped
 
     def _nothing_left(self) -> bool:
         """Whether no driver has anything to do: nothing runs or waits, and no other one holds a number it may use."""
@@ -207,7 +224,7 @@ class Loop:
         """Give every free worker something to do; whether there was nothing left to give."""
         limit = None if self.trials is None else self._limit()
         for worker in list(self.executor.free()):
-            if self.study._stop is not None or self._late():
+            if self.study._stop is not None or self.study._state.stopped is not None or self._late():
                 return False
             trial = self.study._session.next(worker, self.executor.now(), limit, busy=self.over)
             if trial is None:
@@ -278,6 +295,7 @@ class Loop:
         if decided is not None:
             self._end(launch, study._session.decided(n, now, *decided, seconds=message.seconds))
             return decided[1]
+        self._heed()
         if study._stop is not None or self._late():
             reason = study._stop or "time is up"
             data = self._data(launch, message.seconds, reason=reason)

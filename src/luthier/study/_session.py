@@ -73,7 +73,20 @@ class Session:
         self._fold(events)
         for event in events:  # after all of them are folded: a callback may append events of its own
             self.heard(event)
+        if events and self.definition.stopping:
+            self._judge(events[-1])
         return first + len(drafts) - 1
+
+    def _judge(self, event: Event) -> None:
+        """Ask the stopping rules what they say of an event of our own, and log it."""
+        state = self.engine.state
+        if event.trial is None or state.stopped is not None:
+            return
+        timed = not state.begun.get("virtual")
+        found = list(self.engine.judge.verdicts(event, timed=timed))
+        if found:
+            now = self.now()
+            self.append([Draft(now, "verdict", None, event.seq, data) for data in found])
 
     def join(self) -> None:
         """Register as a driver, once; afterwards keep the lease alive."""

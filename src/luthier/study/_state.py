@@ -47,6 +47,13 @@ class State:
         self.initial: set[int] = set()  # which of the definition's first configurations were asked
         self.begun: dict[str, Any] = {}  # how the study was last run: what `luthier resume` needs
         self.ended: str | None = None  # why the last run ended
+        self.latest: int | None = None  # the trial that the newest event speaks of
+        self.started: float | None = None  # when the first trial was
+        self.order: dict[int, None] = {}  # trials that are over or set aside, by when they last became so
+        self.verdicts: dict[int, list[dict[str, Any]]] = {}  # what each stopping rule said, by its place
+        self.check_seconds: dict[int, list[float]] = {}  # what its checks took
+        self.stopper: int | None = None  # the place of the rule that ended the study
+        self.stopped: str | None = None  # what the rule said that ended the study
         self._losses: dict[int, int] = {}
         self._apply: Mapping[str, Callable[[Event], None]] = {
             "asked": self._asked,
@@ -63,13 +70,13 @@ class State:
             "annotated": self._annotated,
             "begun": self._begun,
             "ended": self._end,
-            "verdict": self._nothing,
+            "verdict": self._verdict,
         }
 
     def apply(self, event: Event) -> None:
         """Fold one event in; they come in order of `seq`."""
         self._apply.get(event.kind, self._nothing)(event)
-        self.head = event.seq
+        self.head, self.latest = event.seq, event.trial
         self.time = max(self.time, event.time)
 
     def _nothing(self, event: Event) -> None:
@@ -101,6 +108,8 @@ class State:
             trial.checkpoint = data.get("checkpoint")  # a clone's: its parent's
         if trial.started is None:
             trial.started = event.time
+        if self.started is None:
+            self.started = event.time
         trial.ended = None
         trial.error = None
         self.waiting.pop(trial.number, None)
@@ -143,6 +152,9 @@ class State:
         trial.seconds += event.data.get("seconds", 0.0)
         self.running.pop(trial.number, None)
         self.waiting.pop(trial.number, None)
+        if status is not Status.LOST:
+            self.order.pop(trial.number, None)
+            self.order[trial.number] = None
         return trial
 
     def _set_aside(self, event: Event) -> None:
@@ -156,6 +168,7 @@ class State:
             trial.repeats.append(dict(trial.metrics))
             if len(trial.repeats) < self.definition.repeats:
                 trial.status = Status.WAITING
+                self.order.pop(trial.number, None)
                 trial.checkpoint = None  # the next repetition starts afresh
                 self.waiting[trial.number] = None
             else:
@@ -201,9 +214,22 @@ class State:
 
     def _begun(self, event: Event) -> None:
         self.begun, self.ended = event.data, None
+        if event.data.get("stopping") is False:
+            self.stopped = self.stopper = None  # the user wants more all the same
 
     def _end(self, event: Event) -> None:
         self.ended = event.data["reason"]
+
+    def _verdict(self, event: Event) -> None:
+        data = dict(event.data)
+        place, advise, name = data.pop("place"), data.pop("advise"), data.pop("rule")
+        if "seconds" in data:
+            self.check_seconds.setdefault(place, []).append(data.pop("seconds"))
+        self.verdicts.setdefault(place, []).append(data)
+        ignored = self.begun.get("stopping") is False
+        if data["stop"] and not advise and not ignored and self.stopped is None:
+            self.stopper = place
+            self.stopped = f"stopping rule {name!r}: {data['reason']}"
 
 
 def is_new(trial: Trial, report: Report) -> bool:

@@ -89,6 +89,16 @@ class View:
         """Every trial in order of its number; copies, as far as this process knows the log."""
         return [copy(trial) for _, trial in sorted(self._state.trials.items())]
 
+    @property
+    def verdicts(self) -> list[dict[str, Any]]:
+        """What the stopping rules said, in order: "rule", "stop", "advise", "reason", and the numbers behind it."""
+        return [dict(event.data) for event in self.events() if event.kind == "verdict"]
+
+    @property
+    def stopped(self) -> str | None:
+        """Why a stopping rule has ended the study; None: none has. A loop of ask and tell ends by it."""
+        return self._state.stopped
+
     def events(self) -> list[Event]:
         """The whole log."""
         return self._session.storage.read(self._session.study)

@@ -20,11 +20,13 @@ class Replay:
     Args:
         proposals: Configurations computed anew.
         decisions: Reports whose answer was computed anew.
+        verdicts: Words of stopping rules computed anew.
         differences: One line for each that came out otherwise.
     """
 
     proposals: int = 0
     decisions: int = 0
+    verdicts: int = 0
     differences: list[str] = field(default_factory=list)
 
 
@@ -47,7 +49,8 @@ def replay(definition: Definition, events: Sequence[Event]) -> Replay:
     answers: dict[int | None, Event] = {e.seen: e for e in judged}
     last = _last_words(events)
     made = sorted(
-        (e for e in events if e.kind in ("asked", "started") and e.seen is not None), key=lambda e: (e.seen, e.seq)
+        (e for e in events if e.kind in ("asked", "started", "verdict") and e.seen is not None),
+        key=lambda e: (e.seen, e.seq),
     )
     starts = {e.trial: e for e in reversed(events) if e.kind == "started"}  # the first one of each trial
     engine = Engine(definition, lambda head: list(events[: bisect.bisect_right(order, head)]))
@@ -58,6 +61,8 @@ def replay(definition: Definition, events: Sequence[Event]) -> Replay:
             at += 1
         if event.kind == "asked":
             _asked(engine, event, starts.get(event.trial), found)
+        elif event.kind == "verdict":
+            _judged(engine, event, found)
         else:  # a start that is a decision of its own: a trial that goes on
             _promoted(engine, event, found)
     for event in events[at:]:
@@ -123,6 +128,20 @@ def _asked(engine: Engine, event: Event, start: Event | None, found: Replay) -> 
                 return
     if now != was:
         found.differences.append(f"trial {event.trial}: was {_text(was)}, replay proposes {_text(now)}")
+
+
+def _judged(engine: Engine, event: Event, found: Replay) -> None:
+    if event.data["skipped"]:
+        return  # for its cost: nothing was computed
+    found.verdicts += 1
+    now = engine.judge.again(event.data["place"]).as_data()
+    for key, value in now.items():
+        was = event.data.get(key)
+        if was != value:
+            found.differences.append(
+                f"event {event.seq}: rule {event.data['rule']!r} said {key} {was!r}, replay says {value!r}"
+            )
+            return
 
 
 def _promoted(engine: Engine, event: Event, found: Replay) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, SpaceError, StorageError, StudyExists, UnsupportedError
 from luthier.base.records import Configuration, Constraint, Decision, Event, Fidelity, Objective, Status, Trial
-from luthier.base.registry import load
 from luthier.runtime.executors._base import Executor, Limits, Target
 from luthier.runtime.storage import Draft, Storage, open_storage, split_name
 from luthier.space.problem import Benchmark, PastTask
@@ -39,7 +38,8 @@ class Study(View):
         scheduler: Who spends the resource: a name or a mapping. "straight" runs every trial to its end.
         fidelity: Axis of the resource, such as ("epoch", 1, 81).
         constraints: Metrics with upper bounds.
-        stopping: Rules that end the whole study.
+        stopping: Rules that end the whole study (or, with `advise`, say that it may end), such as ["plateau"] or
+            [{"name": "budget", "seconds": 3600}]. The first that says so counts.
         past: Earlier studies in time order. The best configuration of the last three is tried early, and
             searchers that learn from earlier tasks see all of them.
         first: Configurations to try before the searcher is asked.
@@ -80,8 +80,6 @@ class Study(View):
         callbacks: Iterable[Callback] = (),
         lease: float = 60.0,
     ) -> None:
-        for rule in stopping:
-            load("stopping", rule if isinstance(rule, str) else str(rule.get("name")))
         definition = define(
             space,
             objectives,
@@ -95,6 +93,7 @@ class Study(View):
             repeats=repeats,
             retries=retries,
             seed=seed,
+            stopping=stopping,
         )
         where = None if folder is None else Path(folder)
         url = storage if storage is not None else ("memory://" if where is None else str(where / "study.db"))
@@ -450,6 +449,7 @@ class Study(View):
         gpus: float = 0,
         cpus: int | None = None,
         give_up: int = 5,
+        stopping: bool = True,
         info: Mapping[str, Any] | None = None,
     ) -> Result:
         """Run a program until the budget is used.
@@ -466,6 +466,7 @@ class Study(View):
             gpus: GPUs of one trial; a fraction shares one.
             cpus: Threads of one trial.
             give_up: End with an error when this many trials have failed and none has succeeded.
+            stopping: Heed the study's stopping rules; False: go on in spite of them, as after one has ended it.
             info: What `luthier resume` needs to find the program again; the command line sets it.
 
         Returns:
@@ -479,7 +480,17 @@ class Study(View):
         from luthier.study._loop import Loop
 
         limits = Limits(time_limit, memory_mb, gpus, cpus)
-        loop = Loop(self, target, executor, limits, workers=workers, trials=trials, seconds=seconds, give_up=give_up)
+        loop = Loop(
+            self,
+            target,
+            executor,
+            limits,
+            workers=workers,
+            trials=trials,
+            seconds=seconds,
+            give_up=give_up,
+            stopping=stopping,
+        )
         with self._lock:
             loop.run(info or {})
         return self.result()

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from luthier.testing.executor import check_executor
     from luthier.testing.scheduler import check_scheduler
     from luthier.testing.searcher import check_searcher
+    from luthier.testing.stopping import check_stopping
     from luthier.testing.storage import check_storage
 
-_HOMES = {f"check_{kind}": kind for kind in ("benchmark", "executor", "scheduler", "searcher", "storage")}
+_HOMES = {f"check_{kind}": kind for kind in ("benchmark", "executor", "scheduler", "searcher", "stopping", "storage")}
 
-__all__ = ["check_benchmark", "check_executor", "check_scheduler", "check_searcher", "check_storage"]
+__all__ = ["check_benchmark", "check_executor", "check_scheduler", "check_searcher", "check_stopping", "check_storage"]
 
 
 def __getattr__(name: str) -> Any:

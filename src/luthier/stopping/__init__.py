@@ -1,0 +1,4 @@
+"""stopping: when the whole study ends.
+
+A rule looks at the history of a study and says whether to go on; each file here is one rule, named as its file.
+"""

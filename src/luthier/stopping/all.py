@@ -1,0 +1,22 @@
+"""all: every one of several rules says stop."""
+
+from __future__ import annotations
+
+from luthier.base.registry import register
+from luthier.stopping._base import Verdict
+from luthier.stopping._several import Several
+
+
+@register("stopping")
+class All(Several):
+    """Ends a study when all of its rules say so after the same event.
+
+    Args:
+        rules: Names, or mappings with "name" and own arguments; at least one.
+        advise: Say so and go on.
+
+    Cost: that of its rules.
+    """
+
+    def _join(self, said: list[tuple[str, Verdict]]) -> Verdict:
+        return self._both(said, stop=all(verdict.stop for _, verdict in said))

@@ -1,0 +1,25 @@
+"""any: one of several rules says stop."""
+
+from __future__ import annotations
+
+from luthier.base.registry import register
+from luthier.stopping._base import Verdict
+from luthier.stopping._several import Several
+
+
+@register("stopping")
+class Any(Several):
+    """Ends a study when one of its rules says so.
+
+    Args:
+        rules: Names, or mappings with "name" and own arguments; at least one.
+        advise: Say so and go on.
+
+    Cost: that of its rules.
+    """
+
+    def _join(self, said: list[tuple[str, Verdict]]) -> Verdict:
+        for name, verdict in said:
+            if verdict.stop:
+                return Verdict(True, f"{name}: {verdict.reason}", verdict.evidence)
+        return self._both(said, stop=False)
