@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +22,7 @@ def check_stopping(rule: str | type, own: Mapping[str, Any] | None = None) -> No
     """Check a rule against the contract.
 
     Checked are: the verdict depends on problem, seed and history alone (asked twice, asked by a fresh rule that has
-    seen nothing before, with other generators disturbed); nothing in the history is changed; evidence is JSON-able
+    seen nothing before); nothing in the history is changed; evidence is JSON-able
     numbers and words; an empty history and one of failures alone mean "go on"; a maximised objective gives the verdict
     of its negative minimised.
 
@@ -42,7 +41,7 @@ def check_stopping(rule: str | type, own: Mapping[str, Any] | None = None) -> No
     _quiet(cls, own, problem)
     _signed(cls, own, histories)
     for more in ({"fidelity": Fidelity("epoch", 1, 9)}, {"constraints": ()}):
-        one = Problem(SPACE, (Objective("loss"),), **more)  # type: ignore[arg-type]
+        one = Problem(SPACE, (Objective("loss"),), **more)
         if one.fidelity is None or "fidelity" in cls.supports:  # type: ignore[attr-defined]
             _verdict(cls(one, seed=0, **own), _history(one, 30, seed=3))
     try:
@@ -80,7 +79,6 @@ def _pure(cls: Any, own: dict[str, Any], problem: Problem, histories: list[Histo
     for history in histories:
         before = repr(history)
         first = _verdict(old, history)
-        random.random()
         assert _verdict(old, history) == first, "asked twice, it says two things"
         assert repr(history) == before, "check() changed the history"
         assert _verdict(cls(problem, seed=3, **own), history) == first, "a fresh rule says something else"
