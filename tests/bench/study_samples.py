@@ -8,8 +8,9 @@ import numpy as np
 
 from luthier.bench import statistics as st
 from luthier.bench.studies.plan_file import parse
+from luthier.bench.studies.references import Reference
 from luthier.bench.studies.store import Cell, Store
-from luthier.bench.studies.tasks import Reference, reference_path
+from luthier.bench.studies.tasks import reference_path
 
 TIMED = ("overhead", "cpu_seconds", "wall_seconds", "answers_seconds", "harness_seconds")
 

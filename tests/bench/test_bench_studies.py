@@ -19,9 +19,10 @@ from luthier.bench.studies import load_plan, run, tools
 from luthier.bench.studies.analysis import Analysis, analyse, curves
 from luthier.bench.studies.methods import run_cell
 from luthier.bench.studies.plan_file import parse
+from luthier.bench.studies.references import Reference
 from luthier.bench.studies.results import Results, filled
 from luthier.bench.studies.store import Cell, Store, locked
-from luthier.bench.studies.tasks import Reference, open_task, reference_path
+from luthier.bench.studies.tasks import open_task, reference_path
 from luthier.bench.studies.views import View
 
 # runs --------------------------------------------------------------------------------------------------------
@@ -414,8 +415,7 @@ def test_a_source_that_is_missing_says_why(tmp_path, monkeypatch):
         def missing(self):
             return "its environment is not there; make it with install.py"
 
-    monkeypatch.setitem(tools.OWN, "far-away", "luthier.bench.studies.tools:far_away")
-    monkeypatch.setattr(tools, "far_away", lambda: Missing(Scripted, {}), raising=False)
+    monkeypatch.setitem(tools.OWN, "far-away", lambda: Missing(Scripted, {}))
     plan = parse(plain(methods={"far": {"tool": "far-away"}}))
     with pytest.raises(ArgumentError, match="method 'far' cannot run here: its environment is not there"):
         run(plan, tmp_path, jobs=0)

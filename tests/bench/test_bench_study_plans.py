@@ -14,7 +14,8 @@ from luthier.base.registry import names
 from luthier.bench.studies import load_plan, presets
 from luthier.bench.studies.plan import Plan
 from luthier.bench.studies.plan_file import parse, read_plan
-from luthier.bench.studies.tasks import Reference, make_reference
+from luthier.bench.studies.references import Reference
+from luthier.bench.studies.tasks import make_reference
 
 # the plan ----------------------------------------------------------------------------------------------------
 

@@ -16,9 +16,10 @@ from luthier.base.errors import ArgumentError, StorageError, did_you_mean
 from luthier.bench.statistics._guards import Array
 from luthier.bench.statistics.curves import MOMENTS, NOTHING_YET, at, normalised
 from luthier.bench.studies.plan import Plan, TaskPlan
+from luthier.bench.studies.references import Reference
 from luthier.bench.studies.running import PLAN, SESSIONS
 from luthier.bench.studies.store import Cell, Store
-from luthier.bench.studies.tasks import Reference, reference_path
+from luthier.bench.studies.tasks import reference_path
 
 YARDSTICKS = (2.0, 4.0)  # a method that ran so many times as long is shown with that budget too
 

@@ -84,18 +84,18 @@ def searched(
     width: int,
     step: float,
 ) -> Array:
-    """A front beyond the pool: the neighbours of the loneliest of its best members, again and again.
+    """A front beyond the pool: the children of the loneliest of its best members, again and again.
 
     Args:
         space: Where.
         rows: (n, d) of the pool.
         values: (n, m) of them, to be minimised; NaN: not usable.
         ask: From rows to values.
-        rng: Decides the neighbours.
+        rng: Decides the children.
         rounds: Times.
-        kept: Members whose neighbours are looked at.
-        width: Neighbours of each.
-        step: How far, as a share of a dimension.
+        kept: Members that have children.
+        width: Children of each.
+        step: How far they go, as a share of a dimension; half of them three times as far.
 
     Returns:
         (k, m) front of all that was seen.
@@ -106,7 +106,7 @@ def searched(
         level = fronts(values)
         order = np.lexsort((-crowding(values, level), level))[:kept]
         best = nondominated(values)
-        new = space.perturb(np.repeat(rows[order], width, axis=0), rng, step=step)
+        new = _children(space, rows[order], width, rng, step)
         found = ask(new)
         usable = np.isfinite(found).all(axis=1)
         keep = best.copy()
@@ -114,6 +114,19 @@ def searched(
         rows = np.concatenate([rows[keep], new[usable]])
         values = np.concatenate([values[keep], found[usable]])
     return values[nondominated(values)]
+
+
+def _children(space: Space, parents: Array, width: int, rng: np.random.Generator, step: float) -> Array:
+    """Each parent's neighbours, near and far, half of them crossed with another parent; (parents * width, d)."""
+    mine = np.repeat(parents, width, axis=0)
+    other = parents[rng.integers(len(parents), size=len(mine))]
+    swap = (rng.random(mine.shape) < 0.5) & (np.arange(len(mine)) % 2 == 0)[:, None]
+    crossed = np.where(swap, other, mine)
+    far = np.arange(len(mine)) % 4 < 2
+    found = np.empty_like(crossed)
+    found[far] = space.perturb(crossed[far], rng, step=3 * step)
+    found[~far] = space.perturb(crossed[~far], rng, step=step)
+    return found
 
 
 def igd_plus(found: Array, front: Array) -> float:
