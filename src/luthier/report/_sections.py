@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from luthier.report._html import element, escape
+from luthier.report._section import Section, put, wide
 from luthier.report._source import Snapshot
 from luthier.report._values import duration, percent, short
 from luthier.report.brackets import brackets
@@ -36,32 +36,6 @@ from luthier.report.timeline import timeline
 from luthier.report.trials import trials
 
 
-@dataclass
-class Section:
-    """A part of the page.
-
-    Args:
-        id: Anchor.
-        title: Heading.
-        how: One sentence saying how to read it (markup).
-        body: Markup with the places of the figures.
-        figures: Figures by the id of their place.
-        data: What the page's script needs besides.
-    """
-
-    id: str
-    title: str
-    how: str
-    body: str
-    figures: dict[str, Figure] = field(default_factory=dict)
-    data: dict[str, Any] = field(default_factory=dict)
-
-    def markup(self) -> str:
-        """The section as HTML."""
-        head = element("h2", escape(self.title), id=f"{self.id}-title") + element("p", self.how, class_="how")
-        return element("section", head + self.body, id=self.id, class_="part", aria_labelledby=f"{self.id}-title")
-
-
 def sections(shot: Snapshot) -> list[Section]:
     """All sections that the study has something to show for, in the order of the page."""
     made = [
@@ -79,21 +53,6 @@ def sections(shot: Snapshot) -> list[Section]:
     return [section for section in made if section is not None]
 
 
-def _place(name: str, words: str, height: int) -> str:
-    """Where a figure will be drawn; its height is kept free so that the page does not jump."""
-    return element("div", "", id=name, class_="plot", role="img", aria_label=words, style=f"min-height:{height}px")
-
-
-def _put(figures: dict[str, Figure], name: str, figure: Figure, words: str) -> str:
-    figures[name] = figure
-    return _place(name, words, int(figure["layout"]["height"]))
-
-
-def _wide(place: str, width: int) -> str:
-    """A place that is scrolled sideways where the screen is narrower."""
-    return element("div", element("div", place, style=f"min-width:{width}px"), class_="scroll")
-
-
 def _history(shot: Snapshot) -> Section | None:
     figures: dict[str, Figure] = {}
     body, far = "", 0
@@ -107,7 +66,7 @@ def _history(shot: Snapshot) -> Section | None:
         caption = element("h3", escape(objective.name)) if len(shot.problem.objectives) > 1 else ""
         steps = len(table["incumbent"])
         words = f"Incumbent's {objective.name} over {len(table['rows'])} trials, with {steps} improvements"
-        body += caption + _switches(name, figure["switches"]) + _put(figures, name, figure, words)
+        body += caption + _switches(name, figure["switches"]) + put(figures, name, figure, words)
     if not figures:
         return None
     how = (
@@ -174,7 +133,7 @@ def _parallel(shot: Snapshot) -> Section | None:
         "those lines meet on an axis, that hyperparameter matters. Drag along an axis to keep only the lines through "
         "that range, click it to let go."
     )
-    place = _put(figures, "plot-parallel", figure, f"Parallel coordinates of {total} trials")
+    place = put(figures, "plot-parallel", figure, f"Parallel coordinates of {total} trials")
     width = 108 * len(table["axes"])
     body = (
         f'<div class="tools"><label class="slide">Best <input type="range" id="top" min="1" max="{total}" '
@@ -182,7 +141,7 @@ def _parallel(shot: Snapshot) -> Section | None:
         '<button type="button" id="brush-clear" hidden>Clear ranges</button>'
         '<button type="button" id="brush-table" hidden>Show them in the table</button>'
         '<output id="brush-now" class="count" aria-live="polite"></output></div>'
-    ) + _wide(place, width)
+    ) + wide(place, width)
     keep = {"axes": table["axes"], "lines": table["lines"]}
     return Section("parallel", "Parallel coordinates", how, body, figures, {"parallel": keep})
 
@@ -196,7 +155,7 @@ def _slices(shot: Snapshot) -> Section | None:
     parts = []
     for i, (one, figure) in enumerate(shown):
         name = one["axis"]["name"]
-        place = _put(figures, f"plot-slice-{i}", figure, f"{table['objective']} against {name}")
+        place = put(figures, f"plot-slice-{i}", figure, f"{table['objective']} against {name}")
         note = f"not active in {one['inactive']} trials" if one["inactive"] else ""
         note += f", needs {one['axis']['when']}" if note and one["axis"]["when"] else ""
         caption = element("figcaption", escape(note)) if note else ""
@@ -219,7 +178,7 @@ def _curves(shot: Snapshot) -> Section | None:
     how = "Each line is a trial; the mark at its end says whether it was stopped, paused or ran to the end."
     if len(table["curves"]) and any(len(curve["resources"]) > 1 for curve in table["curves"]):
         words = f"Learning curves of {len(table['curves'])} trials"
-        body += _put(figures, "plot-curves", curves_figure(table), words)
+        body += put(figures, "plot-curves", curves_figure(table), words)
         if table["total"] > len(table["curves"]):
             how += f" Shown are {len(table['curves'])} of {table['total']}: the best, and an even sample of the others."
     # members of a population are judged at many points; their genealogy tells more
@@ -239,9 +198,9 @@ def _rungs(shot: Snapshot, figures: dict[str, Figure]) -> str:
     if len(ladder["ladders"]) > 1:
         how += " Brackets that begin at the same rung (from it) are drawn together."
     body = element("h3", "Rungs") + element("p", how, class_="how")
-    place = _put(figures, "plot-rungs", rungs_figure(ladder), "Values at each rung")
+    place = put(figures, "plot-rungs", rungs_figure(ladder), "Values at each rung")
     columns = sum(len(one["levels"]) for one in ladder["ladders"])
-    body += _wide(place, 80 + 62 * columns) if columns > 5 else place
+    body += wide(place, 80 + 62 * columns) if columns > 5 else place
     table = brackets(shot)
     shown = len(table["trials"])
     if not shown:
@@ -256,7 +215,7 @@ def _rungs(shot: Snapshot, figures: dict[str, Figure]) -> str:
         how += f" Shown are {shown} of {table['total']}: the best, and an even sample of the others."
     body += element("h3", "Rungs over time") + element("p", how, class_="how")
     words = f"{shown} trials climbing {sum(len(one['levels']) for one in table['ladders'])} rungs over time"
-    return body + _put(figures, "plot-brackets", brackets_figure(table), words)
+    return body + put(figures, "plot-brackets", brackets_figure(table), words)
 
 
 def _genealogy(shot: Snapshot) -> Section | None:
@@ -272,14 +231,14 @@ def _genealogy(shot: Snapshot) -> Section | None:
     )
     how += " The thick line is the way to the incumbent." if len(table["lineage"]) > 1 else ""
     words = f"Genealogy of {len(table['segments'])} trials, {clones} of them clones, in {table['members']} rows"
-    body = _wide(_put(figures, "plot-genealogy", genealogy_figure(table), words), 620)
+    body = wide(put(figures, "plot-genealogy", genealogy_figure(table), words), 620)
     if table["schedule"]:
         told = "What the incumbent was trained with, on its way through its ancestors; behind it, all other trials."
         body += element("h3", "Schedule of the best lineage") + element("p", told, class_="how")
         parts = []
         for i, (entry, figure) in enumerate(zip(table["schedule"], schedule_figures(table), strict=True)):
             name = entry["axis"]["name"]
-            parts.append(element("figure", _put(figures, f"plot-schedule-{i}", figure, f"{name} along the lineage")))
+            parts.append(element("figure", put(figures, f"plot-schedule-{i}", figure, f"{name} along the lineage")))
         body += element("div", "".join(parts), class_="grid")
     return Section("genealogy", "Genealogy", how, body, figures)
 
@@ -290,7 +249,7 @@ def _timeline(shot: Snapshot) -> Section | None:
         return None
     figures: dict[str, Figure] = {}
     words = f"Timeline of {len(table['bars'])} runs on {len(table['workers'])} workers"
-    body = _put(figures, "plot-timeline", timeline_figure(table), words)
+    body = put(figures, "plot-timeline", timeline_figure(table), words)
     how = "Each bar is one run of a trial; white between bars is time in which the worker waited for work."
     if table["utilisation"] is not None:
         most = max(one["workers"] for one in table["stretches"])
@@ -316,7 +275,7 @@ def _pareto(shot: Snapshot) -> Section | None:
     figures: dict[str, Figure] = {}
     body = ""
     for i, figure in enumerate(pareto_figures(table)):
-        body += _put(figures, f"plot-pareto-{i}", figure, "Pareto set")
+        body += put(figures, f"plot-pareto-{i}", figure, "Pareto set")
     how = "No other trial is better in one objective without being worse in another than the trials marked here."
     if table["hypervolume"]:
         results = len(history(shot)["rows"])
@@ -330,7 +289,7 @@ def _pareto(shot: Snapshot) -> Section | None:
             "stays flat, the search has stopped paying.",
             class_="how",
         )
-        body += _put(figures, "plot-hypervolume", hypervolume_figure(table, results), "Hypervolume over trials")
+        body += put(figures, "plot-hypervolume", hypervolume_figure(table, results), "Hypervolume over trials")
     return Section("pareto", "Pareto set", how, body, figures)
 
 
@@ -343,7 +302,7 @@ def _coverage(shot: Snapshot) -> Section | None:
     words = (
         f"Coverage at {len(table['rows'])} moments: promised {short(last['promised'])}, now {short(last['measured'])}"
     )
-    body = _put(figures, "plot-coverage", coverage_figure(table), words)
+    body = put(figures, "plot-coverage", coverage_figure(table), words)
     how = (
         "The share of results that fell inside the interval predicted for them by models that had not seen them: the "
         "solid line should run along the dashed one, and the dotted line shows what the model alone, without its "
