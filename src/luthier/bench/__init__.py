@@ -1,8 +1,8 @@
 """bench: problems with answers, to compare methods on.
 
-The room's files: `_base` (what a benchmark is), `_plain` (many configurations judged at once), `_catalogue` (names),
-`data` (finding and verifying files), the readers `tables` (complete grids), `rows` (recorded configurations), `yahpo`
-(ONNX surrogates) and `_generated` (tables that `generation` makes), `families/` (one file is one family), `target` (a
+The room's files: `_base` (what a benchmark is), `_catalogue` (names), `data` (finding and verifying files), the
+readers `tables` (complete grids), `rows` (recorded configurations), `yahpo` (ONNX surrogates) and `_generated` (tables
+that `generation` makes), `families/` (one file is one family), `selfcheck` (whether they work here), `target` (a
 benchmark as something to tune), `simulation` (a study in virtual time), `isolation/` (benchmarks in environments of
 their own), `statistics/` and `studies/` (methods compared), `hpobench_api` (the interface of HPOBench), and the demo:
 `demo` and `_mlp`.
@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from luthier.bench._base import BaseBenchmark, Family
-    from luthier.bench._catalogue import load, names, survey
+    from luthier.bench._catalogue import count, load, names, survey
     from luthier.bench.generation import estimate, generate
     from luthier.bench.hpobench_api import as_hpobench
+    from luthier.bench.selfcheck import selftest
     from luthier.bench.simulation import Simulation, simulate
     from luthier.bench.target import objective
 
@@ -26,11 +27,13 @@ _HOME = {
     "Family": "_base",
     "Simulation": "simulation",
     "as_hpobench": "hpobench_api",
+    "count": "_catalogue",
     "estimate": "generation",
     "generate": "generation",
     "load": "_catalogue",
     "names": "_catalogue",
     "objective": "target",
+    "selftest": "selfcheck",
     "simulate": "simulation",
     "survey": "_catalogue",
 }
@@ -40,11 +43,13 @@ __all__ = [
     "Family",
     "Simulation",
     "as_hpobench",
+    "count",
     "estimate",
     "generate",
     "load",
     "names",
     "objective",
+    "selftest",
     "simulate",
     "survey",
 ]

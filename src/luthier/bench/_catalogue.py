@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any, cast
 
 from luthier.base.errors import ArgumentError, LuthierError, did_you_mean
+from luthier.base.records import Card
 from luthier.base.registry import check_own, summary
 from luthier.base.registry import load as load_class
 from luthier.base.registry import names as registered
 from luthier.bench._base import BaseBenchmark, Family
+from luthier.bench._sets import BUNDLED
+from luthier.bench.data import shipped
 
 
 def load(name: str, **options: Any) -> BaseBenchmark:
@@ -27,7 +30,7 @@ def load(name: str, **options: Any) -> BaseBenchmark:
     family, _, task = name.partition("/")
     known = family.replace("_", "-")
     if known not in registered("benchmark"):
-        raise ArgumentError(f"benchmark {name!r} is not known. {did_you_mean(_shown(known), _families())}")
+        raise ArgumentError(f"benchmark {name!r} is not known. {did_you_mean(_shown(known), families())}")
     cls = load_class("benchmark", known)
     check_own("benchmark", _shown(known), cls, options)
     opened = cast(Family, cls(**options))
@@ -45,13 +48,44 @@ def names(prefix: str = "") -> list[str]:
         prefix: Only names that begin so, such as "yahpo/lcbench/".
     """
     head = prefix.partition("/")[0]
-    wanted = [f for f in _families() if (f == head if "/" in prefix else f.startswith(head))]
-    found = [
-        f"{family}/{task}"
-        for family in wanted
-        for task in cast(Family, load_class("benchmark", family.replace("_", "-"))()).tasks()
-    ]
+    wanted = [f for f in families() if (f == head if "/" in prefix else f.startswith(head))]
+    found = [f"{family}/{task}" for family in wanted for task in tasks_of(family)]
     return [name for name in found if name.startswith(prefix)]
+
+
+def tasks_of(family: str) -> list[str]:
+    """Tasks of a family, without its name."""
+    return list(cast(Family, load_class("benchmark", family.replace("_", "-"))()).tasks())
+
+
+def count() -> dict[str, int]:
+    """How many benchmarks can be loaded here.
+
+    Of tasks that share a folder in their names, such as yahpo's lcbench, one is tried for all.
+
+    Returns:
+        "own": those that need no file but the package's; "supplied": those that read the folder of LUTHIER_DATA.
+
+    Cost: two seconds or so with much data.
+    """
+    found = {"own": 0, "supplied": 0}
+    for family in families():
+        groups: dict[str, list[str]] = {}
+        for task in tasks_of(family):
+            groups.setdefault(task.rpartition("/")[0] or task, []).append(task)
+        for tasks in groups.values():
+            try:
+                card = load(f"{family}/{tasks[0]}").card
+            except LuthierError:
+                continue
+            found["own" if _own(card) else "supplied"] += len(tasks)
+    return found
+
+
+def _own(card: Card) -> bool:
+    """Whether every file of a card is the package's or scikit-learn's."""
+    places = (shipped(""), shipped("generated"))
+    return all(name in BUNDLED or any((place / name).is_file() for place in places) for name in card.checksum)
 
 
 def survey() -> list[dict[str, Any]]:
@@ -62,9 +96,8 @@ def survey() -> list[dict[str, Any]]:
         example), and missing: what has to be supplied before anything of it answers, "" where nothing has.
     """
     rows = []
-    for family in _families():
-        kind = cast(Family, load_class("benchmark", family.replace("_", "-"))())
-        tasks = list(kind.tasks())
+    for family in families():
+        tasks = tasks_of(family)
         row: dict[str, Any] = {
             "family": family,
             "summary": summary("benchmark", family.replace("_", "-")),
@@ -104,7 +137,8 @@ def check_task(family: str, task: str, tasks: Any) -> str:
     return task
 
 
-def _families() -> list[str]:
+def families() -> list[str]:
+    """All families, as they are written in names."""
     return [_shown(name) for name in registered("benchmark")]
 
 

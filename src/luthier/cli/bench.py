@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from luthier.cli._errors import FAILED
+from luthier.cli._errors import FAILED, WARNS, WRONG
 from luthier.cli._options import Debug, Json
 from luthier.cli._threads import single_thread
 
@@ -26,7 +26,8 @@ def list_(
     debug: Debug = False,
 ) -> None:
     """Every family: its tasks here, what is measured, on which axis, and how it answers."""
-    from luthier.bench import survey
+    from luthier.bench import count, survey
+    from luthier.bench.data import VARIABLE, folder
     from luthier.cli import _json
 
     rows = [row for row in survey() if row["family"].startswith(prefix)]
@@ -38,7 +39,49 @@ def list_(
         print(f"{row['family']:<{width}}  {row['tasks']:>4} tasks  {row['summary']}")
         detail = row["missing"] or f"{row['example']}: {row['objectives']}, {row['fidelity']}, {row['how']}"
         print(f"{'':<{width}}              {detail}")
-    print("next: luthier list benchmarks")
+    if not prefix:
+        found = count()
+        place = f"the folder of {VARIABLE}" if folder() is not None else f"the folder of {VARIABLE}, which is not set"
+        print(f"{found['own']} instances run here without further files, {found['supplied']} more with {place}")
+    print("next: luthier bench selftest")
+
+
+@bench.command()
+def selftest(
+    families: Annotated[
+        list[str] | None, typer.Argument(metavar="FAMILY", help="Families; default: all.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Check a small instance of every family, without a network; takes some seconds.
+
+    Exit code 3 when one was skipped as a package is missing, 4 when a check failed.
+    """
+    single_thread()
+    from luthier.bench import selftest as check
+    from luthier.cli import _json
+
+    found = check(families or (), told=None if as_json else _verdict)
+    if as_json:
+        _json.write([vars(one) for one in found])
+    else:
+        paper = [one for one in found if one.twelve]
+        fine = len({one.family for one in paper if one.status == "ok"} - {o.family for o in paper if o.status != "ok"})
+        if paper:
+            print(f"{fine} of {len({one.family for one in paper})} families of HPOBench work here")
+        print("next: luthier bench run hpobench-mini --out DIR")
+    states = {one.status for one in found}
+    if "failed" in states or any(one.status == "no data" and one.twelve for one in found):
+        raise typer.Exit(WRONG)
+    if "skipped" in states:
+        raise typer.Exit(WARNS)
+
+
+def _verdict(one: Any) -> None:
+    short = one.why.partition(". ")[0] if one.status == "no data" else one.why  # `load` says all of it
+    why = f"  {short}" if short else ""
+    print(f"{one.family:<20}  {one.status:<7}  {one.seconds:5.1f} s  {one.instance}{why}", flush=True)
 
 
 @bench.command()
