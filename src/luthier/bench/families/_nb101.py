@@ -18,9 +18,10 @@ import json
 from abc import abstractmethod
 from array import array
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +47,26 @@ UNVERIFIED = (
 _SHAPES = {"hash": 1, "epochs": 1, "valid": 3, "test": 3, "seconds": 3, "parameters": 1, "best": 1}
 
 
+class Table(Protocol):
+    """What answers for cells.
+
+    Attributes:
+        levels: Budgets in epochs, the smallest first.
+        noise: What the card says of the repetitions.
+    """
+
+    @property
+    def levels(self) -> tuple[float, ...]: ...
+
+    @property
+    def noise(self) -> str: ...
+
+    def record(self, cell: Cell) -> Record | None:
+        """What is known of a pruned cell, None when it is not in the table."""
+
+
 class Modules(NamedTuple):
-    """The table in memory; arrays as the module's documentation has them."""
+    """The original's table in memory; arrays as the module's documentation has them."""
 
     hash: NDArray[np.bytes_]
     epochs: NDArray[np.int64]
@@ -63,6 +82,24 @@ class Modules(NamedTuple):
         place = int(np.searchsorted(self.hash, name))
         return place if place < len(self.hash) and self.hash[place] == name else None
 
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Budgets in epochs."""
+        return tuple(map(float, self.epochs))
+
+    @property
+    def noise(self) -> str:
+        """How many repetitions there are."""
+        return f"{self.valid.shape[1]} recorded seeds"
+
+    def record(self, cell: Cell) -> Record | None:
+        """What was recorded of a pruned cell, None when it was not."""
+        row = self.row(cell)
+        if row is None:
+            return None
+        info = {"valid": True, "parameters": int(self.parameters[row])}
+        return Record(1 - self.valid[row].astype(float), self.seconds[row], 1 - self.test[row].astype(float), info)
+
     def least(self, rows: Any = slice(None)) -> float:
         """Least mean validation error at the last budget, of some rows or all; NaN of none."""
         means = 1 - self.valid[rows, :, -1].mean(axis=1, dtype=float)
@@ -77,32 +114,22 @@ class Cells(Recorded):
     does, takes `checkpoints=False`.
 
     Args:
-        name: Full name.
         space: Where to search.
-        modules: The table.
+        table: What answers for cells.
         card: Its card, without optimum and noise.
-        best: Least mean validation error in the space, None when nobody computed it.
+        best: Least mean validation error in the space, None or NaN when nobody computed it.
     """
 
     objectives = (Objective("valid_error"),)
     test_name = "test_error"
 
-    def __init__(self, space: Space, modules: Modules, card: Card, best: float | None) -> None:
-        self.space, self._modules = space, modules
-        self.levels = tuple(map(float, modules.epochs))
+    def __init__(self, space: Space, table: Table, card: Card, best: float | None) -> None:
+        self.space, self._table, self.levels = space, table, table.levels
         self.fidelity = Fidelity("budget", int(self.levels[0]), int(self.levels[-1]))
         self.bounds = {"valid_error": (0.0, 1.0), "test_error": (0.0, 1.0)}
-        repetitions = modules.valid.shape[1]
         optimum = {} if best is None or not np.isfinite(best) else {"valid_error": best}
-        self.card = Card(
-            card.name,
-            card.source,
-            card.licence,
-            card.checksum,
-            optimum,
-            f"{repetitions} recorded seeds" if optimum else f"{repetitions} seeds, optimum not computed",
-            card.description,
-        )
+        noise = table.noise if optimum else f"{table.noise.replace('recorded ', '')}, optimum not computed"
+        self.card = replace(card, optimum=optimum, noise=noise)
 
     @abstractmethod
     def _cell(self, config: Configuration) -> Cell | None:
@@ -113,15 +140,13 @@ class Cells(Recorded):
         if cell is None:
             ones = np.ones((1, len(self.levels)))
             return Record(ones, 0 * ones, ones, {"valid": False})
-        row = self._modules.row(cell)
-        if row is None:
+        found = self._table.record(cell)
+        if found is None:
             raise BenchmarkError(
-                f"benchmark {self.name!r}: the table has no module {fingerprint(cell)} ({len(self._modules.hash)} "
-                f"modules; the complete one has 423624). Supply the complete file: {ORIGIN}."
+                f"benchmark {self.name!r}: the table has no module {fingerprint(cell)}; the complete one has 423624. "
+                f"Supply the complete file: {ORIGIN}."
             )
-        table = self._modules
-        info = {"valid": True, "parameters": int(table.parameters[row])}
-        return Record(1 - table.valid[row].astype(float), table.seconds[row], 1 - table.test[row].astype(float), info)
+        return found
 
 
 def load_modules(what: str) -> tuple[Modules, dict[str, str]]:

@@ -15,6 +15,7 @@ the arrays that `_trees` documents, and
              spite of its name
     budget   (2,) lowest and highest budget in whole seconds; only for data sets that ParamNet does not have
     origin   () text: where the forests come from; only for others than the originals
+    test_values   (l, 50) what the leaves of "error" predict of test rows; only for others than the originals
 """
 
 # Written for Python 3.6, so without luthier, without postponed annotations, and with quoted types.

@@ -74,3 +74,59 @@ class Trees:
             at[walking] = np.where(left, self._left[here], self._right[here])
             walking = walking[self._feature[at[walking]] >= 0]
         return np.asarray(self.values[self._left[at]].mean(axis=0))
+
+    def predict_many(self, rows: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Mean predictions of one output: (n, columns) -> (n,).
+
+        Args:
+            rows: What is asked about.
+            values: (l,) what the leaves predict, such as `forest.values.mean(axis=1)`.
+        """
+        seen, total = rows.astype(np.float32).astype(np.float64), np.zeros(len(rows))
+        everyone = np.arange(len(rows))
+        for root in self._roots.tolist():
+            at = np.full(len(rows), root)
+            walking = everyone if self._feature[root] >= 0 else everyone[:0]
+            while len(walking):
+                here = at[walking]
+                left = seen[walking, self._feature[here]] <= self._threshold[here]
+                at[walking] = np.where(left, self._left[here], self._right[here])
+                walking = walking[self._feature[at[walking]] >= 0]
+            total += values[self._left[at]]
+        return total / len(self._roots)
+
+
+def grown(
+    X: NDArray[np.float64], guide: NDArray[np.float64], values: NDArray[np.float64], *, trees: int, seed: int = 0
+) -> dict[str, NDArray[Any]]:
+    """The arrays of a forest that interpolates: each row gets its own values back, other places means of some rows.
+
+    Trees with random thresholds are grown until each leaf holds one row, on all rows.
+
+    Args:
+        X: (n, columns) what is asked about, no row twice.
+        guide: (n, m) what the trees try to tell apart; of equal scale, as it is not changed.
+        values: (n, k) what the leaves answer with.
+        trees: Number of trees.
+        seed: Decides the thresholds.
+
+    Source: Geurts, Ernst and Wehenkel 2006, extremely randomised trees, as scikit-learn has them.
+    """
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    forest = ExtraTreesRegressor(trees, random_state=seed, n_jobs=1).fit(X, guide)
+    parts: dict[str, list[NDArray[Any]]] = {part: [] for part in PARTS if part != "values"}
+    nodes = 0
+    for tree, leaves in zip(forest.estimators_, forest.apply(X).T, strict=True):
+        inner = tree.tree_.children_left >= 0
+        rows = np.zeros(len(inner), dtype=np.int64)
+        rows[leaves] = np.arange(len(X))  # the one row of each leaf
+        parts["roots"].append(np.array([nodes]))
+        parts["feature"].append(np.where(inner, tree.tree_.feature, -1))
+        parts["threshold"].append(np.where(inner, tree.tree_.threshold, 0.0))
+        parts["left"].append(np.where(inner, tree.tree_.children_left + nodes, rows))
+        parts["right"].append(np.where(inner, tree.tree_.children_right + nodes, 0))
+        nodes += len(inner)
+    kinds = {"feature": np.int16, "threshold": np.float32}  # single precision, as forests are asked in it
+    found = {part: np.concatenate(pieces).astype(kinds.get(part, np.int32)) for part, pieces in parts.items()}
+    return {**found, "values": values.astype(np.float32)}

@@ -1,4 +1,4 @@
-"""NAS-Bench-101: 423 624 convolutional cells on CIFAR-10, trained three times at 4, 12, 36 and 108 epochs."""
+"""NAS-Bench-101: 423 624 convolutional cells, trained three times at 4, 12, 36 and 108 epochs; and a small stand-in."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from luthier.base.registry import register
 from luthier.bench._base import Family
 from luthier.bench._catalogue import check_task
 from luthier.bench.families._cells import CONV1, CONV3, EDGES, PAIRS, POOL, VERTICES, Cell, Matrix, matrix, valid
-from luthier.bench.families._nb101 import LICENCE, ORIGIN, UNVERIFIED, Cells, Modules, load_modules, read_tfrecord
+from luthier.bench.families._nb101 import LICENCE, ORIGIN, UNVERIFIED, Cells, Table, load_modules, read_tfrecord
 from luthier.bench.families._nb101 import write_npz as _write
+from luthier.bench.families._small_cells import SMALL, load_small
 from luthier.space.domains import Choice, Float, Int
 from luthier.space.space import Space
 
@@ -60,8 +61,14 @@ def matrix_c(config: Configuration) -> Matrix:
     return matrix([PAIRS[i] for i in best])
 
 
+def operations(config: Configuration) -> list[str]:
+    """Operations between input and output."""
+    return [config[node] for node in _NODES]
+
+
 _COLUMNS = tuple(sorted(PAIRS, key=lambda pair: (pair[1], pair[0])))
-_ENCODINGS: dict[str, tuple[Callable[[], Space], Callable[[Configuration], Matrix]]] = {
+#: Encoding to its space, and to the graph of a configuration.
+ENCODINGS: dict[str, tuple[Callable[[], Space], Callable[[Configuration], Matrix]]] = {
     "A": (space_a, matrix_a),
     "B": (space_b, matrix_b),
     "C": (space_c, matrix_c),
@@ -76,8 +83,9 @@ class Nb101Cells(Cells):
 
     Args:
         encoding: "A", "B" or "C".
-        modules: The table.
+        table: What answers for cells.
         card: Its card, without optimum and noise.
+        best: Least mean validation error of all cells, None or NaN when nobody computed it.
 
     Source: Klein and Hutter 2019 (the encodings; read in GitHub automl/nas_benchmarks, tabular_benchmarks/
         nas_cifar10.py, commit 29fc2c04ec4e), as used by HPOBench (Eggensperger et al. 2021).
@@ -87,26 +95,33 @@ class Nb101Cells(Cells):
     Cost: 0.2 ms for a cell that was not asked for before.
     """
 
-    def __init__(self, encoding: str, modules: Modules, card: Card) -> None:
-        space, self._matrix = _ENCODINGS[encoding]
-        super().__init__(space(), modules, card, modules.least())
+    def __init__(self, encoding: str, table: Table, card: Card, best: float | None) -> None:
+        space, self._matrix = ENCODINGS[encoding]
+        super().__init__(space(), table, card, best)
 
     def _cell(self, config: Configuration) -> Cell | None:
-        return valid(self._matrix(config), [config[node] for node in _NODES])
+        return valid(self._matrix(config), operations(config))
 
 
 @register("benchmark")
 class Nb101(Family):
-    """The table of Ying et al. 2019 in the three encodings of Klein and Hutter 2019; needs the original file."""
+    """The table of Ying et al. 2019 in the three encodings of Klein and Hutter 2019, and a stand-in of luthier's own.
+
+    "nb101/A@small" has the original's space, validity and budgets, and answers from forests fitted to small cells that
+    were trained on scikit-learn's digits; "nb101/A" needs the original file.
+    """
 
     def tasks(self) -> Sequence[str]:
-        """Names of the encodings."""
-        return tuple(_ENCODINGS)
+        """Names of the encodings, the stand-in's first."""
+        return (*(encoding + SMALL for encoding in ENCODINGS), *ENCODINGS)
 
     def open(self, task: str) -> Nb101Cells:
         """One encoding."""
         check_task("nb101", task, self.tasks())
-        name = f"nb101/{task}"
+        name, encoding = f"nb101/{task}", task.removesuffix(SMALL)
+        if encoding != task:
+            small, card = load_small(name)
+            return Nb101Cells(encoding, small, card, float(small.best[0]))
         modules, checksums = load_modules(name)
         card = Card(
             name,
@@ -115,7 +130,7 @@ class Nb101(Family):
             checksums,
             description="Validation error of a cell on CIFAR-10; an invalid cell has error 1 at no cost. " + UNVERIFIED,
         )
-        return Nb101Cells(task, modules, card)
+        return Nb101Cells(encoding, modules, card, modules.least())
 
 
 def convert(source: str | Path, target: str | Path) -> None:

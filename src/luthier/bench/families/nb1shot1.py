@@ -1,8 +1,9 @@
-"""NAS-Bench-1Shot1: three spaces of NAS-Bench-101's cells in which each block has a fixed number of parents."""
+"""NAS-Bench-1Shot1: three spaces of NAS-Bench-101's cells, a fixed number of parents each; and a small stand-in."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import combinations, product
 
 from luthier.base.records import Card, Configuration
@@ -10,7 +11,8 @@ from luthier.base.registry import register
 from luthier.bench._base import Family
 from luthier.bench._catalogue import check_task
 from luthier.bench.families._cells import CONV1, CONV3, POOL, Cell, matrix, prune
-from luthier.bench.families._nb101 import LICENCE, ORIGIN, UNVERIFIED, Cells, Modules, load_modules
+from luthier.bench.families._nb101 import LICENCE, ORIGIN, UNVERIFIED, Cells, Table, load_modules
+from luthier.bench.families._small_cells import SMALL, load_small
 from luthier.space.domain import Domain
 from luthier.space.domains import Choice, Fixed
 from luthier.space.space import Space
@@ -42,6 +44,13 @@ def wiring(parents: Sequence[Sequence[int]], operations: Sequence[str]) -> Cell:
     return cell
 
 
+def cell(task: str, config: Configuration) -> Cell:
+    """The pruned cell of a configuration of a space."""
+    sets = _choices(task)
+    parents = [_words(ones)[config[f"choice_block_{n}_parents"]] for n, ones in enumerate(sets, 1)]
+    return wiring(parents, [config[f"choice_block_{n}_op"] for n in range(1, len(sets))])
+
+
 def cells(task: str) -> Iterator[Cell]:
     """All pruned cells of a space, each once; cells that differ in the order of vertices alone count as several."""
     graphs = {wiring(chosen, [""] * (len(chosen) - 1)).matrix for chosen in product(*_choices(task))}
@@ -50,6 +59,11 @@ def cells(task: str) -> Iterator[Cell]:
             yield Cell(graph, operations)
 
 
+def _words(sets: list[tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    return {str(one): one for one in sets}
+
+
+@lru_cache(maxsize=len(TASKS))
 def _choices(task: str) -> list[list[tuple[int, ...]]]:
     """Sets of parents of block 1, 2, ..."""
     return [list(combinations(range(block), count)) for block, count in enumerate(PARENTS[task], 1)]
@@ -64,8 +78,9 @@ class Nb1shot1Cells(Cells):
 
     Args:
         task: "1", "2" or "3".
-        modules: The table.
+        table: What answers for cells.
         card: Its card, without optimum and noise.
+        best: Least mean validation error in the space, None or NaN when nobody computed it.
 
     Source: Zela, Siems and Hutter 2020 (the spaces; read in GitHub automl/nasbench-1shot1, nasbench1shot1/core,
         commit 34f7b3c61676), as used by HPOBench (Eggensperger et al. 2021).
@@ -74,27 +89,33 @@ class Nb1shot1Cells(Cells):
     Cost: 0.2 ms for a cell that was not asked for before.
     """
 
-    def __init__(self, task: str, modules: Modules, card: Card) -> None:
-        super().__init__(space(task), modules, card, float(modules.best[TASKS.index(task)]))
-        self._parents = [{str(one): one for one in sets} for sets in _choices(task)]
+    def __init__(self, task: str, table: Table, card: Card, best: float | None) -> None:
+        super().__init__(space(task), table, card, best)
+        self._task = task
 
     def _cell(self, config: Configuration) -> Cell | None:
-        parents = [words[config[f"choice_block_{n}_parents"]] for n, words in enumerate(self._parents, 1)]
-        return wiring(parents, [config[f"choice_block_{n}_op"] for n in range(1, len(parents))])
+        return cell(self._task, config)
 
 
 @register("benchmark")
 class Nb1shot1(Family):
-    """The spaces of Zela et al. 2020 over the table of NAS-Bench-101; needs the same file as nb101."""
+    """The spaces of Zela et al. 2020 over the table of NAS-Bench-101, and over luthier's own stand-in for it.
+
+    "nb1shot1/1@small" answers as nb101's stand-in does; "nb1shot1/1" needs the same file as nb101.
+    """
 
     def tasks(self) -> Sequence[str]:
-        """Names of the spaces."""
-        return TASKS
+        """Names of the spaces, the stand-in's first."""
+        return (*(task + SMALL for task in TASKS), *TASKS)
 
     def open(self, task: str) -> Nb1shot1Cells:
         """One space."""
-        check_task("nb1shot1", task, TASKS)
-        name = f"nb1shot1/{task}"
+        check_task("nb1shot1", task, self.tasks())
+        name, wanted = f"nb1shot1/{task}", task.removesuffix(SMALL)
+        place = TASKS.index(wanted)
+        if wanted != task:
+            small, card = load_small(name)
+            return Nb1shot1Cells(wanted, small, card, float(small.best[1 + place]))
         modules, checksums = load_modules(name)
         card = Card(
             name,
@@ -104,4 +125,4 @@ class Nb1shot1(Family):
             description="Validation error of a cell on CIFAR-10. The optimum comes with the converted arrays. "
             + UNVERIFIED,
         )
-        return Nb1shot1Cells(task, modules, card)
+        return Nb1shot1Cells(wanted, modules, card, float(modules.best[place]))

@@ -1,4 +1,4 @@
-"""ParamNet: forests that predict learning curves of fully connected networks on six classification tasks."""
+"""ParamNet: forests that predict learning curves of fully connected networks on six tasks, and four small stand-ins."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from luthier.base.checks import check
 from luthier.base.errors import BenchmarkError, UnsupportedError
 from luthier.base.records import Card, Configuration, Evaluation, Fidelity, Objective
 from luthier.base.registry import register
-from luthier.bench._base import BaseBenchmark, Family
+from luthier.bench._base import BaseBenchmark, Config, Family
 from luthier.bench._catalogue import check_task
-from luthier.bench.data import DataFile, find, folder, shipped
+from luthier.bench.data import DataFile, find, folder, shipped, verify
 from luthier.bench.families._recorded import hashed, read_arrays
 from luthier.bench.families._trees import PARTS, Trees
 from luthier.space.domain import Domain
@@ -37,8 +37,15 @@ _UNVERIFIED = (
     "The original files were not at hand: columns and units are those of the public reader, and "
     "final_lr_fraction_log2 is an exponent of 10, as it is there."
 )
-_STAND_IN = "A stand-in of luthier's own for ParamNet, in its space."
-_OWN = "net_"  # how the package's own surrogates are named among its data: net_<task>.npz
+_STAND_IN = (
+    "A stand-in of luthier's own, in ParamNet's reduced space: its numbers are not comparable with published ones."
+)
+SMALL = "@small"
+#: Data set of the package's own surrogates, net_<data set>_small.npz, to the SHA-256 of the file.
+OWN: dict[str, str] = {
+    "wine": "75a7f8030435d0a7466edcd0c4c317d7e5e3342bf01fb5e1ab2b789bafda7c9f",
+    "iris": "7d97d3490082de1669c95bbf253bd855ebd2498020913c4c7d8452b248e8555a",
+}
 
 
 class Surrogate(NamedTuple):
@@ -50,6 +57,7 @@ class Surrogate(NamedTuple):
         base: What the fraction of the final learning rate is a power of.
         limits: Lowest and highest budget of axis "time", in whole seconds.
         origin: Where it comes from; empty: the originals.
+        test: Predicts the error on test rows, as `error` does; None: nothing does.
     """
 
     error: Trees
@@ -57,6 +65,7 @@ class Surrogate(NamedTuple):
     base: float
     limits: tuple[int, int]
     origin: str
+    test: Trees | None = None
 
 
 def space(kind: str) -> Space:
@@ -90,7 +99,8 @@ class Net(BaseBenchmark):
 
     Source: Falkner, Klein and Hutter 2018, appendix I.2, as used by HPOBench (Eggensperger et al. 2021; read in
         GitHub automl/HPOBench, hpobench/benchmarks/surrogates/paramnet_benchmark.py, commit 041fb9d49896).
-    Differs: HPOBench's test function answers with the validation prediction once more; here there is none.
+    Differs: HPOBench's test function answers with the validation prediction once more; here the stand-ins alone have
+        test values.
     Cost: a walk down two forests, some 0.2 ms.
     """
 
@@ -101,29 +111,43 @@ class Net(BaseBenchmark):
         self._surrogate, self._time = surrogate, axis == "time"
         self.space = space(kind)
         self.fidelity = Fidelity("budget", *surrogate.limits) if self._time else Fidelity("step", 1, EPOCHS)
-        self.bounds = {"error": (0.0, 1.0)}
+        self.bounds = {"error": (0.0, 1.0), "test_error": (0.0, 1.0)}
         self.card = card
 
     def _evaluate(self, configs: Sequence[Configuration], resource: float | None, seed: int | None) -> list[Evaluation]:
-        amount = self.fidelity.high if resource is None else resource
-        return [self._answer(*self._predicted(config), amount) for config in configs]
+        errors, amount = self._surrogate.error, self._amount(resource)
+        return [self._answer("error", *self._predicted(config, errors), amount) for config in configs]
 
     def _curve(self, config: Configuration, until: float, seed: int | None) -> list[tuple[float, Evaluation]]:
-        errors, seconds = self._predicted(config)
-        return [(step, self._answer(errors, seconds, step)) for step in self._steps(until)]
+        errors, seconds = self._predicted(config, self._surrogate.error)
+        return [(step, self._answer("error", errors, seconds, step)) for step in self._steps(until)]
 
-    def _answer(self, errors: NDArray[np.float64], seconds: float, amount: float) -> Evaluation:
+    def evaluate_test(self, config: Config, *, resource: float | None = None, seed: int | None = 0) -> Evaluation:
+        """As `evaluate`, on test rows; the stand-ins alone have them.
+
+        Raises:
+            UnsupportedError: the file has no test values.
+        """
+        if self._surrogate.test is None:
+            return super().evaluate_test(config)
+        predicted = self._predicted(self._check(config), self._surrogate.test)
+        return self._answer("test_error", *predicted, self._amount(self._spent(resource)))
+
+    def _amount(self, resource: float | None) -> float:
+        return self.fidelity.high if resource is None else resource
+
+    def _answer(self, name: str, errors: NDArray[np.float64], seconds: float, amount: float) -> Evaluation:
         if not self._time:
             epochs = int(amount)
-            return Evaluation({"error": float(errors[epochs - 1])}, seconds * epochs / EPOCHS)
+            return Evaluation({name: float(errors[epochs - 1])}, seconds * epochs / EPOCHS)
         ends = np.linspace(seconds / EPOCHS, seconds, EPOCHS)
         epochs = int(np.searchsorted(ends, amount, side="right"))
         error = float(errors[epochs - 1]) if epochs else 1.0
-        return Evaluation({"error": error}, float(amount), info={"epochs": epochs})
+        return Evaluation({name: error}, float(amount), info={"epochs": epochs})
 
-    def _predicted(self, config: Configuration) -> tuple[NDArray[np.float64], float]:
+    def _predicted(self, config: Configuration, errors: Trees) -> tuple[NDArray[np.float64], float]:
         row = columns(config, self._surrogate.base)
-        return self._surrogate.error.predict(row), float(self._surrogate.seconds.predict(row)[0])
+        return errors.predict(row), float(self._surrogate.seconds.predict(row)[0])
 
 
 def columns(config: Configuration, base: float) -> NDArray[np.float64]:
@@ -155,7 +179,7 @@ def read(path: Path, task: str) -> Surrogate:
         BenchmarkError: the file does not have that form, or predicts what cannot be.
     """
     names = {f"{forest}_{part}": ndim for forest in ("error", "seconds") for part, ndim in PARTS.items()}
-    found = read_arrays(path, {**names, "base": 0}, what="net", optional=("budget", "origin"))
+    found = read_arrays(path, {**names, "base": 0}, what="net", optional=("budget", "origin", "test_values"))
     error, seconds = (
         Trees({part: found[f"{forest}_{part}"] for part in PARTS}, COLUMNS, f"{path} ({forest})")
         for forest in ("error", "seconds")
@@ -169,7 +193,9 @@ def read(path: Path, task: str) -> Surrogate:
     if task not in SECONDS and "budget" not in found:
         raise BenchmarkError(f"{path} lacks the array 'budget': the lowest and the highest budget of {task!r}.")
     low, high = SECONDS[task] if task in SECONDS else found["budget"].tolist()
-    return Surrogate(error, seconds, float(found["base"]), (int(low), int(high)), str(found.get("origin", "")))
+    parts = {part: found[f"error_{part}"] for part in PARTS} | {"values": found.get("test_values")}
+    test = Trees(parts, COLUMNS, f"{path} (test)") if "test_values" in found else None  # type: ignore[arg-type]
+    return Surrogate(error, seconds, float(found["base"]), (int(low), int(high)), str(found.get("origin", "")), test)
 
 
 @register("benchmark")
@@ -188,29 +214,45 @@ class NetFamily(Family):
 
     def tasks(self) -> Sequence[str]:
         """Names of the data sets, luthier's own first."""
-        own = sorted(path.stem.removeprefix(_OWN) for path in shipped("").glob(f"{_OWN}*.npz"))
-        return (*own, *SECONDS)
+        return (*(data + SMALL for data in OWN), *SECONDS)
 
     def open(self, task: str) -> Net:
-        """One data set."""
+        """One data set.
+
+        Raises:
+            UnsupportedError: a stand-in is asked about the full space, or a pickle is all that there is.
+        """
         check_task("net", task, self.tasks())
-        name, path = f"net/{task}", shipped(f"{_OWN}{task}.npz")
-        origin = "GitHub automl/HPOBench links surrogates.tar.gz, whose pickles _net_converter.py turns into arrays"
-        places = {path.name: path}
-        if task in SECONDS:
-            file = DataFile(f"paramnet/{task}.npz")
-            _refuse(name, task, file.path)
-            places = find(name, (file,), origin=origin)
-            path = places[file.path]
-        surrogate = read(path, task)
+        return self._small(task.removesuffix(SMALL)) if task.endswith(SMALL) else self._original(task)
+
+    def _small(self, data: str) -> Net:
+        name, path = f"net/{data}{SMALL}", shipped(f"net_{data}_small.npz")
+        if self._space != "reduced":
+            raise UnsupportedError(f"benchmark {name!r}: space={self._space!r}. Allowed: 'reduced', which was trained.")
+        verify(path, OWN[data])
+        surrogate = read(path, data)
         card = Card(
             name,
-            surrogate.origin or origin,
-            "Apache-2.0 (luthier)" if surrogate.origin else "of the original files: none was found",
-            hashed(places),
-            description=f"Predicted by two forests. {_STAND_IN if surrogate.origin else _UNVERIFIED}",
+            surrogate.origin,
+            "Apache-2.0 (luthier); the data BSD-3-Clause (scikit-learn)",
+            {path.name: OWN[data]},
+            description=f"Predicted by two forests. {_STAND_IN}",
         )
         return Net(surrogate, kind=self._space, axis=self._axis, card=card)
+
+    def _original(self, task: str) -> Net:
+        name, file = f"net/{task}", DataFile(f"paramnet/{task}.npz")
+        origin = "GitHub automl/HPOBench links surrogates.tar.gz, whose pickles _net_converter.py turns into arrays"
+        _refuse(name, task, file.path)
+        places = find(name, (file,), origin=origin)
+        card = Card(
+            name,
+            origin,
+            "of the original files: none was found",
+            hashed(places),
+            description=f"Predicted by two forests. {_UNVERIFIED}",
+        )
+        return Net(read(places[file.path], task), kind=self._space, axis=self._axis, card=card)
 
 
 def _refuse(name: str, task: str, wanted: str) -> None:
