@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import warnings
@@ -19,13 +20,16 @@ from luthier.base.errors import (
     DataMissing,
     NumericsWarning,
     SpaceError,
+    UnsupportedError,
 )
 from luthier.base.records import Configuration, Fidelity, Objective
-from luthier.bench.yahpo import Scenario, Surrogate
+from luthier.bench.data import checksum
+from luthier.bench.yahpo import Scenario, Surrogate, limits
 from luthier.testing.benchmark import check_benchmark
 
 pytest.importorskip("onnxruntime", reason='onnxruntime is not installed: pip install "luthier[bench]"')
 REAL = os.environ.get("LUTHIER_DATA")
+GOLDEN = json.loads((Path(__file__).parents[1] / "data" / "yahpo_golden.json").read_text())["scenarios"]
 
 SPACE = {
     "hyperparameters": [
@@ -188,14 +192,43 @@ def test_a_changed_known_network_is_refused(folder):
         bench.load("yahpo/lcbench/a")
 
 
+def published():
+    """Scenarios in the data folder, whatever a user has put there."""
+    return [] if REAL is None else sorted(path.parent.name for path in Path(REAL).glob("yahpo/*/model.onnx"))
+
+
 @pytest.mark.skipif(REAL is None, reason="LUTHIER_DATA is not set: the published surrogates are not at hand")
-@pytest.mark.parametrize("name", ["lcbench", "rbv2_xgboost", "iaml_glmnet"])
+@pytest.mark.parametrize("name", published())
 def test_golden_rows_of_the_published_surrogates(name):
+    """What a plain onnxruntime session said of random configurations (tests/data/make_yahpo_golden.py)."""
+    if name not in GOLDEN:
+        pytest.skip(f"no golden rows were recorded of {name}: run tests/data/make_yahpo_golden.py where it is at hand")
+    kept = GOLDEN[name]
+    assert kept["sha256"] == checksum(Path(REAL) / "yahpo" / name / "model.onnx")
+    for row in kept["rows"]:
+        b = bench.load(f"yahpo/{name}/{row['task']}")
+        resource = row["fidelity"][b.fidelity.name]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NumericsWarning)  # what cannot be is clipped
+            found = dict(b.evaluate(row["config"], resource=resource).metrics)
+            with contextlib.suppress(UnsupportedError):
+                found |= b.evaluate_test(row["config"], resource=resource).metrics
+            batch = b.evaluate_batch([row["config"]] * 300, resource=resource)[-1].metrics
+        expected = {target: float(np.clip(value, *limits(target))) for target, value in row["values"].items()}
+        assert found == pytest.approx(expected, rel=1e-3, abs=1e-5)
+        assert batch == pytest.approx({target: expected[target] for target in batch}, rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.skipif(REAL is None, reason="LUTHIER_DATA is not set: the published surrogates are not at hand")
+@pytest.mark.parametrize("name", published())
+def test_golden_inputs_of_the_data_folder(name):
+    """Inputs and outputs that were kept beside a network."""
     where = Path(REAL) / "yahpo" / name
+    if not (where / "golden.npz").is_file():
+        pytest.skip(f"{name} has no golden.npz beside it")
     with np.load(where / "golden.npz", allow_pickle=False) as golden:
         found = Scenario.read(where).predict(golden["x_cat"], golden["x_cont"])
         assert found == pytest.approx(golden["y"], rel=2e-3, abs=1e-6)
-        assert found[:1].shape == golden["y"][:1].shape
 
 
 @pytest.mark.skipif(REAL is None, reason="LUTHIER_DATA is not set: the published surrogates are not at hand")
