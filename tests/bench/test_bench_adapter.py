@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 
 import numpy as np
@@ -74,6 +75,32 @@ def test_a_program_written_for_hpobench():
     assert tested["info"]["split"] == "test"
     assert list(tested["info"]["metrics"][0]) == ["test_error"]
     assert b.get_meta_information()["name"] == "digits/0"
+
+
+@pytest.mark.parametrize("name", ["svm/wine", "svm/iris@small", "yahpo/lcbench/3945"])
+def test_the_program_of_hpobenchs_readme(name):
+    """One that trains, a table and a surrogate; `b` is all that differs from a program for HPOBench."""
+    pytest.importorskip("ConfigSpace")
+    if name.startswith("yahpo"):
+        pytest.importorskip("onnxruntime", reason="needs onnxruntime (the extra 'bench')")
+        if not os.environ.get("LUTHIER_DATA"):
+            pytest.skip("needs LUTHIER_DATA with yahpo/lcbench, for the surrogate")
+    b = as_hpobench(name, rng=1, without_test="validation")
+    results = []
+    for seed in (1, 1, 2):
+        config = b.get_configuration_space(seed=seed).sample_configuration()
+        least = {key: axis.lower for key, axis in dict(b.get_fidelity_space(seed=1)).items()}
+        for fidelity in (None, least, b.get_fidelity_space(seed=1).sample_configuration()):
+            result_dict = b.objective_function(configuration=config, fidelity=fidelity, rng=1)
+            results.append((result_dict["function_value"], result_dict["cost"]))
+        hidden = b.objective_function_test(configuration=config, rng=1)
+        results.append((hidden["function_value"], hidden["cost"]))
+    assert results[:4] == results[4:8] != results[8:], "equal seeds, equal answers"
+    assert np.isfinite(results).all()
+    assert results[1][1] < results[0][1], "less of the fidelity costs less"
+    meta = b.get_meta_information()
+    assert meta["name"] == name
+    assert {"references", "license", "note", "noise", "optimum", "bounds"} <= set(meta)
 
 
 def test_spaces_are_those_of_the_benchmark(toy):
@@ -188,6 +215,29 @@ def test_where_there_are_no_test_values():
     assert found["function_value"] == lenient({})
     with pytest.raises(ArgumentError, match="without_test='no'"):
         as_hpobench("synthetic/branin", without_test="no")
+
+
+class Split(Toy):
+    """Test values of one of the objectives alone, named as surrogates name them."""
+
+    def __init__(self):
+        super().__init__()
+        self.objectives = (Objective("val_loss"), Objective("val_cost"))
+
+    def _one(self, config, resource, seed):
+        return Evaluation({"val_loss": 0.5, "val_cost": 2.0}, 1.0)
+
+    def evaluate_test(self, config, *, resource=None, seed=0):
+        return Evaluation({"test_loss": 0.75, "test_other": 9.0}, 1.0)
+
+
+def test_an_objective_whose_test_value_is_missing():
+    found = as_hpobench(Split(), objective="val_loss").objective_function_test({})
+    assert (found["function_value"], found["info"]["split"]) == (0.75, "test")
+    with pytest.raises(UnsupportedError, match="objective 'val_cost' has no test value among"):
+        as_hpobench(Split(), objective="val_cost").objective_function_test({})
+    found = as_hpobench(Split(), objective="val_cost", without_test="validation").objective_function_test({})
+    assert (found["function_value"], found["info"]["split"]) == (2.0, "validation")
 
 
 def test_as_a_function_for_scipy():

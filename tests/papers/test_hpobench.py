@@ -9,7 +9,6 @@ import itertools
 import json
 import math
 import warnings
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -289,8 +288,6 @@ def test_edges_of_the_fidelity():
 
 def test_what_diverges_is_infinitely_bad_and_costs_what_it_took():
     """HPOBench hands NaN on; here it is a bad value with its cost."""
-    if find_spec("sklearn") is None:
-        pytest.skip("scikit-learn is not installed")
     b, config = wine("svm")
 
     class Diverges(type(b)):

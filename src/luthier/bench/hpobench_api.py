@@ -174,10 +174,13 @@ class HPOBenchmark:
         if test:
             try:
                 found = [benchmark.evaluate_test(config, resource=resource, seed=seed) for seed in seeds]
+                for objective in self._objectives:
+                    _test_name(objective.name, found[0].metrics)
                 split = "test"
             except UnsupportedError:
                 if self._without_test == "error":
                     raise
+                found = None
         if found is None:
             found = [benchmark.evaluate(config, resource=resource, seed=seed) for seed in seeds]
         values = {o.name: float(np.mean([_value(one, o, split) for one in found])) for o in self._objectives}
@@ -279,7 +282,7 @@ def _value(found: Evaluation, objective: Objective, split: str) -> float:
 
 def _test_name(name: str, metrics: Mapping[str, float]) -> str:
     """The test metric that belongs to an objective; where there is but one, that."""
-    for candidate in (f"test_{name}", f"test_{name.removeprefix('valid_')}"):
+    for candidate in (f"test_{name}", *(f"test_{name.removeprefix(split)}" for split in ("valid_", "val_"))):
         if candidate in metrics:
             return candidate
     if len(metrics) == 1:
