@@ -206,6 +206,15 @@ def test_test_values(toy):
     assert toy.objective_function_test({})["function_value"] == 1.5
 
 
+def test_a_failure_on_the_test_set_is_infinitely_bad():
+    class Broken(Toy):
+        def evaluate_test(self, config, *, resource=None, seed=0):
+            return Evaluation({}, 3.0, Status.FAILED)
+
+    found = as_hpobench(Broken(), objective="loss").objective_function_test({})
+    assert (found["function_value"], found["cost"], found["info"]["split"]) == (math.inf, 3.0, "test")
+
+
 def test_where_there_are_no_test_values():
     with pytest.raises(UnsupportedError, match="has no test values"):
         as_hpobench("synthetic/branin").objective_function_test({})

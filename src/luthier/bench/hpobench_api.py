@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -174,8 +175,8 @@ class HPOBenchmark:
         if test:
             try:
                 found = [benchmark.evaluate_test(config, resource=resource, seed=seed) for seed in seeds]
-                for objective in self._objectives:
-                    _test_name(objective.name, found[0].metrics)
+                for one, objective in itertools.product(found, self._objectives):
+                    _value(one, objective, "test")
                 split = "test"
             except UnsupportedError:
                 if self._without_test == "error":
