@@ -8,7 +8,6 @@ the normalised regret of the best feasible trial, 0 for the best known, 1 for a 
 
 from __future__ import annotations
 
-import itertools
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 
 import _machine
 import numpy as np
-from _tasks import CLIP, _data
+from _tasks import CLIP
 
 import luthier as lu
 from luthier.base.errors import NumericsWarning
@@ -130,8 +129,7 @@ def problem(name: str) -> tuple[lu.Space, Predict, tuple[str, str]]:
     if family == "iaml_glmnet":
         return *surrogate(f"yahpo/{name}", ("mmce", "mec"), (1.0, 1.0)), ("mmce", "mec")
     if family == "hw_gpt":
-        network = HwGpt(task)
-        return network.space, network, ("perplexity", "params")
+        return *surrogate(f"hw_gpt_bench/{task}", ("perplexity", "params_m"), (1.0, 1.0)), ("perplexity", "params")
     return *surrogate(f"yahpo/{name}", ("acc", "memory"), (-1.0, 1.0)), ("loss", "memory")
 
 
@@ -159,7 +157,7 @@ def bounded(space: lu.Space, predict: Predict) -> dict[str, Any]:
 
 
 def surrogate(name: str, names: tuple[str, ...], signs: tuple[float, ...]) -> tuple[lu.Space, Predict]:
-    """A YAHPO surrogate at its full resource."""
+    """A surrogate at its full resource."""
     found = load_benchmark(name)
     return found.space, _metrics(found, names, signs)
 
@@ -185,60 +183,3 @@ def best_known(space: lu.Space, predict: Predict) -> np.ndarray:
         rows = np.concatenate([rows[best], more])
         values = np.concatenate([values[best], predict(space.decode(more))])
     return values[nondominated(values)]
-
-
-class HwGpt:
-    """Predictors of decoder language models: perplexity, and parameters in millions; the encodings of its README."""
-
-    def __init__(self, scale: str) -> None:
-        self._lists = json.loads(_data(f"hw_gpt_bench/gpt_{scale}.json").read_text())["space"]
-        with np.load(_data(f"hw_gpt_bench/gpt_{scale}.npz")) as file:
-            self._weights = {name: file[name].astype(float) for name in file.files}
-        depths = self._lists["n_layer"]
-        self._most = max(depths)
-        domains: dict[str, Any] = {
-            "embed_dim": lu.Ordinal(*self._lists["embed_dim"]),
-            "n_layer": lu.Ordinal(*depths),
-            "bias": lu.Choice(*self._lists["bias"]),
-        }
-        for name, layer in itertools.product(("mlp_ratio", "n_head"), range(self._most)):
-            deep = [depth for depth in depths if depth > layer]
-            when = None if len(deep) == len(depths) else ("n_layer", "in", deep)
-            domains[f"{name}_{layer}"] = lu.Ordinal(*self._lists[name], when=when)
-        self.space = lu.Space(domains)
-
-    def __call__(self, configs: Sequence[Mapping[str, Any]]) -> np.ndarray:
-        """(n, 2) perplexity and parameters."""
-        perplexity = self._network("perplexity", np.array([self._one_hot(config) for config in configs]))
-        params = self._network("params", np.array([self._scaled(config) for config in configs]))
-        return np.stack([perplexity, params], axis=1)
-
-    def architecture(self, config: Mapping[str, Any]) -> tuple[int, int, list[int], list[int], str]:
-        """Width, depth, ratios and heads of the layers, bias."""
-        depth = config["n_layer"]
-        ratios, heads = ([config[f"{name}_{i}"] for i in range(depth)] for name in ("mlp_ratio", "n_head"))
-        return config["embed_dim"], depth, ratios, heads, config["bias"]
-
-    def _one_hot(self, config: Mapping[str, Any]) -> np.ndarray:
-        width, depth, ratios, heads, bias = self.architecture(config)
-        pad = [None] * (self._most - depth)
-        parts = [("embed_dim", [width]), ("n_layer", [depth]), ("mlp_ratio", ratios + pad), ("n_head", heads + pad),
-                 ("bias", [bias])]  # fmt: skip
-        return np.array([float(v == one) for name, values in parts for v in values for one in self._lists[name]])
-
-    def _scaled(self, config: Mapping[str, Any]) -> np.ndarray:
-        width, depth, ratios, heads, bias = self.architecture(config)
-        pad = [-1.0] * (self._most - depth)
-
-        def scale(name: str, value: float) -> float:
-            low, high = min(self._lists[name]), max(self._lists[name])
-            return (value - low) / (high - low)
-
-        layers = [*(scale("mlp_ratio", v) for v in ratios), *pad, *(scale("n_head", v) for v in heads), *pad]
-        return np.array([scale("embed_dim", width), scale("n_layer", depth), *layers, float(bias == "True")])
-
-    def _network(self, target: str, rows: np.ndarray) -> np.ndarray:
-        for layer in range(1, 6):
-            rows = rows @ self._weights[f"{target}/fc{layer}.weight"].T + self._weights[f"{target}/fc{layer}.bias"]
-            rows = np.maximum(rows, 0.0) if layer < 5 else rows
-        return rows[:, 0]
