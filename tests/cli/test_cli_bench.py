@@ -31,7 +31,7 @@ def test_every_family_is_listed_with_what_it_needs(call: Call, monkeypatch: pyte
     rows = {row["family"]: row for row in json.loads(call("bench", "list", "--json").stdout)}
     assert rows["svm"]["how"] == "trains when asked"
     assert rows["svm"]["fidelity"] == "subsample 0.1 to 1"
-    assert "LUTHIER_DATA" in rows["nb101"]["missing"]
+    assert "LUTHIER_DATA" in rows["hpobench_mlp"]["missing"]
     twelve = {
         "cartpole",
         "bnn",

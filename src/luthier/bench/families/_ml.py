@@ -20,7 +20,8 @@ from luthier.base.records import Card, Configuration, Evaluation, Fidelity, Obje
 from luthier.base.seeds import generator
 from luthier.bench._base import BaseBenchmark, Config, Family
 from luthier.bench._catalogue import check_task
-from luthier.bench._generated import Cell, Plan, grid_lists, open_table, tables
+from luthier.bench._generated import open_table, tables
+from luthier.bench._planned import Cell, Plan, grid_lists, rungs
 from luthier.bench._sets import BUNDLED, Data, Part
 from luthier.bench._sets import load as load_data
 from luthier.bench._sets import names as data_names
@@ -42,6 +43,8 @@ COSTS = (
 MEASURED = (*(f"{part}_{quality}" for part in PARTS for quality in QUALITIES), "size", *COSTS)
 #: Subsamples that a grid records, by about 3 and by about 2; each multiplies the cost of a table.
 RECORDED = {"small": (0.1, 0.3, 1.0), "full": (0.1, 0.2, 0.3, 0.5, 1.0)}
+#: Of families whose steps cost about as much on few rows as on many, so that a further subsample is dear.
+SPARSE = {**RECORDED, "small": (0.3, 1.0)}
 #: Grid to hyperparameter to its values, or to how many are laid out evenly.
 Points = Mapping[str, Mapping[str, int | tuple[float, ...]]]
 _LOOKING, _LOOK_SECONDS = 1.3, 5e-3  # measured: share of a fit that scoring adds, and time of a look beside it
@@ -165,7 +168,7 @@ class MlBenchmark(BaseBenchmark):
         check("grid", grid, one_of=RECORDED)
         steps = self.family.recorded_steps()
         axes = ("subsample",) if self.family.steps is None else ("subsample", self.family.steps.name)
-        pairs = [(share, float(step)) for share in RECORDED[grid] for step in steps]
+        pairs = [(share, float(step)) for share in self.family.shares[grid] for step in steps]
         return Plan(
             lists=grid_lists(self.space, self.family.points[grid]),
             axes=axes,
@@ -178,14 +181,14 @@ class MlBenchmark(BaseBenchmark):
     def expected_seconds(self, config: Configuration, grid: str) -> float:
         """About what `record` takes: the fits of all subsamples up to the last step, and looking at every step."""
         last, least = self.family.recorded_steps()[-1], self.data.least
-        rows = [int(max(share, least) * len(self.data.train.y)) for share in RECORDED[grid]]
+        rows = [int(max(share, least) * len(self.data.train.y)) for share in self.family.shares[grid]]
         fits = sum(self.family.cost(config, self._shape(n), last) for n in rows)
         return _LOOKING * fits + _LOOK_SECONDS * len(rows) * len(self.family.recorded_steps())
 
     def record(self, config: Configuration, seed: int, grid: str) -> Cell:
         """Everything that a table says of one configuration and seed."""
         steps, rows, diverged = self.family.recorded_steps(), [], False
-        for share in RECORDED[grid]:
+        for share in self.family.shares[grid]:
             for moment in self._recorded_moments(config, share, steps, seed):
                 diverged = diverged or not moment.found
                 rows.append(_recorded(moment))
@@ -211,6 +214,7 @@ class MlFamily(Family):
         draws: Whether a model on the same rows differs from seed to seed.
         steps: The iterative fidelity, None without.
         points: Grid to hyperparameter to its values, or to how many are laid out evenly.
+        shares: Grid to the subsamples that it records.
     """
 
     title: ClassVar[str]
@@ -218,6 +222,7 @@ class MlFamily(Family):
     draws: ClassVar[bool] = True
     steps: ClassVar[Fidelity | None] = None
     points: ClassVar[Points]
+    shares: ClassVar[Mapping[str, tuple[float, ...]]] = RECORDED
 
     def __init__(self, *, axis: str, subsample: float, step: float, objectives: str) -> None:
         own = [] if self.steps is None else [self.steps.name]
@@ -270,10 +275,7 @@ class MlFamily(Family):
         """Steps that a table has: what halving by two and by three asks for from below, and by three from above."""
         if self.steps is None:
             return [1]
-        low, high = int(self.steps.low), int(self.steps.high)
-        rising = {low * by**i for by in (2, 3) for i in range(20)}
-        falling = {high // 3**i for i in range(20)}
-        return sorted(step for step in rising | falling if low <= step <= high)
+        return rungs(self.steps)
 
     def objectives(self, allowed: Sequence[str]) -> tuple[Objective, ...]:
         """What is improved, from the option.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -162,7 +162,7 @@ class Chain:
         return found
 
 
-def sample(chain: Chain, X: Array, steps: int, *, every: int) -> Draws:
+def sample(chain: Chain, X: Array, steps: int, *, every: int, watch: Callable[[], object] | None = None) -> Draws:
     """Run a chain and ask it after each `every` steps, the first one included.
 
     Once a weight is no number, the draws that follow are NaN, and the chain rests.
@@ -172,12 +172,15 @@ def sample(chain: Chain, X: Array, steps: int, *, every: int) -> Draws:
         X: (n, d) normalised rows to predict.
         steps: How many.
         every: Steps from one draw to the next.
+        watch: Called before each prediction.
     """
     taken = np.arange(0, steps, every)
     means, variances = np.full((len(taken), len(X)), np.nan), np.full(len(taken), np.nan)
     for k, at in enumerate(taken.tolist()):
         while chain.steps <= at:
             chain.step()
+        if watch is not None:
+            watch()
         if not chain.finite:
             break
         means[k], variances[k] = chain.predict(X), math.exp(min(float(chain.weights[-1][0]), 80.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +11,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from luthier.base.checks import check
 from luthier.base.errors import BenchmarkError
 from luthier.base.records import Card, Configuration, Evaluation, Fidelity, Objective, Status
 from luthier.base.registry import register
 from luthier.base.seeds import check_seed, generator
 from luthier.bench._base import BaseBenchmark, Config, Family
 from luthier.bench._catalogue import check_task
+from luthier.bench._designed import CPU, WALL, DesignTable, Task, drawn
+from luthier.bench._generated import read_table, tables
+from luthier.bench._planned import Cell, Design, Plan, rungs
 from luthier.bench.data import DataFile, checksums, find
 from luthier.bench.families._sghmc import Chain, Recipe, losses, sample
 from luthier.space.domains import Float, Int
@@ -25,6 +30,13 @@ Array = NDArray[np.float64]
 Rows = tuple[Array, Array]  # (n, d) inputs and (n,) targets
 
 FIDELITY = Fidelity("budget", 500, 10_000)
+OBJECTIVE = Objective("nll")
+#: Where chains find something, most of them: with slower steps a chain does not arrive.
+ARRIVES = {"l_rate": (3e-3, 1e-1), "mdecay": (0.0, 0.5)}
+#: Grid to the number of configurations that a table records: each takes some 5 s a seed.
+RECORDED = {"small": 64, "full": 2000}
+UNIT = 1.0  # nat: what lies hundreds above the best must not outweigh it
+_BETWEEN = 500  # steps from one recorded budget to the next
 _MEAN_OVER = 3  # chains behind an answer without a seed
 _FLOOR = 1e-10  # of predicted variances, as in HPOBench
 _STEP_SECONDS, _WEIGHT_SECONDS = 1e-4, 2e-8  # of one step, and of each weight in it; one thread
@@ -75,7 +87,7 @@ class Bnn(BaseBenchmark):
     def __init__(self, name: str, data: Data, *, fidelity: Fidelity = FIDELITY) -> None:
         self._data, self.fidelity = data, fidelity
         self.space = space()
-        self.objectives = (Objective("nll"),)
+        self.objectives = (OBJECTIVE,)
         self.card = Card(
             name,
             data.source,
@@ -116,10 +128,22 @@ class Bnn(BaseBenchmark):
         ]
 
     def _run(self, config: Configuration, train: Rows, judge: Rows, budgets: Sequence[int], seed: int) -> list[float]:
+        return self._judged(config, train, [judge], budgets, seed)[0]
+
+    def _judged(
+        self,
+        config: Configuration,
+        train: Rows,
+        judges: Sequence[Rows],
+        budgets: Sequence[int],
+        seed: int,
+        watch: Callable[[], object] | None = None,
+    ) -> list[list[float]]:
+        """Losses of one chain at each budget, for each part to judge by."""
         from luthier.bench.demo import one_thread
 
         assert self.fidelity is not None  # set in the constructor
-        (X, y), (X_judge, y_judge) = train, judge
+        X, y = train
         centre, width = X.mean(axis=0), _width(X)
         middle, scale = float(y.mean()), float(_width(y))
         recipe = Recipe(
@@ -134,9 +158,64 @@ class Bnn(BaseBenchmark):
         divergence_is_an_answer = np.errstate(over="ignore", invalid="ignore", divide="ignore")
         with one_thread(), divergence_is_an_answer:
             chain = Chain(inputs, targets, recipe, generator(seed, "bench", len(X)))
-            draws = sample(chain, ((X_judge - centre) / width).astype(np.float32), max(budgets), every=every)
-            judged = (y_judge - middle) / scale
-            return losses(draws, judged, scale=scale, burn_in=config["burn_in"], budgets=budgets, floor=_FLOOR)
+            rows = np.concatenate([(rows - centre) / width for rows, _ in judges]).astype(np.float32)
+            draws = sample(chain, rows, max(budgets), every=every, watch=watch)
+            ends = np.cumsum([0, *(len(targets) for _, targets in judges)]).tolist()
+            found = []
+            for (_, targets), first, last in zip(judges, ends, ends[1:], strict=False):
+                part, judged = draws._replace(means=draws.means[:, first:last]), (targets - middle) / scale
+                burn_in = config["burn_in"]
+                found.append(losses(part, judged, scale=scale, burn_in=burn_in, budgets=budgets, floor=_FLOOR))
+            return found
+
+    # what a table of it records ------------------------------------------------------------------------------
+
+    def plan(self, grid: str) -> Plan:
+        """What `generate` records: random configurations, every 500 steps and where halving asks."""
+        check("grid", grid, one_of=RECORDED)
+        how = (
+            "drawn from a box where most chains arrive, from the whole space, and from all sizes between; test values "
+            "are those of the same chain, on the training rows alone"
+        )
+        return Plan(
+            lists={},
+            axes=(FIDELITY.name,),
+            fidelities=tuple((float(step),) for step in self._recorded_steps()),
+            metrics=(OBJECTIVE.name, f"test_{OBJECTIVE.name}", CPU, WALL),
+            timed=(CPU, WALL),
+            about=self.card,
+            design=Design(drawn(self.space, ARRIVES, RECORDED[grid]), OBJECTIVE.name, UNIT, how),
+        )
+
+    def record(self, config: Configuration, seed: int, grid: str) -> Cell:
+        """One chain, judged by the validation and by the test rows."""
+        budgets, data, clocks = self._recorded_steps(), self._data, list[tuple[float, float]]()
+        began = time.process_time(), time.perf_counter()
+
+        def watch() -> None:
+            clocks.append((time.process_time() - began[0], time.perf_counter() - began[1]))
+
+        found = self._judged(config, data.train, [data.valid, data.test], budgets, seed, watch)
+        assert self.fidelity is not None  # set in the constructor
+        every = max(int(self.fidelity.low) // 5, 1)
+        rows = []
+        for budget, *values in zip(budgets, *found, strict=True):
+            # the last draw within the budget, and the few steps from there; a chain that broke took no more
+            at = min((budget - 1) // every, len(clocks) - 1)
+            more = budget / (at * every + 1) if at == (budget - 1) // every else 1.0
+            rows.append([*values, *(more * seconds for seconds in clocks[at])])
+        status = Status.COMPLETED if np.isfinite(rows[-1][0]) else Status.DIVERGED
+        return Cell(np.array(rows, dtype=np.float32), status)
+
+    def expected_seconds(self, config: Configuration, grid: str) -> float:
+        """About what `record` takes."""
+        assert self.fidelity is not None  # set in the constructor
+        inputs = self._data.train[0].shape[1]
+        return self.fidelity.high * (_STEP_SECONDS + _WEIGHT_SECONDS * _weights(config, inputs))
+
+    def _recorded_steps(self) -> list[int]:
+        assert self.fidelity is not None  # set in the constructor
+        return sorted({*range(int(self.fidelity.low), int(self.fidelity.high) + 1, _BETWEEN), *rungs(self.fidelity)})
 
 
 def space() -> Space:
@@ -233,13 +312,26 @@ TASKS: Mapping[str, Callable[[], Data]] = {
 
 @register("benchmark")
 class BnnFamily(Family):
-    """HPOBench's Bayesian networks: "toy" and "diabetes" need no data, "protein" and "year" a file of UCI's."""
+    """HPOBench's Bayesian networks: "toy" and "diabetes" need no data, "protein" and "year" a file of UCI's.
+
+    Args:
+        missing: What a table says of a configuration that was not recorded: "surrogate" (a forest's prediction),
+            "nearest" or "error".
+    """
+
+    def __init__(self, *, missing: str = "surrogate") -> None:  # so that any method can search a table
+        self._missing = missing
 
     def tasks(self) -> Sequence[str]:
-        """Names."""
-        return tuple(TASKS)
+        """Data to run chains on, then tables at hand, such as "toy@small"."""
+        return (*TASKS, *tables("bnn"))
 
-    def open(self, task: str) -> Bnn:
-        """One task."""
-        check_task("bnn", task, TASKS)
-        return Bnn(f"bnn/{task}", TASKS[task]())
+    def open(self, task: str) -> BaseBenchmark:
+        """One task, to run chains on or as a table."""
+        data, table, grid = task.partition("@")
+        check_task("bnn", data, TASKS)
+        if not table:
+            return Bnn(f"bnn/{task}", TASKS[task]())
+        check("grid", grid, one_of=RECORDED)
+        found = Task(space(), FIDELITY, OBJECTIVE)
+        return DesignTable(found, f"bnn/{task}", *read_table("bnn", data, grid), missing=self._missing)

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 
 import numpy as np
 
 from luthier.base.checks import check
-from luthier.base.records import Card, Configuration, Evaluation, Fidelity, Objective
+from luthier.base.records import Card, Configuration, Evaluation, Fidelity, Objective, Status
 from luthier.base.registry import register
 from luthier.base.seeds import check_seed, generator
 from luthier.bench import demo
 from luthier.bench._base import BaseBenchmark, Config, Family
 from luthier.bench._catalogue import check_task
+from luthier.bench._designed import CPU, WALL, DesignTable, Task, drawn
+from luthier.bench._generated import read_table, tables
+from luthier.bench._planned import Cell, Design, Plan
 from luthier.bench.families._ppo import Agent, Learned, Recipe
 from luthier.space.domain import Domain
 from luthier.space.domains import Choice, Float, Int
 from luthier.space.space import Space
 
 FIDELITY = Fidelity("budget", 1, 9)
+OBJECTIVE = Objective("episodes")
 MOST = 3000  # episodes of an agent
 WINDOW = 20
+#: Where agents learn, most of them: of fourteen random configurations of the whole space none did.
+LEARNS = {
+    "batch_size": (8, 64),
+    "learning_rate": (1e-4, 3e-2),
+    "discount": (0.9, 1.0),
+    "likelihood_ratio_clipping": (0.05, 0.6),
+    "entropy_regularization": (0.0, 0.2),
+}
+#: Grid to the number of configurations that a table records: each takes nine agents a seed, some 15 s.
+RECORDED = {"small": 40, "full": 1000}
+UNIT = 200.0  # the best agents need about as many episodes: from there on, twice as many are one step
 _MEAN_OVER = 3  # answers behind one without a seed
 # of asking the policy once, of an update beside its multiplications, and how many of these; measured on one thread
 _ROUND_SECONDS, _UPDATE_SECONDS, _PER_SECOND = 4e-5, 2e-3, 1.3e10
@@ -50,7 +67,7 @@ class Cartpole(BaseBenchmark):
         check("most", most, at_least=WINDOW, whole=True)
         self._most = int(most)
         self.space = reduced() if kind == "reduced" else full()
-        self.fidelity, self.objectives = FIDELITY, (Objective("episodes"),)
+        self.fidelity, self.objectives = FIDELITY, (OBJECTIVE,)
         self.bounds = {"episodes": (float(WINDOW), float(self._most))}
         self.card = Card(
             f"cartpole/{kind}",
@@ -94,6 +111,41 @@ class Cartpole(BaseBenchmark):
 
     def _train(self, recipe: Recipe, seed: int, agent: int) -> Learned:
         return Agent(recipe, generator(seed, "bench", agent)).learn(self._most)
+
+    # what a table of it records ------------------------------------------------------------------------------
+
+    def plan(self, grid: str) -> Plan:
+        """What `generate` records: random configurations, with every number of agents."""
+        check("grid", grid, one_of=RECORDED)
+        how = "drawn from a box where agents learn, from the whole space, and from all sizes between"
+        box = {name: ends for name, ends in LEARNS.items() if name in self.space}
+        return Plan(
+            lists={},
+            axes=(FIDELITY.name,),
+            fidelities=tuple((float(agents),) for agents in range(1, int(FIDELITY.high) + 1)),
+            metrics=(OBJECTIVE.name, CPU, WALL),
+            timed=(CPU, WALL),
+            about=self.card,
+            design=Design(drawn(self.space, box, RECORDED[grid]), OBJECTIVE.name, UNIT, how),
+        )
+
+    def record(self, config: Configuration, seed: int, grid: str) -> Cell:
+        """The agents of a configuration and seed, one after the other."""
+        recipe, rows, episodes = Recipe(**config), [], 0
+        began = time.process_time(), time.perf_counter()
+        divergence_is_an_answer = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+        with demo.one_thread(), divergence_is_an_answer:
+            for agent in range(int(FIDELITY.high)):
+                episodes += self._train(recipe, seed, agent).episodes
+                spent = time.process_time() - began[0], time.perf_counter() - began[1]
+                rows.append([episodes / (agent + 1), *spent])
+        return Cell(np.array(rows, dtype=np.float32), Status.COMPLETED)
+
+    def expected_seconds(self, config: Configuration, grid: str) -> float:
+        """About what `record` takes, if episodes last for 50 steps."""
+        recipe, most = Recipe(**config), self._most
+        batches = math.ceil(most / recipe.batch_size)
+        return FIDELITY.high * _seconds(recipe, Learned(most, 50 * most, 100 * batches, batches))
 
 
 def reduced() -> Space:
@@ -140,13 +192,26 @@ def _seconds(recipe: Recipe, learned: Learned) -> float:
 
 @register("benchmark")
 class CartpoleFamily(Family):
-    """HPOBench's reinforcement learning: "reduced" and "full" spaces; needs no data."""
+    """HPOBench's reinforcement learning: "reduced" and "full" spaces; needs no data.
+
+    Args:
+        missing: What a table says of a configuration that was not recorded: "surrogate" (a forest's prediction),
+            "nearest" or "error".
+    """
+
+    def __init__(self, *, missing: str = "surrogate") -> None:  # so that any method can search a table
+        self._missing = missing
 
     def tasks(self) -> Sequence[str]:
-        """The spaces."""
-        return ("reduced", "full")
+        """The spaces, then tables at hand, such as "reduced@small"."""
+        return ("reduced", "full", *tables("cartpole"))
 
-    def open(self, task: str) -> Cartpole:
-        """One space."""
-        check_task("cartpole", task, self.tasks())
-        return Cartpole(task)
+    def open(self, task: str) -> BaseBenchmark:
+        """One space, to train in or as a table."""
+        kind, table, grid = task.partition("@")
+        check_task("cartpole", kind, ("reduced", "full"))
+        if not table:
+            return Cartpole(kind)
+        check("grid", grid, one_of=RECORDED)
+        found = Task(reduced() if kind == "reduced" else full(), FIDELITY, OBJECTIVE)
+        return DesignTable(found, f"cartpole/{task}", *read_table("cartpole", kind, grid), missing=self._missing)

@@ -10,7 +10,7 @@ import numpy as np
 from luthier.base.records import Configuration, Fidelity
 from luthier.base.registry import register
 from luthier.bench._sets import Labels, Numbers
-from luthier.bench.families._ml import MlFamily, Points
+from luthier.bench.families._ml import SPARSE, MlFamily, Points
 from luthier.bench.families._ml_fit import Diverged, Fit, Shape, Trainee
 from luthier.space.domains import Float
 from luthier.space.space import Space
@@ -74,9 +74,10 @@ class Logreg(MlFamily):
     published = "lr"
     steps = Fidelity("iter", 10, 1000)
     points: ClassVar[Points] = {
-        "small": {"alpha": 6, "eta0": 6},
+        "small": {"alpha": 5, "eta0": 5},
         "full": {"alpha": 25, "eta0": 25},
     }
+    shares = SPARSE
 
     def __init__(
         self, *, axis: str = "iter", iter: int = 1000, subsample: float = 1.0, objectives: str = "error"

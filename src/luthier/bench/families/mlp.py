@@ -12,7 +12,7 @@ import numpy as np
 from luthier.base.records import Configuration, Fidelity
 from luthier.base.registry import register
 from luthier.bench._sets import Labels, Numbers
-from luthier.bench.families._ml import MlFamily, Points
+from luthier.bench.families._ml import SPARSE, MlFamily, Points
 from luthier.bench.families._ml_fit import Diverged, Fit, Shape, Trainee
 from luthier.space.domains import Float, Int
 from luthier.space.space import Space
@@ -83,13 +83,14 @@ class Mlp(MlFamily):
     points: ClassVar[Points] = {
         "small": {
             "depth": (1, 3),
-            "width": (16, 64, 256),
+            "width": (16, 128),
             "batch_size": (32, 256),
             "alpha": (1e-6, 1e-2),
             "learning_rate_init": (1e-4, 1e-3, 1e-2),
         },
         "full": {"depth": 3, "width": 10, "batch_size": 10, "alpha": 10, "learning_rate_init": 10},
     }
+    shares = SPARSE
 
     def __init__(
         self, *, axis: str = "iter", iter: int = 243, subsample: float = 1.0, objectives: str = "error"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from luthier.base.records import Configuration, Fidelity
 from luthier.base.registry import register
 from luthier.bench._sets import Labels, Numbers
-from luthier.bench.families._ml import MlFamily, Points
+from luthier.bench.families._ml import SPARSE, MlFamily, Points
 from luthier.bench.families._ml_fit import Fit, Shape, Trainee
 from luthier.space.domains import Float, Int
 from luthier.space.space import Space
@@ -50,7 +50,7 @@ class _Forest(Trainee):
     def labels(self, part: int) -> Labels:
         """The new trees' probabilities are added, in the order in which the forest itself adds them."""
         for tree in self._model.estimators_[self._counted[part] :]:
-            self._sums[part] += tree.predict_proba(self.fit.watched[part])
+            self._sums[part] += tree.predict_proba(self.fit.watched[part], check_input=False)
         self._counted[part] = len(self._model.estimators_)
         return np.asarray(self._sums[part].argmax(axis=1))
 
@@ -82,13 +82,14 @@ class Rf(MlFamily):
     steps = Fidelity("n_estimators", 16, 512)
     points: ClassVar[Points] = {
         "small": {
-            "max_depth": (2, 5, 10, 50),
-            "min_samples_split": (2, 16, 128),
+            "max_depth": (2, 7, 50),
+            "min_samples_split": (2, 32),
             "max_features": 3,
-            "min_samples_leaf": 2,
+            "min_samples_leaf": (1, 8),
         },
         "full": {"max_depth": 10, "min_samples_split": 10, "max_features": 10, "min_samples_leaf": 10},
     }
+    shares = SPARSE
 
     def __init__(
         self, *, axis: str = "n_estimators", n_estimators: int = 512, subsample: float = 1.0, objectives: str = "error"

@@ -12,7 +12,7 @@ from luthier.base.imports import need
 from luthier.base.records import Configuration, Fidelity
 from luthier.base.registry import register
 from luthier.bench._sets import Labels, Numbers
-from luthier.bench.families._ml import MlFamily, Points
+from luthier.bench.families._ml import SPARSE, MlFamily, Points
 from luthier.bench.families._ml_fit import Fit, Shape, Trainee
 from luthier.space.domains import Float, Int
 from luthier.space.space import Space
@@ -94,9 +94,10 @@ class Xgb(MlFamily):
     published = "xgb"
     steps = Fidelity("n_estimators", 50, 2000)
     points: ClassVar[Points] = {
-        "small": {"eta": 4, "max_depth": (1, 4, 10), "colsample_bytree": 2, "reg_lambda": 3},
+        "small": {"eta": 4, "max_depth": (1, 4, 10), "colsample_bytree": 2, "reg_lambda": (2**-10, 1.0)},
         "full": {"eta": 10, "max_depth": 10, "colsample_bytree": 10, "reg_lambda": 10},
     }
+    shares = SPARSE
 
     def __init__(
         self, *, axis: str = "n_estimators", n_estimators: int = 2000, subsample: float = 1.0, objectives: str = "error"
