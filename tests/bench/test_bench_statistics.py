@@ -96,6 +96,10 @@ def test_wilcoxon_equals_scipys_and_all_sign_patterns():
         assert st.wilcoxon_p(gap) == pytest.approx(by_enumeration(gap), rel=1e-12)
     tied = np.array([0.0, 1.0, -1.0, 2.0, 2.0, 3.0, 0.0, 3.0, 4.0])
     assert st.wilcoxon_p(tied) == pytest.approx(by_enumeration(tied), rel=1e-12)
+    for side in ("two-sided", "less", "greater"):
+        for gap in (tied, np.round(RNG(3).normal(0.3, 1.0, size=8), 0), np.round(RNG(4).normal(size=20), 0)):
+            theirs = scipy_stats.wilcoxon(gap, zero_method="pratt", alternative=side).pvalue
+            assert st.wilcoxon_p(gap, side) == pytest.approx(theirs, rel=1e-12)
     assert st.wilcoxon_p(np.zeros(7)) == 1.0
 
 

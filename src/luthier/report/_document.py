@@ -91,5 +91,5 @@ def _asset(name: str) -> str:
 
 
 def _contents(parts: Sequence[Section]) -> str:
-    links = "".join(element("a", escape(part.title), href=f"#{part.id}") for part in parts)
+    links = "".join(element("a", escape(part.short or part.title), href=f"#{part.id}") for part in parts)
     return element("nav", links, aria_label="Contents") if links else ""

@@ -20,6 +20,7 @@ class Section:
         body: Markup with the places of the figures.
         figures: Figures by the id of their place.
         data: What the page's script needs besides.
+        short: Its name in the contents; empty: the title.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Section:
     body: str
     figures: dict[str, Figure] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
+    short: str = ""
 
     def markup(self) -> str:
         """The section as HTML."""

@@ -33,7 +33,8 @@ from luthier.bench.studies.plan import ANYTIME
 from luthier.bench.studies.results import Comparison, Results, Shown, filled
 
 CURVE: Array = np.geomspace(1e-3, 1.0, 50)  # shares of the budget that curves are drawn at
-LEVELS: Array = np.linspace(0.0, CLIP, 61)  # regrets that profiles are read at
+LEVELS: Array = np.concatenate([[0.0], np.geomspace(1e-4, CLIP, 60)])  # regrets that profiles are read at
+TARGETS: Array = np.geomspace(1.0, 1e-3, 31)  # regrets that are to be reached: ten to a power of ten
 CURVE_DRAWS, CURVE_REPLICATES = 2000, 200  # bands of curves are read by eye
 ALPHA = 0.05
 _ALL = "all families"
@@ -154,7 +155,8 @@ def analyse(
 
     one = Analysis(Results.read(folder).compare(methods=methods, part=part), draws=draws)
     makers = (
-        primary, overview, summary, against_control, ranks, curves, probability, pairs, diagram, profiles, protocol,
+        primary, overview, summary, against_control, ranks, curves, probability, pairs, diagram, profiles, reached,
+        protocol,
         findings, per_task, task_curves, fronts, gaps, overhead, failures, skipped, conclusions, provenance,
     )  # fmt: skip
     return [table for make in makers if (table := make(one)) is not None]
@@ -276,6 +278,26 @@ def profiles(one: Analysis) -> Table:
         "profiles",
         f"Performance profiles at {measure} of the budget",
         "share: of runs whose normalised regret is at most `regret`, tasks weighing alike.",
+        rows,
+    )
+
+
+def reached(one: Analysis) -> Table:
+    """Share of tasks, seeds and targets reached over the budget."""
+    rows = []
+    for row, values in zip(one.shown, filled(one.curves), strict=True):
+        best = np.minimum.accumulate(values, axis=-1)  # a target that was reached stays reached
+        shares = (best[..., None] <= TARGETS).mean(axis=(1, 3))  # (tasks, moments)
+        rows += [
+            {"method": row.name, "share": float(moment), "part": one.mean(part)}
+            for moment, part in zip(CURVE, shares.T, strict=True)
+        ]
+    return Table(
+        "reached",
+        "Targets reached over the budget",
+        f"part: share of pairs of a run and a target that were reached until a share of the budget; {len(TARGETS)} "
+        f"targets of normalised regret from {TARGETS[0]:g} to {TARGETS[-1]:g}, evenly on a logarithmic scale; mean "
+        "over seeds, tasks and families.",
         rows,
     )
 

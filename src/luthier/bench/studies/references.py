@@ -32,8 +32,8 @@ class Reference:
         exact: Whether the best is known to be the optimum.
         test: Median and best test value of random configurations, NaN where there is none.
         how: In words, where all this comes from.
-        objectives: Names of several objectives, then all values above are minus hypervolumes, see `volumes`; empty:
-            there is one.
+        objectives: Names of several objectives, with a minus sign where they are maximised; then all values above are
+            minus hypervolumes, see `volumes`. Empty: there is one.
         point: (m,) their reference point, to be minimised.
         front: (k, m) their front, as far as it is known.
         random: (2, steps) numbers of random configurations, and what their sets are worth, the median.

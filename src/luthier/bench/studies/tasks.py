@@ -231,7 +231,8 @@ def _of_fronts(benchmark: BaseBenchmark) -> Reference:
         best, float(np.median(alone)), RandomPool.of(alone, whole=every is not None), math.nan,
         float(np.mean([one.seconds for one in answers])), exact, (math.nan, math.nan),
         f"minus hypervolume up to {', '.join(f'{value:.6g}' for value in point)} ({where}); {how}",
-        tuple(objective.name for objective in benchmark.objectives), np.asarray(point, dtype=float), front,
+        tuple(("" if one.sign > 0 else "−") + one.name for one in benchmark.objectives),
+        np.asarray(point, dtype=float), front,
         volumes.of_random(fine, point, rng),
     )  # fmt: skip
 

@@ -78,7 +78,7 @@
     showSendToCloud: false,
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
   };
-  const small = (id) => id.startsWith("plot-slice") || id.startsWith("plot-schedule"); // several in a row
+  const small = (id) => ["plot-slice", "plot-schedule", "plot-small"].some((name) => id.startsWith(name)); // several in a row
   const figures = new Map(report.figures.map((figure) => [figure.id, figure]));
   const drawn = new Set();
 
@@ -154,6 +154,35 @@
   }
 
   for (const button of document.querySelectorAll(".switch button")) button.addEventListener("click", () => flip(button));
+
+  /* ---- methods: one legend for all pictures --------------------------------------------------------------- */
+
+  const legend = document.querySelectorAll(".methods button");
+  const brought = new Set(); // methods that are brought out; none: all alike
+
+  function shade(figure) {
+    let any = false;
+    for (const trace of figure.data) {
+      if (!trace.meta || !trace.meta.method) continue;
+      any = true;
+      const mine = brought.has(trace.meta.method);
+      if (trace.meta.band) trace.visible = brought.size ? mine : trace.meta.shown;
+      else trace.opacity = !brought.size || mine ? 1 : 0.13;
+    }
+    return any;
+  }
+
+  async function bring(button) {
+    const name = button.dataset.method;
+    if (!brought.delete(name)) brought.add(name);
+    for (const one of legend) one.setAttribute("aria-pressed", String(brought.has(one.dataset.method)));
+    for (const [id, figure] of figures) {
+      if (!shade(figure) || !drawn.has(id)) continue;
+      await Plotly.react($(id), ...picture(figure));
+      await new Promise((next) => setTimeout(next, 0));
+    }
+  }
+  for (const button of legend) button.addEventListener("click", () => bring(button).catch(note));
 
   /* ---- parallel coordinates ------------------------------------------------------------------------------ */
 
