@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import warnings
 from pathlib import Path
 
@@ -177,6 +178,42 @@ def test_refusals(folder, tmp_path, monkeypatch):
     monkeypatch.delenv("LUTHIER_DATA")
     with pytest.raises(DataMissing, match=r"LUTHIER_DATA is not set\. Set it to a folder that holds yahpo/tiny/"):
         bench.load("yahpo/tiny/a")
+
+
+@pytest.mark.parametrize("content", ["nonsense", "[]", "{}", None], ids=str)
+def test_a_broken_scenario_hides_no_other(folder, content):
+    shutil.copytree(folder, folder.parent / "broken")
+    meta = folder.parent / "broken" / "meta.json"
+    meta.unlink()
+    if content is not None:
+        meta.write_text(content)
+    assert bench.names("yahpo/") == ["yahpo/tiny/a", "yahpo/tiny/b"]
+    with pytest.raises((BenchmarkError, DataMissing), match=r"meta\.json"):
+        bench.load("yahpo/broken/a")
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "message"),
+    [
+        ({"resource": "ten"}, ArgumentError, r"resource='ten'\. Allowed: epoch from 1 to 10 in whole steps\."),
+        ({"resource": 2.5}, ArgumentError, r"resource=2\.5\. Allowed: epoch from 1 to 10 in whole steps\."),
+        ({"resource": True}, ArgumentError, r"resource=True\. Allowed: epoch"),
+        ({"resource": float("nan")}, ArgumentError, r"resource=nan\. Allowed: epoch"),
+        ({"seed": -1}, ArgumentError, r"seed=-1\. Allowed: a whole number from 0"),
+        ({"seed": "a"}, ArgumentError, r"seed='a'\. Allowed: a whole number from 0"),
+        ({"config": None}, SpaceError, r"configuration=None\. Allowed: a mapping from names to values"),
+        ({"config": [1, 2]}, SpaceError, r"configuration=\[1, 2\]\. Allowed: a mapping"),
+        ({"config": {"kind": "line", "rate": 0.1, "epoch": 3}}, SpaceError, "has hyperparameter 'epoch', which the"),
+    ],
+)
+def test_what_is_no_question_is_refused(folder, asked, error, message):
+    b = bench.load("yahpo/tiny/b")
+    question = {"config": {"kind": "line", "rate": 0.1}, **asked}
+    for ask in (b.evaluate, b.evaluate_test):
+        if ask == b.evaluate or "seed" not in asked:  # test values have no seeds here
+            with pytest.raises(error, match=message):
+                ask(question["config"], **{key: value for key, value in asked.items() if key != "config"})
+    assert b.evaluate({"kind": "line", "rate": 0.1}, resource=np.int64(4), seed=np.int64(3)).seconds > 0
 
 
 def test_a_broken_network_is_a_clear_error(folder):

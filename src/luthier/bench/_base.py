@@ -8,8 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-from luthier.base.errors import ArgumentError, UnsupportedError
+import numpy as np
+
+from luthier.base.errors import ArgumentError, SpaceError, UnsupportedError
 from luthier.base.records import Card, Configuration, Constraint, Evaluation, Fidelity, Objective
+from luthier.base.seeds import check_seed
 from luthier.bench._plain import Plain
 from luthier.space.problem import Problem
 from luthier.space.space import Space
@@ -63,7 +66,7 @@ class BaseBenchmark(ABC):
 
         Raises:
             SpaceError: the configuration is not of the space.
-            ArgumentError: the resource lies outside the fidelity.
+            ArgumentError: the resource lies outside the fidelity or between its whole steps, or the seed is none.
         """
         return self.evaluate_batch([config], resource=resource, seed=seed)[0]
 
@@ -71,7 +74,7 @@ class BaseBenchmark(ABC):
         self, configs: Sequence[Config], *, resource: float | None = None, seed: int | None = 0
     ) -> list[Evaluation]:
         """Many at once; equal to evaluating one by one."""
-        spent = self._spent(resource)
+        spent, seed = self._spent(resource), self._seeded(seed)
         if len(configs) < _MANY or not self._plain.all_of(configs):
             configs = [self._check(config) for config in configs]
         return self._evaluate(cast(Sequence[Configuration], configs), spent, seed)
@@ -91,7 +94,7 @@ class BaseBenchmark(ABC):
             raise UnsupportedError(f"benchmark {self.name!r} has no fidelity and so no curves. Use evaluate(config).")
         last = self._spent(until)
         assert last is not None  # there is a fidelity
-        return self._monotone(self._curve(self._check(config), last, seed))
+        return self._monotone(self._curve(self._check(config), last, self._seeded(seed)))
 
     def evaluate_test(self, config: Config, *, resource: float | None = None, seed: int | None = 0) -> Evaluation:
         """As `evaluate`, on the test set; for judging a finished search.
@@ -125,6 +128,11 @@ class BaseBenchmark(ABC):
         return found
 
     def _check(self, config: Config) -> Configuration:
+        if not isinstance(config, Mapping):
+            raise SpaceError(
+                f"benchmark {self.name!r}: configuration={config!r}. Allowed: a mapping from names to values, such as "
+                "benchmark.space.default()."
+            )
         return self.space.check(config, where=f"benchmark {self.name!r}: configuration")
 
     def _spent(self, resource: float | None) -> float | None:
@@ -137,12 +145,18 @@ class BaseBenchmark(ABC):
             return None
         if resource is None:
             return axis.high
-        if not axis.low <= resource <= axis.high:
+        number = isinstance(resource, (int, float, np.integer, np.floating)) and not isinstance(resource, bool)
+        if not (number and axis.low <= resource <= axis.high and not (axis.whole and resource % 1)):
+            steps = " in whole steps" if axis.whole else ""
             raise ArgumentError(
                 f"benchmark {self.name!r}: resource={resource!r}. Allowed: {axis.name} from {axis.low:g} to "
-                f"{axis.high:g}."
+                f"{axis.high:g}{steps}."
             )
         return resource
+
+    @staticmethod
+    def _seeded(seed: int | None) -> int | None:
+        return seed if seed is None or (type(seed) is int and seed >= 0) else check_seed(seed)
 
     def __reduce__(self) -> Any:
         if self._origin is None:

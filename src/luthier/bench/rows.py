@@ -107,10 +107,10 @@ class RowTable(BaseBenchmark):
 
     def evaluate(self, config: Config, *, resource: float | None = None, seed: int | None = 0) -> Evaluation:
         """As the base class says; what was recorded is of the space and needs no other judge."""
-        spent = self._spent(resource)
+        spent, seed = self._spent(resource), self._seeded(seed)
         try:
             i = self._rows.get(Configuration(config))
-        except TypeError:  # a value of no kind: the space says which
+        except (TypeError, ValueError):  # nothing of a space: the space says which
             i = None
         if i is None:
             return self._evaluate([self._check(config)], spent, seed)[0]

@@ -140,7 +140,7 @@ class GridTable(BaseBenchmark):
         """As the base class says; this path is the quick one."""
         if resource is not None:
             self._spent(resource)
-        return self._answer(self._one(self.row(config), seed))
+        return self._answer(self._one(self.row(config), self._seeded(seed)))
 
     def evaluate_batch(
         self, configs: Sequence[Config], *, resource: float | None = None, seed: int | None = 0
@@ -148,7 +148,7 @@ class GridTable(BaseBenchmark):
         """As the base class says."""
         self._spent(resource)
         rows = np.array([self.row(config) for config in configs], dtype=np.int64)
-        return [self._answer(value) for value in self.at(rows, seed).tolist()]
+        return [self._answer(value) for value in self.at(rows, self._seeded(seed)).tolist()]
 
     def _evaluate(self, configs: Sequence[Configuration], resource: float | None, seed: int | None) -> list[Evaluation]:
         return self.evaluate_batch(configs, resource=resource, seed=seed)

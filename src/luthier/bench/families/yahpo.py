@@ -75,9 +75,12 @@ class Yahpo(Family):
 
 
 def _instances(space: Path) -> Sequence[str]:
-    meta = json.loads((space.parent / "meta.json").read_text(encoding="utf-8"))
-    entries = json.loads(space.read_text(encoding="utf-8"))["hyperparameters"]
-    return next((entry["choices"] for entry in entries if entry["name"] == meta["instance_name"]), [])
+    try:
+        meta = json.loads((space.parent / "meta.json").read_text(encoding="utf-8"))
+        entries = json.loads(space.read_text(encoding="utf-8"))["hyperparameters"]
+        return next((entry["choices"] for entry in entries if entry["name"] == meta["instance_name"]), [])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []  # whoever opens it is told what is wrong; the others are listed
 
 
 def _published(path: Path, scenario: str, instance: str, read: Scenario) -> dict[str, float]:
