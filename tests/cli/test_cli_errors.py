@@ -29,7 +29,7 @@ FORM = "Allowed: file.py:function or package.module:function."
         (["train.py:train", "--scheduler", "asha"], "scheduler 'asha' needs a fidelity. Give fidelity=('epoch', 1, 81) (command line: --max epoch=81), or use scheduler='straight'."),
         (["train.py:train", *ASHA, "--set", "scheduler.etta=4"], "scheduler 'asha' has no argument 'etta'. Did you mean 'eta'?"),
         (["train.py:train", *ASHA, "--set", "scheduler.eta=x"], "scheduler 'asha': eta='x'. Allowed: a whole number."),
-        (["train.py:train", *ASHA, "--set", "eta=4"], "--set eta=4. Allowed: searcher.NAME=VALUE or scheduler.NAME=VALUE."),
+        (["train.py:train", *ASHA, "--set", "eta=4"], "--set eta=4. Allowed: searcher.NAME=VALUE, scheduler.NAME=VALUE or"),
         (["train.py:train", "--set", "searcher.trees=4"], "searcher 'auto' has no argument 'trees'. Allowed: 'budget', 'cost'."),
         (["train.py:train", "--max", "27"], "--max 27. Allowed: a name and a number above 0, such as --max epoch=27."),
         (["train.py:train", "--min", "epoch=1"], "--min epoch=1 without --max. Give both, such as --min epoch=1 --max epoch=27."),

@@ -56,7 +56,9 @@ def test_what_it_does_not_take_is_refused(text: str, hint: Any, allowed: str) ->
 
 
 def test_parts_with_and_without_settings() -> None:
-    assert parts("auto", "straight", []) == ({"name": "auto"}, {"name": "straight"})
+    assert parts("auto", "straight", []) == ({"name": "auto"}, {"name": "straight"}, [])
+    rules = parts("auto", "straight", ["plateau.trials=5"], ["plateau", "regret"]).stopping
+    assert rules == [{"name": "plateau", "trials": 5}, {"name": "regret"}]
     assert parts("random", "asha", ["scheduler.grace=3", "scheduler.type=promotion"])[1] == {
         "name": "asha",
         "grace": 3.0,

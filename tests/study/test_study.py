@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import luthier as lu
-from luthier.base.errors import ArgumentError, MetricError, SpaceError, TrialError
+from luthier.base.errors import ArgumentError, LuthierWarning, MetricError, SpaceError, TrialError
 from luthier.base.records import Event
 
 SPACE = lu.Space(
@@ -236,7 +236,9 @@ def test_the_past_is_tried_early() -> None:
     for value in (0.9, 0.2):
         [trial] = older.ask()
         older.tell(trial.number, {"loss": value})
-    newer = lu.Study(lu.Space(lr=lu.Float(1e-4, 2.0, log=True), layers=lu.Int(1, 4)), searcher="random", past=[older])
+    space = lu.Space(lr=lu.Float(1e-4, 2.0, log=True), layers=lu.Int(1, 4))
+    with pytest.warns(LuthierWarning, match="is gone here|is new here"):
+        newer = lu.Study(space, searcher="random", past=[older])
     asked = newer.ask(2)
     assert [t.origin for t in asked] == ["default", "past"]
     assert older.best is not None

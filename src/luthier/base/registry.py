@@ -1,7 +1,8 @@
 """Names to classes: an algorithm's public name is its file's name, or that of an entry point.
 
 A room that holds algorithms (`searchers`, `schedulers`, ...) is a folder; each file in it whose name does not
-begin with an underscore is one algorithm, and marks its class with `@register("searcher")`. Files of other
+begin with an underscore is one algorithm, and marks its class with `@register("searcher")`; so is each in a folder of
+that folder (`searchers/transfer`). Files of other
 packages join through the entry-point group `luthier.<room>`. Listing reads file names and first docstring
 lines; a file is imported when its algorithm is used.
 """
@@ -60,7 +61,8 @@ def _files(kind: str) -> dict[str, Path]:
     if spec is None or not spec.submodule_search_locations:
         return {}
     folder = Path(next(iter(spec.submodule_search_locations)))
-    return {path.stem.replace("_", "-"): path for path in sorted(folder.glob("*.py")) if not path.stem.startswith("_")}
+    files = sorted([*folder.glob("*.py"), *folder.glob("[!_]*/*.py")])  # a part of a room may have a folder of its own
+    return {path.stem.replace("_", "-"): path for path in files if not path.stem.startswith("_")}
 
 
 def _exists(package: str) -> bool:
@@ -97,7 +99,9 @@ def load(kind: str, name: str) -> type:
     """
     path = _files(kind).get(name)
     if path is not None:
-        module = f"{KINDS[kind][0]}.{path.stem}"
+        package = KINDS[kind][0]
+        inner = "" if path.parent.name == package.rpartition(".")[2] else f".{path.parent.name}"
+        module = f"{package}{inner}.{path.stem}"
         importlib.import_module(module)
         return _registered[kind, module]
     point = _entry_points(kind).get(name)

@@ -13,7 +13,7 @@ from luthier.cli._options import Debug, Json, Out, Quiet, Seconds, Trials
 if TYPE_CHECKING:
     from luthier.base.records import Constraint, Fidelity, Objective
     from luthier.runtime.executors._base import Target
-    from luthier.space import PastTask, Space
+    from luthier.space import Space
 
 _HERE = "What is tuned"
 _HOW = "How it searches"
@@ -107,7 +107,7 @@ def tune(
         list[str] | None,
         typer.Option(
             metavar="STUDY",
-            help="An earlier study to learn from, oldest first.",
+            help="An earlier study to learn from, or a pattern (URL#retune-*); may be repeated, oldest first.",
             rich_help_panel=_HERE,
             show_default=False,
         ),
@@ -200,7 +200,7 @@ def tune(
         stopping=the.stopping,
         fidelity=_fidelity(minimum, maximum),
         constraints=[_constraint(text) for text in constraint or []],
-        past=[_past(where, order) for order, where in enumerate(past or [])],
+        past=past or [],
         first=_configurations(first),
         repeats=repeats,
         storage=storage,
@@ -274,14 +274,6 @@ def _space(file: Path | None, program: Target) -> Space | None:
         raise ArgumentError("--command without a space. Give one: --space space.yaml (names, types and ranges).")
     found = getattr(program.module(), "space", None)
     return found if isinstance(found, Space) else None
-
-
-def _past(where: str, order: int) -> PastTask:
-    """An earlier study, read and closed again."""
-    from luthier.study import Study
-
-    with Study.open(where) as study:
-        return study.as_past(float(order))
 
 
 def _objectives(minimize: Sequence[str], maximize: Sequence[str]) -> list[Objective]:

@@ -41,6 +41,10 @@ class Searcher(ABC):
     #: Whether results guide it; the contract battery then expects it to beat random search on smooth problems.
     model_based: ClassVar[bool] = True
 
+    #: Whether it chooses by itself which configurations of earlier tasks come first; else the study puts the best of
+    #: the last three before its proposals.
+    warms: ClassVar[bool] = False
+
     @property
     def why(self) -> str:
         """Who proposes and for what reason, where that was decided for the user; else empty."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
 from typing import Any, Protocol, runtime_checkable
@@ -24,6 +24,7 @@ class PastTask:
         space: The space it was searched in.
         objectives: What it improved.
         observations: What was seen, to be minimised.
+        about: Facts on the task, such as {"rows": 45312}.
     """
 
     name: str
@@ -31,6 +32,7 @@ class PastTask:
     space: Space
     objectives: tuple[Objective, ...]
     observations: tuple[Observation, ...]
+    about: Mapping[str, float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Problem:
         constraints: Metrics with upper bounds.
         fidelity: Axis of the resource, None when trials run to their end.
         past: Earlier tasks in order, oldest first.
+        order: Where this task stands on the scale of the earlier ones' `order`; None: one after the last.
     """
 
     space: Space
@@ -50,6 +53,7 @@ class Problem:
     constraints: tuple[Constraint, ...] = ()
     fidelity: Fidelity | None = None
     past: tuple[PastTask, ...] = ()
+    order: float | None = None
 
     @cached_property
     def _wanted(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from luthier.base.checks import check
@@ -17,6 +17,8 @@ from luthier.space.problem import PastTask, Problem
 from luthier.space.space import Space
 from luthier.stopping._base import StoppingRule
 from luthier.stopping._several import build
+from luthier.study._past import check_past
+from luthier.study._selection import Selection
 
 #: A part by name, or by name with its own arguments: "asha", {"name": "asha", "eta": 4}.
 Part = str | Mapping[str, Any]
@@ -36,6 +38,8 @@ class Definition:
         retries: Times a lost run is started again.
         open_space: Whether trials may name new hyperparameters while they run (define-by-run).
         stopping: Rules that end the whole study, each with its own arguments.
+        selection: How the best trial is chosen, and on which splits.
+        about: Facts on the task, for later studies that learn from this one.
     """
 
     problem: Problem
@@ -47,6 +51,8 @@ class Definition:
     retries: int = 2
     open_space: bool = False
     stopping: tuple[Mapping[str, Any], ...] = ()
+    selection: Selection = Selection()
+    about: Mapping[str, float | str] = field(default_factory=dict)
 
     def build(self) -> Scheduler:
         """A scheduler with its searcher, fresh: they know nothing of the log yet."""
@@ -73,6 +79,8 @@ class Definition:
             "constraints": [{"name": c.name, "upper": c.upper} for c in problem.constraints],
             "fidelity": None if problem.fidelity is None else _fidelity_json(problem.fidelity),
             "past": [_past_json(task) for task in problem.past],
+            "order": problem.order,
+            "about": dict(self.about),
             "searcher": {"name": self.searcher[0], **self.searcher[1]},
             "scheduler": {"name": self.scheduler[0], **self.scheduler[1]},
             "initial": [[origin, dict(config)] for origin, config in self.initial],
@@ -80,6 +88,7 @@ class Definition:
             "retries": self.retries,
             "open_space": self.open_space,
             "stopping": [dict(rule) for rule in self.stopping],
+            "selection": asdict(self.selection),
         }
 
     @classmethod
@@ -91,6 +100,7 @@ class Definition:
             tuple(Constraint(**c) for c in data["constraints"]),
             None if data["fidelity"] is None else Fidelity(**data["fidelity"]),
             tuple(_past_from_json(task) for task in data["past"]),
+            data.get("order"),
         )
         return cls(
             problem,
@@ -102,6 +112,8 @@ class Definition:
             data["retries"],
             data["open_space"],
             tuple(data.get("stopping", ())),  # studies of earlier versions have none
+            Selection(**data.get("selection", {})),
+            data.get("about", {}),
         )
 
     def differences(self, other: Definition) -> list[str]:
@@ -118,6 +130,7 @@ class Definition:
             ("repeats", self.repeats, other.repeats),
             ("first configurations", self.initial, other.initial),
             ("stopping", self.stopping, other.stopping),
+            ("selection", self.selection, other.selection),
         ):
             if a != b:
                 lines.append(f"{word}: {a} in the store, {b} here")
@@ -139,6 +152,9 @@ def define(
     retries: int,
     seed: int,
     stopping: Sequence[Part] = (),
+    selection: Selection | None = None,
+    order: float | None = None,
+    about: Mapping[str, float | str] | None = None,
 ) -> Definition:
     """Check a user's arguments, and make a definition of them.
 
@@ -158,7 +174,8 @@ def define(
         )
     axis = fidelity if fidelity is None or isinstance(fidelity, Fidelity) else _fidelity(fidelity)
     limits = tuple(c if isinstance(c, Constraint) else Constraint(*c) for c in constraints)
-    problem = Problem(the_space, _objectives(objectives), limits, axis, tuple(past))
+    problem = Problem(the_space, _objectives(objectives), limits, axis, tuple(past), order)
+    check_past(problem)
     _check_names(problem)
     spends = _resolve("scheduler", scheduler)
     proposer = load("scheduler", spends[0]).proposer  # type: ignore[attr-defined]
@@ -169,11 +186,13 @@ def define(
         check_seed(seed),
         _resolve("searcher", searcher),
         spends,
-        _initial(problem, first, defaults_first=defaults_first, open_space=open_space),
+        _initial(problem, first, defaults_first=defaults_first, open_space=open_space, warm=not _warms(searcher)),
         int(repeats),
         int(retries),
         open_space,
         _rules(stopping),
+        selection or Selection(),
+        _facts(about),
     )
     kind = load("scheduler", definition.scheduler[0])
     if repeats > 1 and definition.scheduler[0] != "straight":
@@ -181,6 +200,7 @@ def define(
             f"repeats={repeats} with scheduler {definition.scheduler[0]!r}. Repeated evaluations need "
             "scheduler='straight': a scheduler that stops early judges single runs."
         )
+    definition.selection.check(problem, definition.scheduler[0])
     if kind.needs_fidelity and axis is None:  # type: ignore[attr-defined]
         raise ArgumentError(
             f"scheduler {definition.scheduler[0]!r} needs a fidelity. Give fidelity=('epoch', 1, 81) "
@@ -264,7 +284,7 @@ def _as_stored(value: Any) -> Any:
 
 
 def _initial(
-    problem: Problem, first: Iterable[Mapping[str, Any]], *, defaults_first: bool, open_space: bool
+    problem: Problem, first: Iterable[Mapping[str, Any]], *, defaults_first: bool, open_space: bool, warm: bool
 ) -> tuple[tuple[str, Configuration], ...]:
     found: list[tuple[str, Configuration]] = []
     if defaults_first:
@@ -272,7 +292,8 @@ def _initial(
     for i, config in enumerate(first):
         checked = Configuration(config) if open_space else problem.space.check(config, where=f"first[{i}]")
         found.append(("first", checked))
-    for task in reversed(problem.past[-3:]):  # the most recent first: each task is most like the one before it
+    # the most recent first: each task is most like the one before it
+    for task in reversed(problem.past[-3:] if warm else ()):
         best = _best_of(task, problem)
         if best is not None:
             found.append(("past", best))
@@ -285,7 +306,7 @@ def _initial(
 def _best_of(task: PastTask, problem: Problem) -> Configuration | None:
     """Best configuration of an earlier task as far as it fits this space: known names, the rest at the default."""
     usable = [o for o in task.observations if o.values and o.status is Status.COMPLETED]
-    if not usable or task.objectives != problem.objectives:
+    if not usable:
         return None
     best = min(usable, key=lambda o: (o.violation, o.values))
     fitting = {n: v for n, v in best.config.items() if n in problem.space and problem.space[n].contains(v)}
@@ -293,6 +314,19 @@ def _best_of(task: PastTask, problem: Problem) -> Configuration | None:
         return problem.space.check(fitting, fill=True)
     except SpaceError:  # what fits one by one may be forbidden together
         return None
+
+
+def _warms(searcher: Part) -> bool:
+    """Whether a searcher chooses by itself which earlier configurations come first."""
+    return bool(load("searcher", part(searcher)[0]).warms)  # type: ignore[attr-defined]
+
+
+def _facts(about: Mapping[str, float | str] | None) -> dict[str, float | str]:
+    found = dict(about or {})
+    for name, value in found.items():
+        if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, (int, float, str)):
+            raise ArgumentError(f"about={about!r}. Allowed: names with numbers or texts, such as {{'rows': 45312}}.")
+    return found
 
 
 def _fidelity_json(fidelity: Fidelity) -> dict[str, Any]:
@@ -309,6 +343,7 @@ def _past_json(task: PastTask) -> dict[str, Any]:
             [o.trial, dict(o.config), o.resource, list(o.values), list(o.violations), o.status.value]
             for o in task.observations
         ],
+        "about": dict(task.about),
     }
 
 
@@ -322,4 +357,5 @@ def _past_from_json(data: Mapping[str, Any]) -> PastTask:
             Observation(n, Configuration(c), r, tuple(v), tuple(x), Status(s), data["name"])
             for n, c, r, v, x, s in data["observations"]
         ),
+        data.get("about", {}),
     )

@@ -13,6 +13,7 @@ from luthier.base.records import Configuration, Decision, Event, Job, Status, Tr
 from luthier.schedulers._base import Scheduler
 from luthier.study._definition import Definition
 from luthier.study._judge import Judge
+from luthier.study._selection import CONFIRM
 from luthier.study._state import State
 
 
@@ -162,7 +163,8 @@ class Engine:
                 return self._given(k, self.today(config), origin, initial=i)
         for seq, config in state.queue.items():
             if seq not in skip:
-                return self._given(k, self.today(config), "enqueued", queued=seq)
+                origin = CONFIRM if seq in state.rounds else "enqueued"
+                return self._given(k, self.today(config), origin, queued=seq)
         if definition.open_space and not len(state.space):
             return self._given(k, Configuration(), definition.searcher[0])
         job = self.scheduler.next_job(k)

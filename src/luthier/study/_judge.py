@@ -9,6 +9,7 @@ from typing import Any
 from luthier.base.records import Event, Trial
 from luthier.stopping._base import History, StoppingRule, Verdict
 from luthier.study._definition import Definition
+from luthier.study._selection import CONFIRM
 from luthier.study._state import State
 
 
@@ -28,7 +29,10 @@ class Judge:
         """The log as rule number `place` sees it."""
         state = self.state
         verdicts = state.verdicts.get(place, [])
-        return History(state.trials, tuple(state.order), verdicts, state.latest, state.started, state.time)
+        ended = tuple(state.order)
+        if state.rounds:  # what is measured once more is no step of the search
+            ended = tuple(n for n in ended if state.trials[n].origin != CONFIRM)
+        return History(state.trials, ended, verdicts, state.latest, state.started, state.time)
 
     def again(self, place: int) -> Verdict:
         """What rule number `place` says at this moment, whether or not it is due."""

@@ -171,7 +171,7 @@ class Loop:
             if study._stop is not None:
                 self._stop_all(study._stop)
                 return study._stop
-            if study._state.stopped is not None and not self.mine:
+            if study._state.stopped is not None and not self.mine and not self._confirms():
                 return study._state.stopped
             self._give_up()
             idle = self._fill()
@@ -179,7 +179,9 @@ class Loop:
                 head = study._state.head
                 study._session.recover()
                 if idle and study._state.head == head and self._nothing_left():  # else others made work for us
-                    return self._reason()
+                    if not self._confirms():
+                        return self._reason()
+                    continue
                 time.sleep(TICK / 10)  # other drivers have the rest; theirs may yet be lost
                 continue
             self.executor.step(self._patience())
@@ -206,9 +208,19 @@ class Loop:
         scheduler = self.study._session.engine.scheduler
         return f"scheduler {scheduler.name!r} is through" if scheduler.ends else "the space is exhausted"
 
+    def _confirms(self) -> bool:
+        """Whether there is something to be confirmed: the last thing that a guarded study does."""
+        study = self.study
+        if study._definition.selection.incumbent != "guarded":
+            return False
+        return bool(study.confirm()) or self._confirming()
+
+    def _confirming(self) -> bool:
+        return any(seq in self.study._state.rounds for seq in self.study._state.queue)
+
     def _limit(self) -> int:
         assert self.trials is not None
-        return self.trials + self.study._state.added
+        return self.trials + self.study._state.added + len(self.study._state.rounds)
 
     def _patience(self) -> float:
         """How long a step may take, in the executor's seconds: nothing else happens in virtual time."""
@@ -224,7 +236,8 @@ class Loop:
         """Give every free worker something to do; whether there was nothing left to give."""
         limit = None if self.trials is None else self._limit()
         for worker in list(self.executor.free()):
-            if self.study._stop is not None or self.study._state.stopped is not None or self._late():
+            stopped = self.study._state.stopped is not None and not self._confirming()
+            if self.study._stop is not None or stopped or self._late():
                 return False
             trial = self.study._session.next(worker, self.executor.now(), limit, busy=self.over)
             if trial is None:
@@ -253,6 +266,7 @@ class Loop:
             home,
             start,
             study._definition.open_space,
+            study._definition.selection.split_of(study.seed, trial, repeat),
         )
 
     def _checkpoint(self, trial: Trial, home: Path | None) -> tuple[Path | None, float]:

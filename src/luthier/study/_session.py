@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from luthier.base.errors import StorageError
 from luthier.base.records import Decision, Event, Job, Trial
+from luthier.base.seeds import split_seed
 from luthier.runtime.storage import Draft, Storage, dead, this_driver
 from luthier.study._definition import Definition
 from luthier.study._engine import Engine
+from luthier.study._selection import CONFIRM
 
 #: Workers of trials that no executor runs: given to the user by `ask`, evaluated elsewhere.
 ASKED, ADDED = "ask", "elsewhere"
@@ -80,8 +82,8 @@ class Session:
     def _judge(self, event: Event) -> None:
         """Ask the stopping rules what they say of an event of our own, and log it."""
         state = self.engine.state
-        if event.trial is None or state.stopped is not None:
-            return
+        if event.trial is None or state.stopped is not None or state.trials[event.trial].origin == CONFIRM:
+            return  # what is measured once more is no step of the search
         timed = not state.begun.get("virtual")
         found = list(self.engine.judge.verdicts(event, timed=timed))
         if found:
@@ -186,18 +188,18 @@ class Session:
         state = self.engine.state
         for number in list(state.waiting):
             trial = state.trials[number]
-            if self._claim(number, f"run {trial.runs + 1}"):
+            if self.claim(number, f"run {trial.runs + 1}"):
                 self.append([self._start(number, worker, now, trial.until, None)])
                 return state.trials[number]
         job = self.engine.continue_job()
         if job is not None and job.trial in busy:
             return None
-        if job is not None and self._claim(job.trial, f"until {job.until}"):
+        if job is not None and self.claim(job.trial, f"until {job.until}"):
             self.append([self._start(job.trial, worker, now, job.until, self.engine.state.head)])
             return self.engine.state.trials[job.trial]
         return self._new(worker, now, limit)
 
-    def _claim(self, number: int, what: str) -> bool:
+    def claim(self, number: int, what: str) -> bool:
         """Take what only one driver may do; when another has taken it, catch up with the log."""
         taken = self.storage.claim(self.study, number, what, self.me.id, head=self.engine.state.head)
         if not taken:
@@ -236,10 +238,19 @@ class Session:
         asked = {"config": dict(job.config), "origin": job.origin, **extra}
         if job.parent is not None:
             asked["parent"] = job.parent
+        split = self._split(k, extra)
+        if split is not None:
+            asked["split_seed"] = split
         seen = self.engine.state.head
         start = self._start(k, worker, now, job.until, None, checkpoint=job.checkpoint)
         self.append([Draft(now, "asked", k, seen, asked), start], release=[k])
         return self.engine.state.trials[k]
+
+    def _split(self, k: int, extra: Mapping[str, int]) -> int | None:
+        """The split seed of a new trial, None for the study's own."""
+        if "queued" in extra and extra["queued"] in self.engine.state.rounds:
+            return self.engine.state.rounds[extra["queued"]]
+        return split_seed(self.definition.seed, "trial", k) if self.definition.selection.reshuffle else None
 
     def _propose(self, k: int) -> tuple[Job, dict[str, int]] | None:
         queued: frozenset[int] = frozenset()
@@ -249,11 +260,11 @@ class Session:
             if proposal is None:
                 return None
             if proposal.initial is not None:
-                if self._claim(proposal.initial, "initial"):
+                if self.claim(proposal.initial, "initial"):
                     return proposal.job, {"initial": proposal.initial}
                 initial |= {proposal.initial}  # another driver has just taken it: its event is on the way
             elif proposal.queued is not None:
-                if self._claim(proposal.queued, "queued"):
+                if self.claim(proposal.queued, "queued"):
                     return proposal.job, {"queued": proposal.queued}
                 queued |= {proposal.queued}
             else:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from luthier.base.records import Configuration, Event, Report, Status, Trial
+from luthier.base.seeds import split_seed
 from luthier.space.space import Space
 from luthier.study._definition import Definition
 
@@ -43,6 +44,8 @@ class State:
         self.waiting: dict[int, None] = {}  # trials to be started again: lost ones, and those with repeats left
         self.running: dict[int, str] = {}  # trial -> driver
         self.queue: dict[int, Configuration] = {}  # enqueued, by the seq of their event
+        self.rounds: dict[int, int] = {}  # split seeds of what was enqueued to be confirmed, by the seq of its event
+        self.confirmed = 0  # trials that the last confirmation chose from; 0: there was none
         self.added = 0  # trials that were evaluated elsewhere: they use no budget
         self.initial: set[int] = set()  # which of the definition's first configurations were asked
         self.begun: dict[str, Any] = {}  # how the study was last run: what `luthier resume` needs
@@ -55,6 +58,8 @@ class State:
         self.stopper: int | None = None  # the place of the rule that ended the study
         self.stopped: str | None = None  # what the rule said that ended the study
         self._losses: dict[int, int] = {}
+        self._untouched: dict[int, list[float]] = {}  # of the repetitions of a trial
+        self._split = split_seed(definition.seed)
         self._apply: Mapping[str, Callable[[Event], None]] = {
             "asked": self._asked,
             "started": self._started,
@@ -88,11 +93,18 @@ class State:
         self.trials[event.trial] = Trial(
             event.trial, Configuration(data["config"]), origin=data["origin"], parent=data.get("parent")
         )
+        self.trials[event.trial].split_seed = self._split_of(data)
         self.added += data["origin"] == "added"
         if "initial" in data:
             self.initial.add(data["initial"])
         if "queued" in data:
             self.queue.pop(data["queued"], None)
+
+    def _split_of(self, data: Mapping[str, Any]) -> int:
+        """The split seed of a new trial; a clone goes on with what its parent's checkpoint has learnt from."""
+        if data.get("parent") is not None:
+            return self.trials[data["parent"]].split_seed
+        return int(data.get("split_seed", self._split))
 
     def _trial(self, event: Event) -> Trial:
         assert event.trial is not None
@@ -117,10 +129,14 @@ class State:
 
     def _reported(self, event: Event) -> None:
         trial, data = self._trial(event), event.data
+        metrics = data["metrics"]
+        untouched = metrics.get(self.definition.selection.untouched)
+        if untouched is not None:  # nobody that reads reports is shown it
+            metrics = {name: value for name, value in metrics.items() if name != self.definition.selection.untouched}
         report = Report(
             trial.number,
             data.get("resource"),
-            data["metrics"],
+            metrics,
             data.get("seconds", 0.0),
             tuple(data.get("folds", ())),
             data.get("repeat", 0),
@@ -135,6 +151,7 @@ class State:
         if self.fresh:
             trial.metrics = dict(report.metrics)
             trial.resource = report.resource
+            trial.untouched = untouched
 
     def _over(self, event: Event, status: Status) -> Trial | None:
         """End a run; None when it is over already.
@@ -166,6 +183,10 @@ class State:
             return
         if self.definition.repeats > 1 and trial.status is Status.COMPLETED:
             trial.repeats.append(dict(trial.metrics))
+            if trial.untouched is not None:
+                known = self._untouched.setdefault(trial.number, [])
+                known.append(trial.untouched)
+                trial.untouched = sum(known) / len(known)
             if len(trial.repeats) < self.definition.repeats:
                 trial.status = Status.WAITING
                 self.order.pop(trial.number, None)
@@ -195,6 +216,9 @@ class State:
 
     def _enqueued(self, event: Event) -> None:
         self.queue[event.seq] = Configuration(event.data["config"])
+        if "split_seed" in event.data:
+            self.rounds[event.seq] = event.data["split_seed"]
+            self.confirmed = event.data["of"]
 
     def _extended(self, event: Event) -> None:
         trial = self._trial(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,8 @@ from luthier.space.space import Space
 from luthier.study._definition import Definition
 from luthier.study._session import Session
 from luthier.study._state import State
-from luthier.study.result import Result, choose, pareto_set
+from luthier.study.overtuning import Optimism, Overtuning, in_order, optimism, overtuning
+from luthier.study.result import Result, choose, contenders, pareto_set
 
 if TYPE_CHECKING:
     from luthier.study.replay import Replay
@@ -26,6 +28,7 @@ class View:
     folder: Path | None
     _definition: Definition
     _session: Session
+    _kept: tuple[int, tuple[Trial | None, str]]  # the incumbent, and the log's head that it belongs to
 
     @property
     def _state(self) -> State:
@@ -106,12 +109,28 @@ class View:
     @property
     def best(self) -> Trial | None:
         """The incumbent by `rule`; None while there is none, and with several objectives (see `pareto`)."""
-        return choose(self.trials, self.problem, self.repeats, self._recommended())[0]
+        return self._chosen()[0]
 
     @property
     def rule(self) -> str:
         """How the incumbent is chosen."""
-        return choose(self.trials, self.problem, self.repeats, self._recommended())[1]
+        return self._chosen()[1]
+
+    def _chosen(self) -> tuple[Trial | None, str]:
+        """The incumbent and the rule that chose it; kept until the log has more to say, for a rule may fit a model."""
+        head = self._state.head
+        if self._kept[0] != head:
+            chosen = choose(
+                self.trials,
+                self.problem,
+                self.repeats,
+                self._recommended(),
+                incumbent=self._definition.selection.incumbent,
+                seed=self.seed,
+            )
+            self._kept = (head, chosen)
+        best, rule = self._kept[1]
+        return None if best is None else copy(best), rule
 
     def _recommended(self) -> int | None:
         """The trial that the searcher believes in, where single results are noisy and nothing better is at hand."""
@@ -124,12 +143,52 @@ class View:
     @property
     def pareto(self) -> list[Trial]:
         """Feasible trials that no other dominates."""
-        return pareto_set(self.trials, self.problem, self.repeats, self._recommended())
+        if len(self.problem.objectives) > 1:
+            return pareto_set(self.trials, self.problem, self.repeats)
+        best = self.best
+        return [] if best is None else [best]
+
+    @property
+    def untouched(self) -> str | None:
+        """Name of the metric that no part of the study learns from; None without one."""
+        return self._definition.selection.untouched or None
+
+    @property
+    def overtuning(self) -> Overtuning | None:
+        """What the search has lost on the untouched data; None where no such metric was reported."""
+        if self.untouched is None:
+            return None
+        found = contenders(self.trials, self.problem, self.repeats) if len(self.problem.objectives) == 1 else []
+        return overtuning(in_order(found), self.problem, self.best)
+
+    @property
+    def optimism(self) -> Optimism | None:
+        """How lucky the best result was, as a process sees it; None where it has too little to see.
+
+        Cost: one fit of a Gaussian process.
+        """
+        best = self.best
+        if best is None:
+            return None
+        return optimism(contenders(self.trials, self.problem, self.repeats), best, self.problem, self.seed)
 
     def result(self) -> Result:
         """What has been found until now."""
-        return Result.of(
-            self.name, self.where, self.trials, self.problem, self.repeats, self._state.ended, self._recommended()
+        trials = self.trials
+        best, rule = self._chosen()
+        default = next((t for t in trials if t.origin == "default"), None)
+        verdicts = {event["place"]: event for event in self.verdicts} if self._definition.stopping else {}
+        return Result(
+            self.name,
+            self.where,
+            best,
+            rule,
+            default,
+            self.pareto,
+            trials,
+            self._state.ended,
+            self.overtuning,
+            [verdicts[place] for place in sorted(verdicts)],
         )
 
     def diagnostics(self) -> dict[str, float | str]:
@@ -168,15 +227,27 @@ class View:
 
         return schedule_of(self, trial)
 
-    def as_past(self, order: float = 0.0) -> PastTask:
-        """This study as an earlier task of another one: its finished trials, to be minimised."""
+    @property
+    def about(self) -> dict[str, float | str]:
+        """Facts on the task, as given."""
+        return dict(self._definition.about)
+
+    def as_past(self, order: float | None = None) -> PastTask:
+        """This study as an earlier task of another one: its finished trials, to be minimised.
+
+        Args:
+            order: Where it stands in time or size; None: where it was made to stand, else 0.
+        """
         problem = self.problem
         told = tuple(
-            problem.observe(t.number, t.config, t.metrics, resource=t.resource, status=t.status)
+            replace(
+                problem.observe(t.number, t.config, t.metrics, resource=t.resource, status=t.status), task=self.name
+            )
             for t in self.trials
             if t.status in (Status.COMPLETED, Status.STOPPED) and t.metrics and problem.usable(t.metrics)
         )
-        return PastTask(self.name, order, problem.space, problem.objectives, told)
+        own = problem.order if order is None else order
+        return PastTask(self.name, own or 0.0, problem.space, problem.objectives, told, self.about)
 
     def frame(self) -> dict[str, list[Any]]:
         """All trials as columns, ready for `pandas.DataFrame(study.frame())` or another table library."""

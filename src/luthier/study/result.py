@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from luthier.base.pareto import nondominated
 from luthier.base.records import Status, Trial, pairs
 from luthier.space.problem import Problem
+from luthier.study._choosing import CHOOSERS
+from luthier.study._guard import searched
+from luthier.study.overtuning import Overtuning
 
 _COUNTED = frozenset({Status.COMPLETED, Status.STOPPED, Status.PAUSED, Status.RUNNING, Status.WAITING})
 
@@ -27,6 +31,8 @@ class Result:
         pareto: Feasible trials that no other dominates.
         trials: All trials.
         reason: Why the last run ended, None if it has not.
+        overtuning: What was lost on the untouched data; None where no such metric was reported.
+        verdicts: The last word of each stopping rule: "rule", "stop", "advise", "reason", and the numbers behind it.
     """
 
     name: str
@@ -37,22 +43,8 @@ class Result:
     pareto: list[Trial] = field(default_factory=list)
     trials: list[Trial] = field(default_factory=list)
     reason: str | None = None
-
-    @classmethod
-    def of(
-        cls,
-        name: str,
-        where: str,
-        trials: list[Trial],
-        problem: Problem,
-        repeats: int,
-        reason: str | None,
-        recommended: int | None = None,
-    ) -> Result:
-        """The result of a list of trials; `recommended` as in `choose`."""
-        best, rule = choose(trials, problem, repeats, recommended)
-        default = next((t for t in trials if t.origin == "default"), None)
-        return cls(name, where, best, rule, default, pareto_set(trials, problem, repeats, recommended), trials, reason)
+    overtuning: Overtuning | None = None
+    verdicts: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -89,35 +81,56 @@ def violation(trial: Trial, problem: Problem) -> float:
     return sum(max(0.0, trial.metrics[c.name] - c.upper) for c in problem.constraints)
 
 
+def contenders(trials: Sequence[Trial], problem: Problem, repeats: int) -> list[Trial]:
+    """Feasible trials of the search with a result at the highest resource reached, the best first; one objective."""
+    objective = problem.objectives[0]
+    found = [t for t in candidates(searched(trials), problem, repeats) if violation(t, problem) <= 0]
+    top = max((t.resource or 0.0 for t in found), default=0.0)
+    found = [t for t in found if (t.resource or 0.0) == top]
+    return sorted(found, key=lambda t: (objective.sign * t.metrics[objective.name], t.number))
+
+
 def choose(
-    trials: Sequence[Trial], problem: Problem, repeats: int, recommended: int | None = None
+    trials: Sequence[Trial],
+    problem: Problem,
+    repeats: int,
+    recommended: int | None = None,
+    *,
+    incumbent: str = "auto",
+    seed: int = 0,
 ) -> tuple[Trial | None, str]:
     """The incumbent and the rule that chose it.
 
-    Feasible before infeasible; then the higher resource, so that a lucky short run does not win; then the value.
-    With repeats only trials with all of them count, by their mean; where a model finds single results noisy, the trial
-    that its searcher recommends is taken, which need not be the luckiest draw.
+    Feasible before infeasible; then the higher resource, so that a lucky short run does not win; then the value, or
+    what the rule asked for says. With repeats only trials with all of them count, by their mean; where a model finds
+    single results noisy, the rule "auto" takes the trial that its searcher recommends, which need not be the luckiest
+    draw.
 
     Args:
         trials: All trials.
         problem: The problem.
         repeats: Evaluations per configuration.
         recommended: Trial that the searcher believes to be best, None where the lowest value is.
+        incumbent: One of `_selection.RULES`.
+        seed: The study's.
 
     Returns:
         The trial (None if there is none, or with several objectives) and the rule in words.
     """
     if len(problem.objectives) > 1:
         return None, "Pareto set"
-    rule = f"best mean of {repeats} repeats" if repeats > 1 else "best single value"
-    if problem.fidelity is not None:
-        rule += f" at the highest {problem.fidelity.name} reached"
-    if problem.constraints:
-        rule += " among feasible trials"
+    single = f"best mean of {repeats} repeats" if repeats > 1 else "best single value"
+    where = "" if problem.fidelity is None else f" at the highest {problem.fidelity.name} reached"
+    where += " among feasible trials" if problem.constraints else ""
+    rule = single + where
     objective = problem.objectives[0]
-    found = candidates(trials, problem, repeats)
+    found = candidates(searched(trials), problem, repeats)
     if not found:
         return None, rule + " (no trial has a result yet)"
+    pool = contenders(trials, problem, repeats) if incumbent in CHOOSERS else []
+    if pool:
+        chosen, words = CHOOSERS[incumbent](pool, trials, problem, seed)
+        return chosen, words.replace("best single value", single) + where
     believed = next((t for t in found if t.number == recommended and violation(t, problem) <= 0), None)
     if believed is not None:
         return believed, rule.replace("best single value", "best posterior mean")
@@ -135,14 +148,11 @@ def choose(
     return best, rule
 
 
-def pareto_set(trials: Sequence[Trial], problem: Problem, repeats: int, recommended: int | None = None) -> list[Trial]:
-    """Feasible trials that no other dominates, in order of the first objective; the incumbent alone for one objective.
+def pareto_set(trials: Sequence[Trial], problem: Problem, repeats: int) -> list[Trial]:
+    """Feasible trials that no other dominates, in order of the first of several objectives.
 
     With a fidelity only trials at the highest resource reached count.
     """
-    if len(problem.objectives) == 1:
-        best = choose(trials, problem, repeats, recommended)[0]
-        return [] if best is None else [best]
     found = [t for t in candidates(trials, problem, repeats) if violation(t, problem) <= 0]
     if problem.fidelity is not None and found:
         top = max(t.resource or 0.0 for t in found)

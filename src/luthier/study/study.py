@@ -18,9 +18,12 @@ from luthier.runtime.storage import Draft, Storage, open_storage, split_name
 from luthier.space.problem import Benchmark, PastTask
 from luthier.space.space import Space
 from luthier.study._definition import Definition, Part, define
+from luthier.study._past import gather
+from luthier.study._guard import plan, searched
+from luthier.study._selection import Selection
 from luthier.study._session import ADDED, ASKED, Session
 from luthier.study._view import View
-from luthier.study.result import Result
+from luthier.study.result import Result, contenders
 
 Callback = Callable[["Study", Event], None]
 
@@ -40,8 +43,21 @@ class Study(View):
         constraints: Metrics with upper bounds.
         stopping: Rules that end the whole study (or, with `advise`, say that it may end), such as ["plateau"] or
             [{"name": "budget", "seconds": 3600}]. The first that says so counts.
-        past: Earlier studies in time order. The best configuration of the last three is tried early, and
-            searchers that learn from earlier tasks see all of them.
+        past: Earlier studies, oldest first: studies, folders, "URL#NAME", and patterns such as "URL#retune-*" or (in
+            this study's own store) "retune-*", which mean all studies of such a name, in the order of their making.
+            The best configuration of the last three is tried early, and searchers that learn from earlier tasks
+            see all of them.
+        order: Where this study stands in time or in data size, where its past has such numbers; the last place if None.
+        about: Facts on the task, kept for later studies, such as {"rows": 45312}.
+        untouched: Name of a metric on data that nothing may learn from, such as "test_loss". Trials may report it; no
+            searcher, scheduler or stopping rule is shown it, and it goes into `result.overtuning` alone.
+        reshuffle: Give each trial a `run.split_seed` of its own; False: one for the study, so that trials are compared
+            on the same data.
+        incumbent: How the best trial is chosen. "auto": the lowest value, or the searcher's own recommendation where
+            results are noisy. "single": the lowest value. "posterior-mean": the best mean of a Gaussian process among
+            the tenth with the lowest values. "one-standard-error": within one standard error of the lowest value the
+            one nearest to the default. "guarded": a run ends by measuring the best two and the default on fresh
+            splits, a fifth more trials (see `confirm`), and keeps the default unless the gain exceeds its noise.
         first: Configurations to try before the searcher is asked.
         defaults_first: Try the space's default configuration first, so that a result is never compared with nothing.
         repeats: Times each configuration is evaluated, with different seeds; the result is the mean.
@@ -68,7 +84,12 @@ class Study(View):
         fidelity: Fidelity | tuple[str, float, float] | None = None,
         constraints: Iterable[Constraint | tuple[str, float]] = (),
         stopping: Sequence[Part] = (),
-        past: Iterable[Study | PastTask] = (),
+        past: Iterable[Study | PastTask | str | Path] | str = (),
+        order: float | None = None,
+        about: Mapping[str, float | str] | None = None,
+        untouched: str | None = None,
+        reshuffle: bool = False,
+        incumbent: str = "auto",
         first: Iterable[Mapping[str, Any]] = (),
         defaults_first: bool = True,
         repeats: int = 1,
@@ -87,13 +108,16 @@ class Study(View):
             scheduler=scheduler,
             fidelity=fidelity,
             constraints=constraints,
-            past=[_as_past(task, order) for order, task in enumerate(past)],
+            past=gather(past, beside=_opened(storage, folder), but=name),
             first=first,
             defaults_first=defaults_first,
             repeats=repeats,
             retries=retries,
             seed=seed,
             stopping=stopping,
+            selection=Selection(untouched or "", bool(reshuffle), incumbent),
+            order=order,
+            about=about,
         )
         where = None if folder is None else Path(folder)
         url = storage if storage is not None else ("memory://" if where is None else str(where / "study.db"))
@@ -147,6 +171,7 @@ class Study(View):
         self.name, self.folder, self._definition = name, folder, definition
         self.callbacks: list[Callback] = list(callbacks)
         self._stop: str | None = None
+        self._kept = (-1, (None, ""))
         self._lock = threading.RLock()
         self._session = Session(store, row, definition, self._heard, lease=lease)
 
@@ -407,6 +432,34 @@ class Study(View):
                 [Draft(self._session.now(), "enqueued", None, None, {"config": dict(self._check(config, "enqueue"))})]
             )
 
+    def confirm(self) -> int:
+        """Have the best trials and the default measured again, on fresh splits, before the searcher is asked again.
+
+        What is measured are the two best and the default in each round, with a `split_seed` for each round, a fifth as
+        many trials as the search has had (at least three rounds, at most ten). A run of a study with
+        incumbent="guarded" does so at its end; in a loop of ask and tell it is yours to call.
+
+        Returns:
+            How many trials will be asked; 0 when the search has brought nothing new since the last time.
+        """
+        with self._lock:
+            self._session.sync()
+            trials = searched(self.trials)
+            of = sum(trial.status.ended for trial in trials)
+            if len(self._definition.problem.objectives) > 1 or of <= self._state.confirmed:
+                return 0
+            planned = plan(contenders(trials, self.problem, self.repeats), trials, self.seed)
+            if not planned or not self._session.claim(of, "confirmation"):
+                return 0
+            now = self._session.now()
+            self._session.append(
+                [
+                    Draft(now, "enqueued", None, None, {"config": dict(config), "split_seed": split, "of": of})
+                    for config, split in planned
+                ]
+            )
+            return len(planned)
+
     def stop(self, reason: str = "stopped by the user") -> None:
         """End a run that is going on (from a callback or another thread): running trials are stopped."""
         self._stop = reason
@@ -503,9 +556,8 @@ def _outcome(given: Status | str) -> Status:
     return Status(word)
 
 
-def _as_past(task: Study | PastTask, order: int) -> PastTask:
-    if isinstance(task, PastTask):
-        return task
-    if isinstance(task, Study):
-        return task.as_past(float(order))
-    raise ArgumentError(f"past[{order}]={task!r}. Allowed: a Study or a PastTask, oldest first.")
+def _opened(storage: str | None, folder: str | Path | None) -> str | None:
+    """The store of a study that is about to be made; None for memory."""
+    if storage is not None:
+        return storage
+    return None if folder is None else str(Path(folder) / "study.db")
