@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -29,7 +30,7 @@ _machine.one_thread()
 
 import numpy as np  # noqa: E402
 import simulate  # noqa: E402
-from _peers import HERE, environments  # noqa: E402
+from _peers import HERE, python  # noqa: E402
 
 from luthier import bench  # noqa: E402
 from luthier.base.errors import LuthierError, NumericsWarning  # noqa: E402
@@ -120,10 +121,11 @@ def _micro(found: tuple[float, float]) -> tuple[float, float]:
 
 def _scan() -> str:
     """HPOBench's way to look up, in a replica of ours: a mask over a data frame of pandas, one for each seed."""
-    python = environments() / "syne-tune" / "bin" / "python"
-    if not python.exists():
-        return "a mask over a data frame: pandas is not installed (benchmarks/peers/install.py syne-tune)"
-    done = subprocess.run([str(python), str(HERE / "frame_lookup.py")], capture_output=True, text=True, check=True)
+    try:
+        program = python("syne-tune")
+    except LuthierError as error:
+        return f"a mask over a data frame: pandas is not installed ({error})"
+    done = subprocess.run([program, str(HERE / "frame_lookup.py")], capture_output=True, text=True, check=True)
     told = json.loads(done.stdout)
     return f"a mask over a data frame of 750,000 rows, as HPOBench: {1e6 * told['seconds']:,.0f} µs ({told['pandas']})"
 
@@ -309,8 +311,13 @@ def study(quick: bool) -> Rows:
     assert not done.failed, done
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     what = f"a study of {len(tasks)} tasks, {len(CHEAP)} searchers, {seeds} seeds, 100 trials"
-    beside = f"{spent:.0f} s of processors; {1e6 * spent / (100 * done.made):.0f} µs of them a trial"
-    return [row(what, (wall / 60, wall / 60), "min", 3, beside)]
+    each = 1e6 * spent / (100 * done.made)
+    beside = f"half of {spent:.0f} s of processors, {each:.0f} µs a trial; {wall / 60:.1f} min passed, {_load()}"
+    return [row(what, (spent / 120, spent / 120), "min", 3, beside)]
+
+
+def _load() -> str:
+    return f"with {os.getloadavg()[0]:.0f} processes at work on {os.cpu_count()} processors"
 
 
 def report(quick: bool) -> Rows:
@@ -320,12 +327,20 @@ def report(quick: bool) -> Rows:
     labels = tuple(f"f{i % 7}/t{i}" for i in range(tasks))
     with tempfile.TemporaryDirectory() as folder:
         _made(Path(folder), names, labels, seeds)
-        begin = time.perf_counter()
+        begin, passed = time.process_time(), time.perf_counter()
         tables = analyse(folder, draws=draws)
         write_tables(tables, Path(folder) / "report")
-        taken = time.perf_counter() - begin
+        taken, passed = time.process_time() - begin, time.perf_counter() - passed
     what = f"tables of {tasks} tasks, {methods} methods, {seeds} seeds, {draws:,} bootstrap samples"
-    return [row(what, (taken, taken), "s", 15, f"{len(tables)} tables as CSV, LaTeX and JSON")]
+    return [
+        row(
+            what,
+            (taken, taken),
+            "s",
+            15,
+            f"{len(tables)} tables as CSV, LaTeX and JSON; {passed:.0f} s passed, {_load()}",
+        )
+    ]
 
 
 def _made(folder: Path, methods: tuple[str, ...], labels: tuple[str, ...], seeds: int) -> None:
