@@ -253,6 +253,9 @@ class Trial:
         note: The user's note.
         repeats: Results of the single repetitions.
         stderr: Standard error of each metric's mean over the repetitions, when there are two or more.
+        split_seed: The seed by which its program should split its data; equal for trials that are to be compared.
+        untouched: Value of the metric that is shown to no searcher, scheduler or stopping rule, where the trial's
+            result was measured; None without one.
     """
 
     number: int
@@ -275,6 +278,8 @@ class Trial:
     note: str = ""
     repeats: list[dict[str, float]] = field(default_factory=list)
     stderr: dict[str, float] = field(default_factory=dict)
+    split_seed: int = 0
+    untouched: float | None = None
 
     def __repr__(self) -> str:
         numbers = ", ".join(pairs(self.metrics)) or "no result"

@@ -39,6 +39,17 @@ def trial_seed(seed: int, trial: int, repeat: int = 0) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
+def split_seed(seed: int, *more: int | str) -> int:
+    """The seed by which a trial's program should split its data, in [0, 2**31).
+
+    Args:
+        seed: The study's seed.
+        *more: What the split belongs to; nothing: the split of the whole study.
+    """
+    words = "/".join(str(word) for word in ("split", seed, *more))
+    return int.from_bytes(hashlib.blake2b(words.encode(), digest_size=4).digest(), "little") >> 1
+
+
 def check_seed(seed: int) -> int:
     """The seed itself, if it is a whole number >= 0.
 

@@ -28,6 +28,7 @@ class Launch:
         folder: The trial's own folder; None when the study keeps no files.
         checkpoint: Folder of the checkpoint to start from, None for a fresh start.
         open_space: Whether hyperparameters not in `config` may be asked for while running (define-by-run).
+        split_seed: The seed by which its program should split its data.
     """
 
     trial: int
@@ -41,6 +42,7 @@ class Launch:
     folder: Path | None = None
     checkpoint: Path | None = None
     open_space: bool = False
+    split_seed: int = 0
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,10 @@ class Command:
     study.run(Command("python train.py --lr {lr} --layers {layers} --seed {seed}"), trials=100)
     ```
 
-    **What the program gets.** Placeholders are hyperparameters and `{seed}`, `{trial}`, `{resource}` (run up to
-    there), `{checkpoint}` (folder to start from) and `{folder}` (the trial's own); a hyperparameter of the same name
-    comes first. An argument without a value is left out with its flag (see `Template`). The environment holds
-    LUTHIER_CONFIG (JSON), LUTHIER_TRIAL, LUTHIER_SEED, LUTHIER_FIDELITY, LUTHIER_RESOURCE_AFTER,
+    **What the program gets.** Placeholders are hyperparameters and `{seed}`, `{split_seed}`, `{trial}`, `{resource}`
+    (run up to there), `{checkpoint}` (folder to start from) and `{folder}` (the trial's own); a hyperparameter of the
+    same name comes first. An argument without a value is left out with its flag (see `Template`). The environment holds
+    LUTHIER_CONFIG (JSON), LUTHIER_TRIAL, LUTHIER_SEED, LUTHIER_SPLIT_SEED, LUTHIER_FIDELITY, LUTHIER_RESOURCE_AFTER,
     LUTHIER_RESOURCE_UNTIL, LUTHIER_FOLDER, LUTHIER_CHECKPOINT and LUTHIER_CHECKPOINT_TO; what does not apply is empty.
 
     **What it says.** A line on standard output that is a JSON object of numbers is a report, such as
@@ -104,6 +104,7 @@ class Command:
         """
         values = {
             "seed": run.seed,
+            "split_seed": run.split_seed,
             "trial": run.number,
             "resource": _plain(run.until),
             "checkpoint": run.checkpoint,
@@ -178,6 +179,7 @@ class _Program:
             "CONFIG": json.dumps(dict(run.config), default=str),
             "TRIAL": run.number,
             "SEED": run.seed,
+            "SPLIT_SEED": run.split_seed,
             "FIDELITY": None if run.fidelity is None else run.fidelity.name,
             "RESOURCE_AFTER": _plain(run.after),
             "RESOURCE_UNTIL": _plain(run.until),

@@ -14,6 +14,7 @@ from luthier.base.errors import ArgumentError, MetricError, SpaceError
 from luthier.base.records import Configuration, Decision, Fidelity, Status
 from luthier.runtime.executors._base import Launch, Message
 from luthier.runtime.executors._checkpoints import Checkpoints
+from luthier.runtime.executors._folds import Folds
 
 _UNSET = object()  # None is a value that a choice may hold
 
@@ -82,6 +83,7 @@ class Run:
         "_checkpoints",
         "_current",
         "_ended",
+        "_folds",
         "_heeded",
         "_launch",
         "_newest",
@@ -109,6 +111,7 @@ class Run:
         self._ended: Decision | MetricError | None = None
         self._heeded = launch.fidelity is None  # whether the program minded how far to run
         self._answers: dict[str, tuple[Any, Any]] = {}
+        self._folds = Folds(f"trial {launch.trial}")
 
     @property
     def number(self) -> builtins.int:
@@ -124,6 +127,15 @@ class Run:
     def seed(self) -> builtins.int:
         """The seed that the program should use; equal for all runs of this trial and repetition."""
         return self._launch.seed
+
+    @property
+    def split_seed(self) -> builtins.int:
+        """The seed by which the program should split its data.
+
+        The same for the whole study, so that trials are compared on the same data; one of its own for each trial in
+        `Study(..., reshuffle=True)`, and for each round of the confirmation in `Study(..., incumbent="guarded")`.
+        """
+        return self._launch.split_seed
 
     @property
     def repeat(self) -> builtins.int:
@@ -249,6 +261,37 @@ class Run:
         if decision is not Decision.CONTINUE:
             self._ended = decision
             raise TrialEnded(decision)
+
+    def report_fold(self, metrics: Mapping[str, Any] | None = None, /, **named: Any) -> None:
+        """Tell the study what was measured on one more fold of a cross-validation.
+
+        The trial's result is the mean over its folds; each call reports the means so far, with the scores behind the
+        first metric, which has to be the objective. With the folds as the resource, `fidelity=("fold", 1, 10)`, the
+        scheduler "race" ends a trial whose first folds leave it no chance.
+
+        ```python
+        def train(run):
+            for fold in run.resources():  # 1 to 10
+                run.report_fold(loss=fit_and_score(run.config, fold, run.split_seed))
+        ```
+
+        Args:
+            metrics: Name to value, of this fold alone.
+            **named: More metrics.
+
+        Raises:
+            ArgumentError: other metrics than on the fold before, or the run goes on from a checkpoint, whose folds it
+                cannot know: report the means yourself, with `report(..., folds=...)`.
+            MetricError, TrialEnded: as `report`.
+        """
+        if self._launch.after:
+            raise ArgumentError(
+                f"trial {self.number}: report_fold() in a run that goes on after {self._launch.after:g}. The scores of "
+                "the folds before are not known here. Keep them in the checkpoint, and report means: "
+                "run.report(loss=mean, folds=scores)."
+            )
+        means, scores, count = self._folds.add(self._merge(metrics, named))
+        self.report(means, folds=scores, resource=None if self._launch.fidelity is None else count)
 
     @contextmanager
     def save(self, *, resource: builtins.float | None = None, keep: bool = False) -> Iterator[Path]:

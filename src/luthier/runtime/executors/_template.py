@@ -11,7 +11,7 @@ from typing import Any
 from luthier.base.errors import ArgumentError, did_you_mean
 
 #: Placeholders that are no hyperparameters.
-RESERVED = ("seed", "trial", "resource", "checkpoint", "folder")
+RESERVED = ("seed", "split_seed", "trial", "resource", "checkpoint", "folder")
 _FORMATTER = Formatter()
 _BARE_FLAG = re.compile(r"--?[A-Za-z][^=\s]*$")
 
