@@ -1,4 +1,4 @@
-"""Tables of our own: made, interrupted, resumed, read; and those that are shipped."""
+"""Tables of our own: made, interrupted, resumed, read."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from luthier import bench
-from luthier.base.errors import ArgumentError, BenchmarkError, ChecksumError, DataMissing
-from luthier.base.records import Objective, Status
+from luthier.base.errors import ArgumentError, BenchmarkError, DataMissing, UnsupportedError
+from luthier.base.records import Fidelity, Objective, Status
+from luthier.bench import _designed, _generated, generation
 from luthier.bench import _generate_workers as workers
-from luthier.bench import _generated, generation
-from luthier.bench.data import checksum, shipped
-from luthier.bench.families import _ml, mlp, svm
+from luthier.bench.data import checksum
+from luthier.bench.families import _ml, bnn, mlp, svm
+from luthier.space.domains import Choice, Float, Int
+from luthier.space.space import Space
 from luthier.testing.benchmark import check_benchmark
 
 SMALL = {"C": 3, "gamma": (0.01, 1.0)}
@@ -274,9 +276,10 @@ def test_between_recorded_steps_the_last_one_stands(task, monkeypatch):
     part = (curve[26].seconds - curve[24].seconds) / (curve[27].seconds - curve[24].seconds)
     assert part == pytest.approx(2 / 3, rel=1e-6)
     assert table.evaluate(config, resource=26) == curve[26]
+    assert table.card.description.endswith("on a grid of 2 configurations at subsample 0.3, 1 and 11 steps of iter.")
     check_benchmark(table)
     shares = bench.load("mlp/99@small", axis="subsample")
-    for asked, stands in ((0.12, 0.1), (0.2, 0.3), (1 / 3, 0.3), (0.54, 0.3), (0.56, 1.0), (0.9, 1.0)):
+    for asked, stands in ((0.12, 0.3), (0.2, 0.3), (1 / 3, 0.3), (0.54, 0.3), (0.56, 1.0), (0.9, 1.0)):
         found, there = shares.evaluate(config, resource=asked), shares.evaluate(config, resource=stands)
         assert (found.metrics, found.seconds) == (there.metrics, there.seconds)
         assert found.info == {"recorded_at": stands}
@@ -284,10 +287,10 @@ def test_between_recorded_steps_the_last_one_stands(task, monkeypatch):
     check_benchmark(shares)
     study = bench.simulate(table, searcher="random", scheduler="asha", workers=2, trials=2)
     assert 0 < study.seconds <= 2 * max(one.seconds for one in table.evaluate_batch(list(raw.plan("small").configs())))
-    fixed = bench.load("mlp/99@small", axis="none", subsample=0.1, iter=27)
-    assert fixed.evaluate(config) == bench.load("mlp/99@small", subsample=0.1).evaluate(config, resource=27)
+    fixed = bench.load("mlp/99@small", axis="none", subsample=0.3, iter=27)
+    assert fixed.evaluate(config) == bench.load("mlp/99@small", subsample=0.3).evaluate(config, resource=27)
     check_benchmark(fixed)
-    with pytest.raises(ArgumentError, match=r"'mlp/99@small': subsample=0\.5\. Recorded: 0\.1, 0\.3, 1\."):
+    with pytest.raises(ArgumentError, match=r"'mlp/99@small': subsample=0\.5\. Recorded: 0\.3, 1\."):
         bench.load("mlp/99@small", subsample=0.5)
 
 
@@ -326,43 +329,146 @@ def test_tables_that_are_not_there_or_not_right(task):
         bench.load("svm/99@small")
 
 
-# what is shipped ---------------------------------------------------------------------------------------------
+# tables over random configurations ---------------------------------------------------------------------------
 
-FOLDER = shipped(_generated.FOLDER)
-SHIPPED = sorted(path.stem for path in FOLDER.glob("*.npz"))
-
-
-def named(stem):
-    family, _, rest = stem.partition("_")
-    data, _, grid = rest.rpartition("_")
-    return f"{family}/{data}@{grid}"
+NLL = {"unit": 1.0, "objective": "nll", "how": "drawn"}
 
 
-@pytest.mark.parametrize("stem", SHIPPED)
-def test_a_shipped_table_passes_the_battery(stem):
-    table = bench.load(named(stem))
-    assert table.card.checksum == {f"{stem}.npz": _generated._shipped_sums()[f"{stem}.npz"]}
-    assert (table._status == 0).all()
+@pytest.fixture(scope="module")
+def drawn_table(tmp_path_factory):
+    """Ten short chains on the toy function, a second one for each."""
+    with pytest.MonkeyPatch.context() as patch:
+        shortened(patch)
+        return generation.generate("bnn", "toy", seeds=2, jobs=0, out=tmp_path_factory.mktemp("drawn") / "generated")
+
+
+def shortened(patch):
+    short = Fidelity("budget", 20, 60)
+    patch.setattr(bnn, "FIDELITY", short)
+    patch.setitem(bnn.Bnn.__init__.__kwdefaults__, "fidelity", short)
+    patch.setattr(bnn, "_BETWEEN", 10)
+    patch.setitem(bnn.RECORDED, "small", 10)
+    patch.setattr(bnn, "ARRIVES", {**bnn.ARRIVES, "n_units_1": (16, 20), "n_units_2": (16, 20)})
+    patch.setattr(generation, "REPEATS", 1)
+
+
+@pytest.fixture
+def drawn_task(drawn_table, monkeypatch):
+    """A folder that holds the table."""
+    shortened(monkeypatch)
+    monkeypatch.setenv("LUTHIER_DATA", str(drawn_table.parents[1]))
+    monkeypatch.setattr(_generated, "shipped", lambda name: drawn_table.parent / "nothing")
+    return drawn_table
+
+
+def test_random_configurations_are_recorded_as_they_are_trained(drawn_task):
+    about = json.loads(str(stored(drawn_task)["about"]))
+    assert len(about["design"]["configs"]) == 10
+    assert about["axes"] == ["budget"]
+    table, raw = bench.load("bnn/toy@small"), bench.load("bnn/toy")
+    assert "bnn/toy@small" in bench.names("bnn/")
+    assert table.space == raw.space
+    assert [pair[0] for pair in about["fidelities"]] == [20, 30, 40, 50, 60]
+    for config in table.configs[::4]:
+        for step in (20, 40, 60):
+            mine, other = (b.evaluate(config, resource=step, seed=1) for b in (table, raw))
+            assert mine.metrics == pytest.approx(other.metrics, rel=1e-4)
+        singles = [table.evaluate(config, seed=seed).metrics["nll"] for seed in (0, 1)]
+        assert table.evaluate(config, seed=None).metrics["nll"] == pytest.approx(np.mean(singles))
+        assert table.evaluate(config, seed=3) == table.evaluate(config, seed=1)
+        between = dict(table.curve(config))[25]
+        assert between.metrics == table.evaluate(config, resource=20).metrics
+        assert between.info == {"recorded_at": 20}
+        ends = [table.evaluate(config, resource=step).seconds for step in (20, 30)]
+        assert between.seconds == pytest.approx(np.mean(ends))
+    best = min(table.evaluate(config, seed=None).metrics["nll"] for config in table.configs)
+    assert table.card.optimum == {"nll": best}
+    hidden = table.evaluate_test(table.configs[0])
+    assert set(hidden.metrics) == {"test_nll"}
+    assert hidden.metrics["test_nll"] != table.evaluate(table.configs[0]).metrics["nll"]
+
+
+@pytest.mark.parametrize("missing", ["surrogate", "nearest"])
+def test_a_table_of_random_configurations_passes_the_battery(drawn_task, missing):
+    table = bench.load("bnn/toy@small", missing=missing)
     check_benchmark(table)
+    check_benchmark(table, configs=table.configs[:3])
 
 
-def test_the_shipped_tables_are_small_and_listed():
-    assert set(_generated._shipped_sums()) == {f"{stem}.npz" for stem in SHIPPED}
-    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 3 * 2**20
-    assert {"svm_digits_small", "svm_iris_small"} <= set(SHIPPED)
-    for stem in SHIPPED:
-        assert named(stem) in bench.names(f"{stem.partition('_')[0]}/")
+def test_what_was_not_recorded_is_answered_as_chosen(drawn_task):
+    table = bench.load("bnn/toy@small")
+    other = table.space.default()
+    assert other not in table.configs
+    assert table.evaluate(other).info == {"predicted": True}
+    errors = table.about["surrogate"]
+    assert errors == pytest.approx(table.cross_validated())
+    assert f"rank correlation is {errors['rank']:.2f}" in table.card.description
+    near = bench.load("bnn/toy@small", missing="nearest").evaluate(other)
+    assert near.metrics == table.evaluate(near.info["nearest"]).metrics
+    with pytest.raises(
+        BenchmarkError, match=r"has no record of \{'l_rate': 0\.01, .* missing='surrogate' or 'nearest'"
+    ):
+        bench.load("bnn/toy@small", missing="error").evaluate(other)
+    with pytest.raises(ArgumentError, match="missing='guess'"):
+        bench.load("bnn/toy@small", missing="guess")
 
 
-def test_a_shipped_table_is_what_training_gives():
-    table, raw = bench.load("svm/wine@small"), bench.load("svm/wine")
-    for config in table.space.sample(6, np.random.default_rng(0)):
-        one, other = (b.evaluate(config, seed=1).metrics for b in (table, raw))
-        # versions of libsvm may differ in a row or two
-        assert one["error"] == pytest.approx(other["error"], abs=2.5 / len(raw.data.valid.y))
+def made(values, costs, **more):
+    """A table in memory: (n, seeds, steps) values and costs of configurations along the first axis of the space."""
+    values, costs = np.asarray(values, dtype=np.float32), np.asarray(costs, dtype=np.float32)
+    space = Space(x=Float(0.0, 1.0), y=Choice("a", "b"))
+    configs = [{"x": x, "y": "a"} for x in np.linspace(0, 1, len(values)).tolist()]
+    about = {
+        "design": {**NLL, "configs": configs},
+        "metrics": ["nll", "fit_cpu_seconds"],
+        "source": "here",
+        "licence": "none",
+        "title": "Made up",
+    }
+    arrays = {
+        "values": np.stack([values, costs], axis=-1),
+        "fidelities": np.array([[1.0], [3.0]]),
+        "status": more.pop("status", np.zeros(values.shape[:2], dtype=np.uint8)),
+    }
+    task = _designed.Task(space, Fidelity("epoch", 1, 3), Objective("nll"))
+    return _designed.DesignTable(task, "made/up@small", about, arrays, {}, **more)
 
 
-def test_a_shipped_table_that_was_changed_is_refused(monkeypatch):
-    monkeypatch.setattr(_generated, "_shipped_sums", lambda: {"svm_iris_small.npz": "0" * 64})
-    with pytest.raises(ChecksumError, match="this benchmark was made for 0000"):
-        bench.load("svm/iris@small")
+def test_predictions_lie_between_neighbours_and_never_beat_the_best():
+    values = [[[9.0, v], [9.0, v + 1]] for v in (100.0, 10.0, 0.0, 50.0)]
+    costs = [[[1.0, s], [1.0, s]] for s in (2.0, 4.0, 8.0, 16.0)]
+    table = made(values, costs)
+    assert table.card.optimum == {"nll": 0.5}
+    for x in np.linspace(0.01, 0.99, 23).tolist():
+        found = table.evaluate({"x": x, "y": "a"}, seed=None)
+        left, right = (values[i][0][1] + 0.5 for i in (int(x * 3), int(x * 3) + 1))
+        assert min(left, right) - 1e-9 <= found.metrics["nll"] <= max(left, right) + 1e-9
+        paid = [2.0 ** (1 + i) for i in (int(x * 3), int(x * 3) + 1)]
+        assert min(paid) - 1e-9 <= found.seconds <= max(paid) + 1e-9
+    with pytest.raises(UnsupportedError, match="has no test values"):
+        table.evaluate_test({"x": 0.0, "y": "a"})
+
+
+def test_divergence_counts_as_the_worst_and_failure_is_told():
+    nan = np.nan
+    values = [[[9.0, 1.0]], [[9.0, nan]], [[9.0, 2.0]], [[nan, nan]]]
+    table = made(values, np.ones((4, 1, 2)), status=np.array([[0], [1], [0], [2]], dtype=np.uint8))
+    assert [table.evaluate(config).status for config in table.configs] == [
+        Status.COMPLETED, Status.DIVERGED, Status.COMPLETED, Status.FAILED
+    ]  # fmt: skip
+    assert table.evaluate(table.configs[1], resource=1).status is Status.COMPLETED
+    between = table.evaluate({"x": 0.16, "y": "a"})
+    assert between.status is Status.COMPLETED
+    assert 1.0 < between.metrics["nll"] <= 9.0
+    assert table.card.optimum == {"nll": 1.0}
+
+
+def test_a_box_grows_to_the_whole_space():
+    space = Space(x=Float(1e-4, 1.0, log=True), n=Int(1, 100), y=Choice("a", "b"))
+    configs = _designed.drawn(space, {"x": (1e-2, 1e-1), "n": (10, 20)}, 400)
+    assert configs == _designed.drawn(space, {"x": (1e-2, 1e-1), "n": (10, 20)}, 400)
+    first, last = configs[:20], configs[200:]
+    assert all(9e-3 < config["x"] < 0.11 and 9 <= config["n"] <= 21 for config in first)
+    assert {config["y"] for config in first} == {"a", "b"}
+    x, n = np.array([config["x"] for config in last]), np.array([config["n"] for config in last])
+    assert (x < 2e-3).any() and (x > 0.3).any() and (n < 5).any() and (n > 80).any()  # noqa: PT018

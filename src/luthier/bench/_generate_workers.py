@@ -20,7 +20,7 @@ import numpy as np
 
 from luthier.base.errors import BenchmarkError, LuthierError
 from luthier.base.records import Configuration, Status
-from luthier.bench._generated import Cell
+from luthier.bench._planned import Cell
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _START_SECONDS = 120.0  # for imports and the data, on a busy machine

@@ -3,19 +3,18 @@
 One .npz holds a table. `values` (configurations, seeds, fidelities, metrics) float32, NaN after a divergence and in
 cells that ran out of time; `configs` (configurations, hyperparameters); `fidelities` (fidelities, axes); `status`
 (configurations, seeds), a code of `STATES`; `about`, a JSON text with the names along these axes and the provenance.
+Tables over random configurations instead of a grid have them in `about`, as they may hold words: see `_designed`.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from luthier.base.errors import ArgumentError, BenchmarkError, DataMissing
 from luthier.base.records import Card, Configuration, Evaluation, Fidelity, Objective, Status
 from luthier.bench._base import BaseBenchmark, Config
+from luthier.bench._planned import STATES
 from luthier.bench.data import VARIABLE, checksum, folder, shipped, verify
 from luthier.space.domains import Ordinal
 from luthier.space.number import Number
@@ -32,63 +32,6 @@ FOLDER = "generated"
 SUMS = "SHA256SUMS"
 #: Metrics whose sum is the cost: a fit, and scoring the validation rows.
 COST = ("fit_cpu_seconds", "valid_cpu_seconds")
-#: Codes of `status`.
-STATES = (Status.COMPLETED, Status.DIVERGED, Status.FAILED)
-
-
-class Cell(NamedTuple):
-    """What was recorded of one configuration and seed.
-
-    Args:
-        values: (fidelities, metrics).
-        status: COMPLETED, DIVERGED, or FAILED when it ran out of time.
-    """
-
-    values: NDArray[np.float32]
-    status: Status
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a table records.
-
-    Args:
-        lists: Hyperparameter to its values, the first slowest.
-        axes: Names of the fidelities.
-        fidelities: What is recorded of each configuration, a value for each axis.
-        metrics: Names of what is measured.
-        timed: Those of them that are times: measured several times, the median is kept.
-        about: Card of the benchmark that trains.
-    """
-
-    lists: Mapping[str, Sequence[float]]
-    axes: tuple[str, ...]
-    fidelities: tuple[tuple[float, ...], ...]
-    metrics: tuple[str, ...]
-    timed: tuple[str, ...]
-    about: Card
-
-    def configs(self) -> list[Configuration]:
-        """All combinations, in the order of the table."""
-        names = list(self.lists)
-        return [Configuration(zip(names, row, strict=True)) for row in itertools.product(*self.lists.values())]
-
-
-class Recordable(Protocol):
-    """A benchmark that `generate` can make a table of."""
-
-    @property
-    def name(self) -> str:
-        """Full name, by which another process loads it."""
-
-    def plan(self, grid: str) -> Plan:
-        """What is recorded of a grid."""
-
-    def record(self, config: Configuration, seed: int, grid: str) -> Cell:
-        """Everything about one configuration and seed, by training now."""
-
-    def expected_seconds(self, config: Configuration, grid: str) -> float:
-        """About what that takes, on one thread."""
 
 
 class Reading(Protocol):
@@ -111,27 +54,6 @@ class Reading(Protocol):
         """Subsample and step of a resource."""
 
 
-def grid_lists(space: Space, points: Mapping[str, int | tuple[float, ...]]) -> dict[str, list[float]]:
-    """Values of each number of a space: those given, or evenly spaced ones, in its logarithm where it has one.
-
-    Args:
-        space: A space of numbers.
-        points: Hyperparameter to its values, or to how many are laid out; equal whole numbers fall together.
-    """
-    lists: dict[str, list[float]] = {}
-    for name, count in points.items():
-        if not isinstance(count, int):
-            lists[name] = list(count)
-            continue
-        domain = space[name]
-        assert isinstance(domain, Number)  # the families of this room search numbers alone
-        low, high = float(domain.low), float(domain.high)
-        laid = np.geomspace(low, high, count) if domain.log else np.linspace(low, high, count)
-        laid[0], laid[-1] = low, high  # rounding must not leave the space
-        lists[name] = sorted({round(x) for x in laid.tolist()}) if domain.whole else laid.tolist()
-    return lists
-
-
 def tables(family: str) -> list[str]:
     """Tables of a family that are at hand, such as "digits@small": those of the package, then the user's."""
     places = [shipped(FOLDER), *([folder() / FOLDER] if folder() is not None else [])]  # type: ignore[operator]
@@ -141,14 +63,20 @@ def tables(family: str) -> list[str]:
 
 
 def open_table(family: Reading, data: str, grid: str) -> GeneratedTable:
-    """A table by its name.
+    """A table of a grid by its name; raises as `read_table`."""
+    about, arrays, checksums = read_table(family.label, data, grid)
+    return GeneratedTable(family, f"{family.label}/{data}@{grid}", about, arrays, checksums)
+
+
+def read_table(family: str, data: str, grid: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]], dict[str, str]]:
+    """What a table says of itself, its arrays, and its file's checksum.
 
     Raises:
         DataMissing: nobody has made it yet.
         ChecksumError: a table of the package is not the one that was shipped.
         BenchmarkError: the file is no table.
     """
-    name = f"{family.label}_{data}_{grid}.npz"
+    name = f"{family}_{data}_{grid}.npz"
     path, base = shipped(FOLDER) / name, folder()
     if path.is_file():
         verify(path, _shipped_sums()[name])
@@ -157,12 +85,11 @@ def open_table(family: Reading, data: str, grid: str) -> GeneratedTable:
     else:
         where = f"{VARIABLE} is not set" if base is None else f"{base / FOLDER / name} is not there"
         raise DataMissing(
-            f"benchmark '{family.label}/{data}@{grid}' is a table that is not part of luthier: {where}. Set {VARIABLE} "
-            f"to your data folder and make it: luthier bench generate {family.label} --data {data} --grid {grid}. "
+            f"benchmark '{family}/{data}@{grid}' is a table that is not part of luthier: {where}. Set {VARIABLE} "
+            f"to your data folder and make it: luthier bench generate {family} --data {data} --grid {grid}. "
             f"It is kept in {FOLDER}/{name}."
         )
-    about, arrays = _read(path)
-    return GeneratedTable(family, f"{family.label}/{data}@{grid}", about, arrays, {path.name: checksum(path)})
+    return *_read(path), {path.name: checksum(path)}
 
 
 @lru_cache(maxsize=1)
@@ -216,6 +143,7 @@ class GeneratedTable(BaseBenchmark):
         self._shown = ["error", *(m for m in self._columns if not m.startswith("test_") and m not in _HIDDEN)]
         self.objectives = family.objectives(self._shown)
         self.bounds = {metric: self._extremes(metric) for metric in self._shown}
+        at = _spanned(about["axes"], arrays["fidelities"])
         self.card = Card(
             name,
             about["source"],
@@ -223,7 +151,7 @@ class GeneratedTable(BaseBenchmark):
             checksums,
             {o.name: self._best(o) for o in self.objectives},
             f"{self._seeds} recorded seeds",
-            f"{about['title']}, recorded on a grid of {len(self._values)} configurations.",
+            f"{about['title']}, recorded on a grid of {len(self._values)} configurations at {at}.",
         )
 
     def __len__(self) -> int:
@@ -346,6 +274,16 @@ class GeneratedTable(BaseBenchmark):
             return 0.0, 1.0
         column = self._values[..., self._columns[metric]]
         return float(np.nanmin(column)), float(np.nanmax(column))
+
+
+def _spanned(axes: Sequence[str], fidelities: NDArray[np.float64]) -> str:
+    """The recorded fidelities in words, such as "subsample 0.3, 1 and 16 steps of iter"."""
+    words = []
+    for axis, column in zip(axes, fidelities.T, strict=True):
+        amounts = np.unique(column).tolist()
+        few = f"{axis} {', '.join(f'{amount:g}' for amount in amounts)}"
+        words.append(few if len(amounts) <= 5 else f"{len(amounts)} steps of {axis}")
+    return " and ".join(words)
 
 
 _SHARES = ("accuracy", "f1", "precision")

@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -24,9 +24,11 @@ from numpy.typing import NDArray
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, BenchmarkError
 from luthier.base.records import Configuration, Status
+from luthier.bench._base import BaseBenchmark
 from luthier.bench._catalogue import load
 from luthier.bench._generate_workers import Work, run
-from luthier.bench._generated import FOLDER, STATES, Cell, Plan, Recordable
+from luthier.bench._generated import FOLDER
+from luthier.bench._planned import STATES, Cell, Plan, Recordable
 from luthier.bench.data import VARIABLE, folder
 
 SCHEMA = 1
@@ -102,7 +104,7 @@ def generate(
             failed += cell.status is Status.FAILED
             if progress is not None:
                 progress(Progress(len(journal.cells), len(wanted), failed))
-        _write(path, plan, seeds, journal.cells, {**about, "provenance": _provenance(timeout)})
+        _write(path, benchmark, plan, journal.cells, {**about, "provenance": _provenance(timeout)})
     journal.path.unlink()
     return path
 
@@ -171,11 +173,16 @@ def _folder(out: str | Path | None) -> Path:
 def _about(name: str, grid: str, plan: Plan, seeds: int) -> dict[str, Any]:
     """The definition: what must agree for cells to belong together."""
     card = plan.about
+    design: dict[str, Any] = {}
+    if plan.design is not None:
+        configs = [dict(config) for config in plan.design.configs]
+        design["design"] = {**vars(plan.design), "configs": configs}
     return {
+        **design,
         "schema": SCHEMA,
         "name": name,
         "grid": grid,
-        "title": card.description.removesuffix(", trained when asked."),
+        "title": card.description.removesuffix(", trained when asked.").removesuffix("."),
         "source": card.source,
         "licence": card.licence,
         "data": dict(card.checksum),
@@ -272,8 +279,8 @@ class _Journal:
         self.cells[work] = cell
 
 
-def _write(path: Path, plan: Plan, seeds: int, cells: dict[Work, Cell], about: dict[str, Any]) -> None:
-    configs = plan.configs()
+def _write(path: Path, benchmark: Recordable, plan: Plan, cells: dict[Work, Cell], about: dict[str, Any]) -> None:
+    configs, seeds = plan.configs(), len(about["seeds"])
     values = np.empty((len(configs), seeds, len(plan.fidelities), len(plan.metrics)), dtype=np.float32)
     status = np.empty((len(configs), seeds), dtype=np.uint8)
     for work, cell in cells.items():
@@ -281,16 +288,30 @@ def _write(path: Path, plan: Plan, seeds: int, cells: dict[Work, Cell], about: d
         status[work] = STATES.index(cell.status)
     timed = [i for i, metric in enumerate(plan.metrics) if metric in plan.timed]
     values[..., timed] = _rounded(values[..., timed])
+    fidelities = np.array(plan.fidelities, dtype=np.float64)
+    if plan.design is not None:
+        arrays: dict[str, NDArray[Any]] = {"values": values, "fidelities": fidelities, "status": status}
+        about = {**about, "surrogate": _judged(benchmark, about, arrays)}
     fresh = path.with_suffix(".tmp.npz")
     np.savez_compressed(
         fresh,
         values=np.asfortranarray(values),  # a metric's column in one piece compresses better
-        configs=np.array([list(config.values()) for config in configs], dtype=np.float64),
-        fidelities=np.array(plan.fidelities, dtype=np.float64),
+        configs=np.array([[config[name] for name in plan.lists] for config in configs], dtype=np.float64),
+        fidelities=fidelities,
         status=status,
         about=np.array(json.dumps(about)),
     )
     fresh.replace(path)
+
+
+def _judged(benchmark: Recordable, about: dict[str, Any], arrays: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+    """How far predictions are off of what was not recorded."""
+    from luthier.bench._designed import DesignTable, Task
+
+    assert isinstance(benchmark, BaseBenchmark)
+    assert benchmark.fidelity is not None  # designs are recorded along one
+    task = Task(benchmark.space, benchmark.fidelity, benchmark.objectives[0])
+    return DesignTable(task, benchmark.name, about, arrays, {}).cross_validated()
 
 
 def _rounded(values: NDArray[np.float32]) -> NDArray[np.float32]:

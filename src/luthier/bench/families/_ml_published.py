@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from luthier.base.errors import BenchmarkError, DataMissing
 from luthier.base.imports import need
 from luthier.base.records import Status
-from luthier.bench._generated import STATES, GeneratedTable, Reading
+from luthier.bench._generated import GeneratedTable, Reading
+from luthier.bench._planned import STATES
 from luthier.bench.data import DataFile, checksum, find, folder
 
 PUBLISHED = "hpobench"

@@ -34,7 +34,7 @@ OBJECTIVE = Objective("nll")
 #: Where chains find something, most of them: with slower steps a chain does not arrive.
 ARRIVES = {"l_rate": (3e-3, 1e-1), "mdecay": (0.0, 0.5)}
 #: Grid to the number of configurations that a table records: each takes some 5 s a seed.
-RECORDED = {"small": 64, "full": 2000}
+RECORDED = {"small": 48, "full": 2000}
 UNIT = 1.0  # nat: what lies hundreds above the best must not outweigh it
 _BETWEEN = 500  # steps from one recorded budget to the next
 _MEAN_OVER = 3  # chains behind an answer without a seed
@@ -160,10 +160,10 @@ class Bnn(BaseBenchmark):
             chain = Chain(inputs, targets, recipe, generator(seed, "bench", len(X)))
             rows = np.concatenate([(rows - centre) / width for rows, _ in judges]).astype(np.float32)
             draws = sample(chain, rows, max(budgets), every=every, watch=watch)
-            ends = np.cumsum([0, *(len(targets) for _, targets in judges)]).tolist()
+            ends = np.cumsum([0, *(len(true) for _, true in judges)]).tolist()
             found = []
-            for (_, targets), first, last in zip(judges, ends, ends[1:], strict=False):
-                part, judged = draws._replace(means=draws.means[:, first:last]), (targets - middle) / scale
+            for (_, true), first, last in zip(judges, ends, ends[1:], strict=False):
+                part, judged = draws._replace(means=draws.means[:, first:last]), (true - middle) / scale
                 burn_in = config["burn_in"]
                 found.append(losses(part, judged, scale=scale, burn_in=burn_in, budgets=budgets, floor=_FLOOR))
             return found
@@ -318,6 +318,8 @@ class BnnFamily(Family):
         missing: What a table says of a configuration that was not recorded: "surrogate" (a forest's prediction),
             "nearest" or "error".
     """
+
+    lock = "sklearn"
 
     def __init__(self, *, missing: str = "surrogate") -> None:  # so that any method can search a table
         self._missing = missing

@@ -36,7 +36,7 @@ LEARNS = {
     "entropy_regularization": (0.0, 0.2),
 }
 #: Grid to the number of configurations that a table records: each takes nine agents a seed, some 15 s.
-RECORDED = {"small": 40, "full": 1000}
+RECORDED = {"small": 32, "full": 1000}
 UNIT = 200.0  # the best agents need about as many episodes: from there on, twice as many are one step
 _MEAN_OVER = 3  # answers behind one without a seed
 # of asking the policy once, of an update beside its multiplications, and how many of these; measured on one thread
@@ -198,6 +198,8 @@ class CartpoleFamily(Family):
         missing: What a table says of a configuration that was not recorded: "surrogate" (a forest's prediction),
             "nearest" or "error".
     """
+
+    lock = "sklearn"
 
     def __init__(self, *, missing: str = "surrogate") -> None:  # so that any method can search a table
         self._missing = missing

@@ -95,6 +95,8 @@ def _epoch_seconds(how: Recipe, images: int) -> float:
 class DigitsFamily(Family):
     """The demo's problem, with as many splits as there are seeds; needs no data."""
 
+    lock = "sklearn"
+
     def tasks(self) -> Sequence[str]:
         """The first twenty split seeds; any other whole number is a task too."""
         return [str(seed) for seed in range(20)]

@@ -70,6 +70,7 @@ class Logreg(MlFamily):
     Cost: 1000 passes over digits take about 1 s.
     """
 
+    lock = "sklearn"
     title = "logistic regression by stochastic gradient descent"
     published = "lr"
     steps = Fidelity("iter", 10, 1000)

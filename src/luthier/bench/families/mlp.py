@@ -77,6 +77,7 @@ class Mlp(MlFamily):
     Cost: 243 epochs of the default on digits take about 2 s.
     """
 
+    lock = "sklearn"
     title = "multilayer perceptron"
     published = "nn"
     steps = Fidelity("iter", 3, 243)

@@ -77,6 +77,7 @@ class Rf(MlFamily):
     Cost: 512 trees on digits take about 1 s.
     """
 
+    lock = "sklearn"
     title = "random forest"
     published = "rf"
     steps = Fidelity("n_estimators", 16, 512)

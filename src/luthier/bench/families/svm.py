@@ -55,6 +55,7 @@ class Svm(MlFamily):
     Cost: a fit on digits takes 0.02 to 0.2 s.
     """
 
+    lock = "sklearn"
     title = "support vector machine with RBF kernel"
     published = "svm"
     draws = False
