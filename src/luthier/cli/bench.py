@@ -143,21 +143,37 @@ def run(
 def compare(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a study's results.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Default: DIR/report.")] = None,
+    methods: Annotated[str, typer.Option("--methods", "-m", help="Only these, with commas between.")] = "",
+    part: Annotated[str, typer.Option("--part", help="test, or dev for a look that gives no verdict.")] = "test",
+    as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Turn results into tables: CSV, LaTeX and JSON, and what may not be concluded from them."""
+    """Turn results into a page, pictures and tables (CSV, LaTeX, JSON), and say what may not be concluded from them."""
     single_thread()
     from luthier.bench.studies.analysis import analyse
     from luthier.bench.studies.writers import write
+    from luthier.cli import _json
+    from luthier.report.comparison import write_comparison, write_pictures
 
-    tables = analyse(folder)
+    chosen = [name.strip() for name in methods.split(",") if name.strip()]
+    tables = analyse(folder, methods=chosen, part=part)
     where = folder / "report" if out is None else out
     write(tables, where)
-    for table in tables:
-        if table.name == "conclusions":
-            for row in table.rows:
-                print("- " + " ".join(str(value) for value in row.values()))
-    print(f"{len(tables)} tables in {where}")
+    pictures, page = write_pictures(tables, where), write_comparison(tables, where)
+    kept = {table.name: table for table in tables}
+    if as_json:
+        shown = {name: kept[name].rows for name in ("overview", "findings", "conclusions") if name in kept}
+        _json.write({"page": page, "folder": where, "study": kept["overview"].data, **shown})
+        return
+    for row in kept["overview"].rows:
+        interval = f"[{row['rank_low']:.2f}, {row['rank_high']:.2f}]"
+        print(f"{row['method']:<24} mean rank {row['rank']:5.2f} {interval:<16} median regret {row['regret']:.3g}")
+    for row in kept["findings"].rows if "findings" in kept else []:
+        print(f"{row['verdict']:<14} {row['statement']}")
+    for row in kept["conclusions"].rows:
+        print(f"- {row['sentence']}")
+    print(f"{len(tables)} tables and {len(pictures)} pictures in {where}")
+    print(f"page: {page}")
 
 
 @env.command("create")

@@ -36,8 +36,8 @@ from luthier.report.figures.regret import (
 
 Tables = Mapping[str, Table]
 Looks = dict[str, MethodLook]
-_ALL = "all families"
-_KEY = re.compile(r"(^|[.)] )([a-z][a-z_, /]{0,40}):")
+ALL = "all families"
+_KEY = re.compile(r"(^|\. )([a-z_]+(?:(?:, | )[a-z_/]+){0,2}):")  # up to three words before a colon
 _WORD = re.compile(r"\b[a-z]+(?:_[a-z0-9]+)+\b")
 
 
@@ -79,7 +79,7 @@ def _overview(tables: Tables, looks: Looks) -> Section:
     control = table.data["control"]
 
     def named(row: Mapping[str, Any]) -> str:
-        return swatch(looks[row["method"]]) + escape(row["method"])
+        return element("span", swatch(looks[row["method"]]) + escape(row["method"]), class_="named")
 
     columns = [
         Column("method", named, False),
@@ -119,20 +119,24 @@ def _primary(tables: Tables) -> Section | None:
 def _regret(tables: Tables, looks: Looks) -> Section:
     table = tables["curves"]
     figures: dict[str, Figure] = {}
-    every = [row for row in table.rows if row["family"] == _ALL]
+    every = [row for row in table.rows if row["family"] == ALL]
     drawn = regret_figure(every, looks)
     body = method_legend(looks) + _switch("plot-regret", drawn)
     body += put(figures, "plot-regret", drawn, f"Regret of {len(looks)} methods over the budget")
-    families = [name for name in dict.fromkeys(row["family"] for row in table.rows) if name != _ALL]
+    families = [name for name in dict.fromkeys(row["family"] for row in table.rows) if name != ALL]
     if families:
         parts = []
         for i, family in enumerate(families):
             rows = [row for row in table.rows if row["family"] == family]
-            small = small_figure(rows, looks, family)
-            parts.append(element("figure", put(figures, f"plot-small-family-{i}", small, f"Regret, family {family}")))
+            small = small_figure(rows, looks)
+            parts.append(_titled(family, put(figures, f"plot-small-family-{i}", small, f"Regret, family {family}")))
         body += element("h3", "By family") + element("div", "".join(parts), class_="grid")
     how = _how(table) + " Choose methods in the legend to bring them out with their bands, in every picture."
     return Section("regret", table.title, how, body, figures, short="Regret")
+
+
+def _titled(title: str, place: str) -> str:
+    return element("figure", element("figcaption", escape(title), class_="above") + place)
 
 
 def _switch(plot: str, drawn: Figure) -> str:
@@ -286,7 +290,7 @@ def _fronts(tables: Tables, looks: Looks) -> Section | None:
     if surfaces:
         mine = {row["method"]: looks[row["method"]] for row in tables["overview"].rows}
         parts = [
-            element("figure", put(figures, f"plot-small-front-{i}", attainment_figure(one, mine), one["task"]))
+            _titled(one["task"], put(figures, f"plot-small-front-{i}", attainment_figure(one, mine), one["task"]))
             for i, one in enumerate(surfaces)
         ]
         told = (
@@ -309,8 +313,8 @@ def _tasks(tables: Tables, looks: Looks) -> Section:
     parts = []
     for i, task in enumerate(dict.fromkeys(row["task"] for row in curves.rows)):
         rows = [row for row in curves.rows if row["task"] == task]
-        small = small_figure(rows, looks, task)
-        parts.append(element("figure", put(figures, f"plot-small-task-{i}", small, f"Regret on {task}")))
+        small = small_figure(rows, looks)
+        parts.append(_titled(task, put(figures, f"plot-small-task-{i}", small, f"Regret on {task}")))
     body = method_legend(looks) + element("div", "".join(parts), class_="grid")
     body += folded("Medians as a table", sheet(table.rows, _medians(table), label=table.title))
     return Section("tasks", table.title, _how(curves), body, figures, short="Tasks")

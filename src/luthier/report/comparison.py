@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from luthier.bench.studies.analysis import Table
-from luthier.report._comparison import comparison_sections
+from luthier.report._comparison import ALL, comparison_sections, looks_of
 from luthier.report._document import document, write_page
 from luthier.report._html import element, escape
 from luthier.report._sheets import number
+from luthier.report._svg import to_svg
+from luthier.report.figures.pairings import diagram_figure
+from luthier.report.figures.regret import rank_figure, regret_figure
 
 NAME = "comparison.html"
 
@@ -29,6 +32,37 @@ def write_comparison(tables: Sequence[Table], path: str | Path) -> Path:
         ArgumentError: it cannot be written there.
     """
     return write_page(render_comparison(tables), path, NAME)
+
+
+def write_pictures(tables: Sequence[Table], folder: str | Path) -> list[Path]:
+    """Write regret.svg, ranks.svg and diagram.svg, as far as there are tables for them, for documents without script.
+
+    Args:
+        tables: From `luthier.bench.studies.analysis.analyse`.
+        folder: Where; it has to exist.
+
+    Returns:
+        The files.
+    """
+    found = []
+    for name, text in _pictures({table.name: table for table in tables}).items():
+        path = Path(folder) / f"{name}.svg"
+        path.write_text(text, encoding="utf-8", newline="\n")
+        found.append(path)
+    return found
+
+
+def _pictures(tables: Mapping[str, Table]) -> dict[str, str]:
+    """Name to SVG of the pictures that stand for themselves."""
+    looks = looks_of(tables)
+    mine = {row["method"]: looks[row["method"]] for row in tables["overview"].rows}
+    every = [row for row in tables["curves"].rows if row["family"] == ALL]
+    found = {"regret": to_svg(regret_figure(every, looks), looks=looks)}
+    if len(mine) > 1:
+        found["ranks"] = to_svg(rank_figure(tables["ranks"].rows, mine), looks=mine)
+    if "diagram" in tables:
+        found["diagram"] = to_svg(diagram_figure(tables["diagram"].rows, tables["diagram"].data))
+    return found
 
 
 def render_comparison(tables: Sequence[Table]) -> str:

@@ -92,8 +92,9 @@ def _undecided(one: Analysis) -> Iterator[str]:
     control = names[one.control]
     if unclear:
         yield (
-            f"At {measure} of the budget {', '.join(unclear)} {_was(unclear)} not shown to differ from {control}. That "
-            "is not evidence that they are equal."
+            f"At {measure} of the budget {', '.join(unclear)} {_was(unclear)} not shown to differ from {control} by "
+            "Wilcoxon's tests with Holm's correction over all methods and checkpoints. That is not evidence that they "
+            "are equal."
         )
     if same:
         yield (

@@ -17,9 +17,10 @@ HOLDS, FAILS, OPEN = "holds", "does not hold", "undecided"
 
 def findings(one: Analysis) -> Table | None:
     """The paper's statements about baselines, pairs and winners, with effect sizes and intervals."""
-    rows = [*_baselines(one), *_pairs(one), *_nobody(one)]
+    rows = [*_baselines(one), *_pairs(one)]
     if not rows:
         return None
+    rows += _nobody(one)
     return Table(
         "findings",
         "Do the paper's findings hold?",

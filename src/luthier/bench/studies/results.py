@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, StorageError, did_you_mean
 from luthier.bench.statistics._guards import Array
 from luthier.bench.statistics.curves import MOMENTS, NOTHING_YET, at, normalised
-from luthier.bench.studies.plan import Plan, TaskPlan
+from luthier.bench.studies.plan import PARTS, Plan, TaskPlan
 from luthier.bench.studies.references import Reference
 from luthier.bench.studies.running import PLAN, SESSIONS
 from luthier.bench.studies.store import Cell, Store
@@ -92,6 +93,7 @@ class Results:
         Raises:
             ArgumentError: an unknown method, or nothing can be compared.
         """
+        check("part", part, one_of=PARTS)
         names = [method.name for method in self.plan.methods]
         for name in methods:
             if name not in names:

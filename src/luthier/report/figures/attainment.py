@@ -35,9 +35,7 @@ def attainment_figure(surface: Mapping[str, Any], looks: Mapping[str, MethodLook
             "meta": {"method": name},
         })  # fmt: skip
     made = layout(height=330, x=f"{names[0]} (to be minimised)", y=names[1], showlegend=False)
-    made["margin"] = {"l": 56, "r": 10, "t": 30, "b": 44}
-    title = surface["task"].partition("[")[0]
-    made["title"] = {"text": label(title), "font": {"size": 12.5}, "x": 0.02, "xanchor": "left", "y": 0.97}
+    made["margin"] = {"l": 56, "r": 10, "t": 8, "b": 44}
     x, y = surface["point"]
     if all(math.isfinite(value) for value in (x, y)):
         corner = {"color": FAINT, "width": 1, "dash": "dot"}

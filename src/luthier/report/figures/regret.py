@@ -64,7 +64,7 @@ def regret_figure(
     return {"data": traces, "layout": made, "switches": switches}
 
 
-def small_figure(rows: Rows, looks: Mapping[str, MethodLook], title: str) -> Figure:
+def small_figure(rows: Rows, looks: Mapping[str, MethodLook]) -> Figure:
     """The same for one task or family, small and without bands."""
     floor = _floor(row["regret"] for row in rows)
     groups = by_method(rows)
@@ -74,9 +74,8 @@ def small_figure(rows: Rows, looks: Mapping[str, MethodLook], title: str) -> Fig
             line = _line(groups[name], name, look._replace(width=max(1.2, look.width - 0.5)), "regret")
             line["y"] = [max(floor, y) for y in line["y"]]
             traces.append(line)
-    made = layout(height=250, x=_budget(), y="", showlegend=False)
-    made["margin"] = {"l": 46, "r": 18, "t": 30, "b": 40}
-    made["title"] = {"text": label(title), "font": {"size": 12.5}, "x": 0.02, "xanchor": "left", "y": 0.97}
+    made = layout(height=228, x=_budget(), y="", showlegend=False)
+    made["margin"] = {"l": 46, "r": 18, "t": 8, "b": 40}
     made["yaxis"] |= {"type": "log", "range": [math.log10(floor) - 0.03, _TOP], "dtick": 1}
     return {"data": traces, "layout": made}
 
