@@ -28,7 +28,7 @@ class View:
     folder: Path | None
     _definition: Definition
     _session: Session
-    _kept: tuple[int, tuple[Trial | None, str]]  # the incumbent, and the log's head that it belongs to
+    _kept: tuple[tuple[int, int | None] | None, tuple[Trial | None, str]]  # the incumbent, and what it follows from
 
     @property
     def _state(self) -> State:
@@ -118,17 +118,18 @@ class View:
 
     def _chosen(self) -> tuple[Trial | None, str]:
         """The incumbent and the rule that chose it; kept until the log has more to say, for a rule may fit a model."""
-        head = self._state.head
-        if self._kept[0] != head:
+        recommended = self._recommended()
+        key = (self._state.head, recommended)
+        if self._kept[0] != key:
             chosen = choose(
                 self.trials,
                 self.problem,
                 self.repeats,
-                self._recommended(),
+                recommended,
                 incumbent=self._definition.selection.incumbent,
                 seed=self.seed,
             )
-            self._kept = (head, chosen)
+            self._kept = (key, chosen)
         best, rule = self._kept[1]
         return None if best is None else copy(best), rule
 

@@ -171,7 +171,7 @@ class Study(View):
         self.name, self.folder, self._definition = name, folder, definition
         self.callbacks: list[Callback] = list(callbacks)
         self._stop: str | None = None
-        self._kept = (-1, (None, ""))
+        self._kept = (None, (None, ""))
         self._lock = threading.RLock()
         self._session = Session(store, row, definition, self._heard, lease=lease)
 
