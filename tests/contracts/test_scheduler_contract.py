@@ -29,6 +29,7 @@ OPTIONS = [
     ("mo-asha", {"order": "crowding", "brackets": 2}),
     ("one-epoch", {"pool": 7, "top": 2}),
     ("pasha", {"eta": 2, "grace": 2}),
+    ("race", {"risk": 0.2, "least": 2}),
     ("rush", {"hurdle": ["enqueued"]}),
     ("rush", {"hurdle": ["enqueued"], "type": "promotion", "brackets": 2}),
 ]

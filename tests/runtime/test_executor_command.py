@@ -157,6 +157,7 @@ def test_the_environment(tmp_path):
     start = home / "checkpoints" / "r0003-a1"
     start.mkdir(parents=True)
     more = {"fidelity": EPOCHS, "after": 3, "until": 9.0, "seed": 7, "folder": home, "checkpoint": start, "attempt": 2}
+    more["split_seed"] = 11
     end, _ = run(tmp_path, SHOW, arguments=["{act}"], **more)
     assert (end.status, end.result, end.log) == (Status.COMPLETED, {"loss": 1.0}, str(home / "run-2.log"))
     line = next(line for line in (home / "run-2.log").read_text().splitlines() if line.startswith("SEEN"))
@@ -166,6 +167,7 @@ def test_the_environment(tmp_path):
     assert seen == {
         "TRIAL": "3",
         "SEED": "7",
+        "SPLIT_SEED": "11",
         "FIDELITY": "epoch",
         "RESOURCE_AFTER": "3",
         "RESOURCE_UNTIL": "9",

@@ -25,16 +25,16 @@ class Card:
 
     Args:
         folds: How many folds each report is the mean of, rising.
-        means: The means, to be minimised.
+        means: The means of each objective, to be minimised.
         feasible: Whether the last report kept every constraint.
     """
 
     folds: list[float] = field(default_factory=list)
-    means: list[float] = field(default_factory=list)
+    means: list[tuple[float, ...]] = field(default_factory=list)
     feasible: bool = True
 
-    def at(self, folds: float) -> float | None:
-        """The mean of that many folds, None if it was not reported."""
+    def at(self, folds: float) -> tuple[float, ...] | None:
+        """The means of that many folds, None if they were not reported."""
         i = bisect_left(self.folds, folds / SLACK)
         return self.means[i] if i < len(self.folds) and self.folds[i] <= folds * SLACK else None
 
@@ -53,8 +53,9 @@ class Race(Scheduler):
     the mean over these k folds, of which n are known, and not about other data. Where all differences are alike, any
     positive one ends the trial. Between two reports that lie several folds apart, all those folds are one difference.
 
-    It judges by the first objective alone; an infeasible trial is no rival. With a rival on other splits the pairs mean
-    nothing, so it does not go with `reshuffle`.
+    With several objectives every trial that no other completed one dominates is a rival, and a trial ends when it is
+    behind one of them in every objective. An infeasible trial is no rival. On different splits the pairs mean nothing,
+    so it does not go with `reshuffle`.
 
     Args:
         problem: What is to be solved; its fidelity counts folds.
@@ -69,10 +70,11 @@ class Race(Scheduler):
 
     Source: Maron, Moore 1994 (races over cross-validation); Birattari, Stuetzle, Paquete, Varrentrapp 2002 (F-race).
     Differs: paired t with the finite number of folds, against the best alone; one trial after the other.
-    Cost: O(k) a report.
+    Cost: O(k) a report and rival.
     """
 
     needs_fidelity = True
+    multi_objective = True
 
     def __init__(
         self, problem: Problem, searcher: Searcher, *, seed: int, risk: float = 0.05, least: int = 3
@@ -84,7 +86,7 @@ class Race(Scheduler):
         self._risk, self._least = risk, int(least)
         self._cards: dict[int, Card] = {}  # of trials under way
         self._over: set[int] = set()  # told to stop: a run that is repeated is told so again
-        self._rival: Card | None = None  # of the best trial with all folds
+        self._rivals: list[Card] = []  # of the best trials with all folds: one for one objective
 
     def next_job(self, k: int | None = None, *, given: tuple[str, Configuration] | None = None) -> Job | None:
         """The next new configuration; there is never other work."""
@@ -92,7 +94,7 @@ class Race(Scheduler):
         return None if k is None or found is None else Job(k, found[1], origin=found[0])
 
     def on_report(self, report: Report) -> Decision:
-        """Compare a trial with the best one, fold by fold.
+        """Compare a trial with the best, fold by fold.
 
         Raises:
             ArgumentError: the report carries no resource.
@@ -106,22 +108,25 @@ class Race(Scheduler):
             return Decision.CONTINUE  # a repeated run; it was judged
         observed = self.problem.observe(trial, _NOTHING, report.metrics)
         card.folds.append(folds)
-        card.means.append(observed.values[0])
+        card.means.append(observed.values)
         card.feasible = observed.violation <= 0
-        if folds * SLACK >= self._fidelity.high or not self._hopeless(card):
+        if folds * SLACK >= self._fidelity.high or not any(self._beaten(card, rival) for rival in self._rivals):
             return Decision.CONTINUE
         self._over.add(trial)
         return Decision.STOP
 
-    def _hopeless(self, card: Card) -> bool:
-        if self._rival is None:
-            return False
-        both = [(n, mean - other) for n, mean in zip(card.folds, card.means, strict=True)
-                if (other := self._rival.at(n)) is not None]  # fmt: skip
+    def _beaten(self, card: Card, rival: Card) -> bool:
+        """Whether a trial is behind a rival in every objective."""
+        both = [(n, means, others) for n, means in zip(card.folds, card.means, strict=True)
+                if (others := rival.at(n)) is not None]  # fmt: skip
         if len(both) < self._least:
             return False
         share = both[-1][0] / self._fidelity.high
-        return behind(blocks(both), both[-1][1], share, self._risk)
+        for i in range(len(self.problem.objectives)):
+            pairs = [(n, means[i] - others[i]) for n, means, others in both]
+            if not behind(blocks(pairs), pairs[-1][1], share, self._risk):
+                return False
+        return True
 
     def on_end(self, trial: int, status: Status) -> None:
         """A trial that has all folds may become the rival of the others."""
@@ -131,10 +136,15 @@ class Race(Scheduler):
         card = self._cards.pop(trial, None)
         if status is not Status.COMPLETED or card is None or not card.feasible:
             return
-        if card.folds[-1] * SLACK >= self._fidelity.high and (
-            self._rival is None or card.means[-1] < self._rival.means[-1]
-        ):
-            self._rival = card
+        if card.folds[-1] * SLACK < self._fidelity.high:
+            return
+        new = card.means[-1]
+        if not any(_no_worse(rival.means[-1], new) for rival in self._rivals):
+            self._rivals = [rival for rival in self._rivals if not _no_worse(new, rival.means[-1])] + [card]
+
+
+def _no_worse(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return all(x <= y for x, y in zip(a, b, strict=True))
 
 
 def blocks(both: Sequence[tuple[float, float]]) -> list[float]:
