@@ -76,11 +76,12 @@ class WorkerProcess:
     """A started worker; one question at a time.
 
     Args:
-        what: Name of the benchmark, for messages.
+        what: Name of what runs there, for messages.
         python: Interpreter of the environment.
         program: What `worker.load` reads.
         limits: What one question may use.
-        start_seconds: Longest time until the benchmark is loaded.
+        start_seconds: Longest time until the program is loaded.
+        kind: What it is, for messages: "benchmark" or "tool".
 
     Raises:
         BenchmarkError: it did not start, or is no worker of this protocol.
@@ -93,9 +94,16 @@ class WorkerProcess:
     """
 
     def __init__(
-        self, what: str, python: str, program: Mapping[str, Any], *, limits: Limits, start_seconds: float
+        self,
+        what: str,
+        python: str,
+        program: Mapping[str, Any],
+        *,
+        limits: Limits,
+        start_seconds: float,
+        kind: str = "benchmark",
     ) -> None:
-        self._what, self._limits, self._pid = what, limits, os.getpid()
+        self._kind, self._what, self._limits, self._pid = kind, f"{kind} {what!r}", limits, os.getpid()
         self._number, self._unsent, self._received = 0, 0, bytearray()
         self._writing = threading.Lock()
         self.asked = 0.0
@@ -108,7 +116,7 @@ class WorkerProcess:
             self._process = _spawn(python, mark, limits, output)
         except OSError as error:
             output.close()
-            raise BenchmarkError(f"benchmark {what!r}: {python} cannot be started: {error}.") from error
+            raise BenchmarkError(f"{self._what}: {python} cannot be started: {error}.") from error
         self._finalizer = weakref.finalize(self, _end, self._process, mark, output, self._pid)
         try:
             self.hello = self._greet(program, start_seconds)
@@ -127,19 +135,17 @@ class WorkerProcess:
         except Ended as end:
             hint = f" after {end.seconds:.1f} s; it printed: {end.output}" if end.output else ""
             raise BenchmarkError(
-                f"benchmark {self._what!r}: its worker did not start: {end.text}{hint}. See that its environment is "
+                f"{self._what}: its worker did not start: {end.text}{hint}. See that its environment is "
                 "whole, or build it again; a slow disk may need more start_seconds."
             ) from None
         except Fault as fault:
             if "ProtocolError" in fault.kinds:
-                raise BenchmarkError(
-                    f"benchmark {self._what!r}: {fault.text}. Use the worker.py of this luthier."
-                ) from None
+                raise BenchmarkError(f"{self._what}: {fault.text}. Use the worker.py of this luthier.") from None
             raise
         spoken = found.get("protocol") if isinstance(found, dict) else found
         if spoken != inside.PROTOCOL:
             raise BenchmarkError(
-                f"benchmark {self._what!r}: its worker speaks protocol {spoken!r}; this luthier speaks "
+                f"{self._what}: its worker speaks protocol {spoken!r}; this luthier speaks "
                 f"{inside.PROTOCOL}. Use the worker.py of this luthier."
             )
         return dict(found)
@@ -254,7 +260,7 @@ class WorkerProcess:
 
     def _garbage(self) -> BenchmarkError:
         return BenchmarkError(
-            f"benchmark {self._what!r}: its worker wrote {bytes(self._received[:60])!r} where an answer was due. "
+            f"{self._what}: its worker wrote {bytes(self._received[:60])!r} where an answer was due. "
             "Something in the environment prints before the worker begins, or it is no luthier worker."
         )
 
@@ -302,7 +308,7 @@ class WorkerProcess:
         tail, closed = self.tail(), not self._dead()
         self.kill()
         if closed:
-            return Ended("crashed", "the benchmark closed the pipe of its worker", seconds, tail)
+            return Ended("crashed", f"the {self._kind} closed the pipe of its worker", seconds, tail)
         end = end_of(self._process.returncode, seconds, "the worker")
         if self._limits.memory_mb is not None and any(word in tail for word in _WANT_OF_MEMORY):
             return Ended("out of memory", self._memory_text(end.error or ""), seconds, tail)

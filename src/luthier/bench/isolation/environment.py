@@ -17,7 +17,7 @@ import sys
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +32,7 @@ from luthier.bench.isolation.locks import Lock
 VARIABLE = "LUTHIER_CACHE"
 Installer = Literal["auto", "uv", "pip"]
 _CARD = "luthier.json"
+_TOOLS = "locks/tools"
 _ASIDE = ".building-"
 _STALE = 86_400.0  # s: no installation takes a day
 
@@ -42,10 +43,10 @@ class Declaration:
 
     Its class may name a lock in `lock` (a file of `bench/data/locks` without ending, or a path); without, the file
     with the family's own name is taken. `NAME-darwin.txt` (the value of `sys.platform`) goes before `NAME.txt`.
-    `requires_python` replaces what the lock says, `files` lists data files.
+    `requires_python` replaces what the lock says, `files` lists data files. Of other optimisers there is a lock alone.
 
     Args:
-        family: Its name.
+        family: Its name, or that of an optimiser.
         lock: Its lock.
         files: Data that has to be supplied.
     """
@@ -84,17 +85,24 @@ def cache() -> Path:
     return (Path(given) if given else Path("~/.cache/luthier")).expanduser() / "environments"
 
 
+def tools() -> list[str]:
+    """Optimisers that an environment can be built for."""
+    return sorted(place.stem for place in shipped(_TOOLS).glob("*.txt"))
+
+
 def declared(name: str) -> Declaration:
-    """What the family of a benchmark declares.
+    """What the family of a benchmark declares, or the lock of an optimiser.
 
     Raises:
-        ArgumentError: there is no such family.
+        ArgumentError: there is no such family or optimiser.
         UnsupportedError: it declares no lock.
         BenchmarkError: its lock is not exact.
     """
     family = name.partition("/")[0].replace("_", "-")
+    if name in tools():
+        return Declaration(name, locks.read(shipped(_TOOLS) / f"{name}.txt"))
     if family not in registered("benchmark"):
-        known = [one.replace("-", "_") for one in registered("benchmark")]
+        known = [*(one.replace("-", "_") for one in registered("benchmark")), *tools()]
         raise ArgumentError(f"benchmark {name!r} is not known. {did_you_mean(family.replace('-', '_'), known)}")
     shown, cls = family.replace("-", "_"), load_class("benchmark", family)
     place = _lock_file(getattr(cls, "lock", None) or shown)
@@ -106,7 +114,7 @@ def declared(name: str) -> Declaration:
     lock = locks.read(place)
     return Declaration(
         shown,
-        Lock(lock.name, lock.text, getattr(cls, "requires_python", "") or lock.requires_python),
+        replace(lock, requires_python=getattr(cls, "requires_python", "") or lock.requires_python),
         tuple(getattr(cls, "files", ())),
     )
 
@@ -119,15 +127,15 @@ def _lock_file(lock: str | Path) -> Path | None:
 
 
 def create(name: str, wheels: str | Path | None = None, *, installer: Installer = "auto") -> Environment:
-    """Build the environment of a benchmark's family, or find it built.
+    """Build the environment of a benchmark's family or of an optimiser, or find it built.
 
     Args:
-        name: Family or benchmark, such as "xgb".
+        name: Family or benchmark, such as "xgb", or optimiser, such as "optuna".
         wheels: Folder of wheels to install from without a network; None: as pip or uv is set up.
         installer: "uv", "pip", or "auto": uv where it is on the path.
 
     Raises:
-        ArgumentError: there is no such family or folder.
+        ArgumentError: there is no such family, optimiser or folder.
         UnsupportedError: the family declares no lock.
         BenchmarkError: no Python fits, or the installation failed; with its last lines.
     """
@@ -168,7 +176,7 @@ def build(lock: Lock, wheels: str | Path | None = None, *, installer: Installer 
 
 
 def find(name: str) -> Environment:
-    """The environment of a benchmark's family.
+    """The environment of a benchmark's family or of an optimiser.
 
     Raises:
         BenchmarkError: it is not built.
@@ -177,9 +185,9 @@ def find(name: str) -> Environment:
     built = _built(lock)
     if built:
         return built[0]
-    family = name.partition("/")[0]
+    family, kind = name.partition("/")[0], "tool" if name in tools() else "benchmark"
     raise BenchmarkError(
-        f"benchmark {name!r}: the environment of lock {lock.name!r} is not built. Build it with: luthier bench env "
+        f"{kind} {name!r}: the environment of lock {lock.name!r} is not built. Build it with: luthier bench env "
         f"create {family}"
     )
 
@@ -195,7 +203,8 @@ def remove(name: str) -> Environment:
     """Delete an environment.
 
     Args:
-        name: A family whose lock it was built from, or the beginning of the lock's hash (8 signs or more).
+        name: A family or optimiser whose lock it was built from, or the beginning of the lock's hash (8 signs or
+            more).
 
     Raises:
         ArgumentError: nothing of that name is built.
@@ -203,7 +212,7 @@ def remove(name: str) -> Environment:
     """
     built = listing()
     family = name.partition("/")[0].replace("_", "-")
-    if family in registered("benchmark"):
+    if family in registered("benchmark") or name in tools():
         chosen = _built(declared(name).lock)
     else:
         chosen = [one for one in built if len(name) >= 8 and one.lock_sha256.startswith(name)]
@@ -278,8 +287,9 @@ def _install(
         install = [str(_python(aside)), "-I", "-m", "pip", "install", "--quiet"]
     place = aside / "lock.txt"
     place.write_text(lock.text, encoding="utf-8")
+    alone = ["--no-deps"] if lock.complete else []
     if lock.requirements:
-        _run(what, [*install, "--require-hashes", *offline, "-r", str(place)])
+        _run(what, [*install, "--require-hashes", *alone, *offline, "-r", str(place)])
     return "uv" if uv is not None else "pip"
 
 

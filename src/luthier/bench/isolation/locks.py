@@ -1,7 +1,9 @@
 """Locks: exact versions with hashes, and the interpreters that they are for.
 
 A lock is a requirements file of pip's: every line pins a version with `==` and names at least one SHA-256; the comment
-`# requires-python: >=3.11,<3.15` says for which Pythons it holds. Those that ship lie in `bench/data/locks`.
+`# requires-python: >=3.11,<3.15` says for which Pythons it holds, `# complete: WHY` that nothing beyond the lines is
+installed, whatever the packages ask for. Those that ship lie in `bench/data/locks`, those of other optimisers below it
+in `tools`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Any
 from luthier.base.errors import BenchmarkError
 
 _HEADER = re.compile(r"^#\s*requires-python:\s*(\S.*)$", re.MULTILINE)
+_COMPLETE = re.compile(r"^#\s*complete:\s*\S", re.MULTILINE)
 _PINNED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*==\s*([^\s;*]+)(?=[\s;]|$)")
 _SHA256 = re.compile(r"--hash=sha256:[0-9a-f]{64}\b")
 _CLAUSE = re.compile(r"^(>=|<=|==|!=|>|<)\s*(\d+(?:\.\d+)*)(\.\*)?$")
@@ -44,11 +47,13 @@ class Lock:
         name: What it is called, for messages.
         text: The requirements file.
         requires_python: Which Pythons it is for, such as ">=3.8,<3.10"; empty: any.
+        complete: Whether the packages are installed without what they ask for beyond it.
     """
 
     name: str
     text: str
     requires_python: str = ""
+    complete: bool = False
 
     def __post_init__(self) -> None:
         for line in self.lines:
@@ -89,7 +94,7 @@ def read(path: Path) -> Lock:
     except (OSError, UnicodeDecodeError) as error:
         raise BenchmarkError(f"lock {str(path)!r} cannot be read: {error}.") from error
     header = _HEADER.search(text)
-    return Lock(path.stem, text, header[1].strip() if header else "")
+    return Lock(path.stem, text, header[1].strip() if header else "", bool(_COMPLETE.search(text)))
 
 
 def satisfies(version: tuple[int, ...], requires: str, name: str) -> bool:

@@ -18,12 +18,13 @@ The words, in the order of a conversation:
     evaluate_batch   configs, resource, seed -> one answer each
     evaluate_test    as evaluate
     curve            config, until, seed -> a list of [resource, answer]
+    call             method, arguments -> found, seconds, cpu_seconds: any other method, and what it took
     cancel           target: id of the question to give up; has no answer of its own
     close            the end; has no answer
 
 A program is a function of a module or file that takes the options and returns an object with `describe()` (what
 `spaces` and `meta` answer, in one dictionary) and `evaluate(config, resource, seed)`; it may have `evaluate_batch`,
-`evaluate_test` and `curve`. All of them take and return what JSON can say.
+`evaluate_test`, `curve`, and methods for `call`. All of them take and return what JSON can say.
 """
 
 import collections
@@ -165,6 +166,8 @@ class Worker:
         if word in ("spaces", "meta"):
             first = ("space", "fidelity")
             return {name: value for name, value in self._described.items() if (name in first) == (word == "spaces")}
+        if word == "call":
+            return self._call(str(message["method"]), message["arguments"])  # type: ignore[arg-type]
         if word not in ("evaluate",) + _OPTIONAL:  # noqa: RUF005 - Python 3.6
             raise ProtocolError(f"this worker does not know the word {word!r}")
         arguments = {name: value for name, value in message.items() if name not in ("id", "do")}
@@ -174,6 +177,16 @@ class Worker:
         if word == "curve":
             return [[float(step), answer(one)] for step, one in found]
         return [answer(one) for one in found] if word == "evaluate_batch" else answer(found)
+
+    def _call(self, method: str, arguments: "dict[str, object]") -> "dict[str, object]":
+        """A method that is no word; time is taken here, so that the pipe is no part of it."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        found = getattr(self._program, method)(**arguments)
+        return {
+            "found": found,
+            "seconds": time.perf_counter() - wall,
+            "cpu_seconds": time.process_time() - cpu,
+        }
 
     def _hello(self, message: "dict[str, object]") -> "dict[str, object]":
         if message["protocol"] != PROTOCOL:

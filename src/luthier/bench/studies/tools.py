@@ -26,6 +26,15 @@ and in the study:
 
 A tool that reads intermediate results sets `early = True`: then it is told every report, and ends a trial by
 returning True. A tool that decides how far a trial runs returns `Ask(config, until=27)`.
+
+Tools that come with luthier run in an environment of their own, built once with `luthier bench env create optuna`;
+their names are in `OWN`: `tool = "optuna-tpe"`. One that needs another Python is a script, with its interpreter:
+
+    [methods.mine]
+    tool = "script"
+    options = { script = "mine.py", python = "envs/mine/bin/python" }
+
+What such a script looks like stands in `outside/scripts/_session.py`.
 """
 
 from __future__ import annotations
@@ -40,11 +49,10 @@ from typing import Any, NamedTuple, Protocol
 
 from luthier.base.errors import ArgumentError, did_you_mean
 from luthier.base.records import Configuration
+from luthier.bench.studies.outside.catalogue import KINDS
 from luthier.space.problem import Problem
 
 GROUP = "luthier.tools"  # entry points of other packages
-#: Tools that come with luthier: name to "module:factory", a function without arguments that makes a `Source`.
-OWN: dict[str, str] = {}
 
 
 class Ask(NamedTuple):
@@ -152,6 +160,25 @@ class InProcess:
         """Nothing is held."""
 
 
+def _outside(name: str) -> Callable[..., Source]:
+    def made(**options: Any) -> Source:
+        from luthier.bench.studies.outside.client import Outside  # loads what keeps processes
+
+        return Outside(name, KINDS[name], **options)
+
+    return made
+
+
+def _script(**options: Any) -> Source:
+    from luthier.bench.studies.outside.client import script
+
+    return script(**options)
+
+
+#: Tools that come with luthier: name to what makes a `Source` from the tool's own arguments.
+OWN: dict[str, Callable[..., Source]] = {**{name: _outside(name) for name in KINDS}, "script": _script}
+
+
 def find(tool: str, options: Mapping[str, Any] | None = None) -> Source:
     """A source by its name in a study.
 
@@ -167,8 +194,7 @@ def find(tool: str, options: Mapping[str, Any] | None = None) -> Source:
     if colon:
         return _source(tool, _named(tool, where, name), options)
     if tool in OWN:
-        module, _, factory = OWN[tool].partition(":")
-        return _source(tool, getattr(importlib.import_module(module), factory), options)
+        return _source(tool, OWN[tool], options)
     points = {point.name: point for point in importlib.metadata.entry_points(group=GROUP)}
     if tool not in points:
         hint = did_you_mean(tool, [*OWN, *points]) if OWN or points else "None is known here."
@@ -183,7 +209,10 @@ def _source(tool: str, found: Any, options: Mapping[str, Any] | None) -> Source:
         known = importlib.metadata.packages_distributions().get(package, [])
         return InProcess(found, own, tuple(known[:1]))
     if callable(found):
-        source: Source = found(**own)
+        try:
+            source: Source = found(**own)
+        except TypeError as error:
+            raise ArgumentError(f"tool {tool!r}: options {own!r} do not fit: {error}.") from error
         return source
     raise ArgumentError(
         f"tool {tool!r} is {found!r}. Allowed: a class with ask and tell, or a function that makes a source of tools."
