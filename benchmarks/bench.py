@@ -340,11 +340,13 @@ def write(parts: dict[str, Any]) -> Path:
 _WORDS = """
 - A look-up includes judging the configuration: a name or value that is not of the table is refused.
 - "onnxruntime by hand" gets its inputs as ready arrays and gives an array: no judging, no encoding, no clipping. A
-  batch of ours goes through the network 256 rows at a time, which stay in the processor's cache, and is therefore
-  quicker than all rows at once although it is judged, encoded and named.
-- Of one configuration, 27 µs are ours when all is in the processor's caches. The rest of the difference is what the
-  network's weights (0.9 to 3.3 MB) and the Python around it cost each other there (2 MB for a processor). An aim below
-  what onnxruntime itself takes cannot be met on this machine.
+  batch of ours goes through the network 256 rows at a time, by hand it goes at once: for the two larger networks the
+  smaller pieces pay for all that is done besides.
+- Of one configuration, 27 µs are ours when the network is replaced by a constant; beside the network the same steps
+  take about 60 µs, and the network some 20 µs longer than by hand. We take this for the caches' doing (weights of 0.9
+  to 3.3 MB, 2 MB for a processor). For lcbench and rbv2_xgboost onnxruntime alone takes longer than the aim here.
+- The start of XGBoost was measured beside about ten busy processes; importing xgboost, and scikit-learn with it, takes
+  1.1 to 1.2 s of a processor by itself.
 - An event of the simulator is a start, a report or an end, each of which the scheduler hears; a study writes them down
   besides, asks its searcher and judges every report.
 - The start of an isolated benchmark lasts until it is loaded and has described itself.
