@@ -16,7 +16,7 @@ import pytest
 
 import luthier as lu
 from luthier import bench
-from luthier.base.errors import ArgumentError, UnsupportedError
+from luthier.base.errors import ArgumentError, BenchmarkError, UnsupportedError
 from luthier.base.records import Card, Evaluation, Status
 from luthier.base.registry import names
 from luthier.runtime.executors import Cluster, Simulated
@@ -310,3 +310,30 @@ def test_a_failure_that_the_benchmark_records_is_a_failed_trial() -> None:
     assert failed
     assert all(t.error == "out of memory" and t.config["x"] > 0.5 for t in failed)
     conserved(done, 2)
+
+
+class Breaks(Toy):
+    """Fails where x is below a half; where y is above 0.9 it says that it took less than nothing."""
+
+    def _one(self, c: Any, spent: float) -> Evaluation:
+        if c["x"] < 0.5:
+            raise RuntimeError("out of range")
+        return Evaluation({"loss": c["x"]}, -1.0 if c["y"] > 0.9 else 1.0)
+
+
+@pytest.mark.parametrize("fidelity", [None, EPOCHS])
+def test_a_benchmark_that_raises_fails_the_trial_and_not_the_study(fidelity: lu.Fidelity | None) -> None:
+    first = [{"x": 0.2, "y": 0.0}, {"x": 0.6, "y": 0.0}]
+    found = bench.simulate(Breaks(fidelity), searcher="random", trials=2, first=first, defaults_first=False).result
+    assert [t.status for t in found.trials] == [Status.FAILED, Status.COMPLETED]
+    assert found.trials[0].error == "RuntimeError: out of range"
+
+
+def test_a_cost_below_nothing_is_refused() -> None:
+    with pytest.raises(BenchmarkError, match=r"-1.0 seconds"):
+        bench.simulate(Breaks(None), searcher="random", trials=1, first=[{"x": 0.6, "y": 1.0}], defaults_first=False)
+
+
+def test_speeds_are_a_sequence() -> None:
+    with pytest.raises(ArgumentError, match="a number for each worker"):
+        Cluster(speeds=2.0)  # type: ignore[arg-type]

@@ -27,6 +27,8 @@ def load(name: str, **options: Any) -> BaseBenchmark:
         ChecksumError: a file is not the one that the benchmark's card names.
         MissingExtra: a package is missing.
     """
+    if not isinstance(name, str):
+        raise ArgumentError(f"benchmark {name!r}. Allowed: a name such as 'fcnet/protein_structure'.")
     family, _, task = name.partition("/")
     known = family.replace("_", "-")
     if known not in registered("benchmark"):

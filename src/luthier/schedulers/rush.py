@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from luthier.base.checks import check
+from luthier.base.errors import ArgumentError
 from luthier.base.records import Job
 from luthier.base.registry import register
 from luthier.schedulers._rungs import Rung
@@ -19,6 +20,9 @@ ORIGINS = ("past", "first", "default", "enqueued", "user")
 @register("scheduler")
 class Rush(Asha):
     """Asynchronous successive halving in which some trials set a hurdle for all others.
+
+    A study puts the best configuration of each of its earlier tasks before all other trials, the newest task's first,
+    whoever the searcher is; a searcher's own choice from earlier tasks has the origin "past", too.
 
     Trials whose origin is among `hurdle` set it: at each rung, the best that any of them has shown there. Any other
     trial goes on from a rung only if `asha` lets it and it is at least as good as the hurdle; while no such trial
@@ -49,6 +53,8 @@ class Rush(Asha):
     Cost: that of `asha`, and O(h) for h trials that set the hurdle.
     """
 
+    recalls = True
+
     def __init__(
         self,
         problem: Problem,
@@ -62,6 +68,8 @@ class Rush(Asha):
         hurdle: Sequence[str] = ("past", "first"),
     ) -> None:
         super().__init__(problem, searcher, seed=seed, eta=eta, grace=grace, type=type, brackets=brackets)
+        if not isinstance(hurdle, Sequence):
+            raise ArgumentError(f"hurdle={hurdle!r}. Allowed: some of {', '.join(ORIGINS)}.")
         self._origins = (hurdle,) if isinstance(hurdle, str) else tuple(hurdle)
         for origin in self._origins:
             check("hurdle", origin, one_of=ORIGINS)

@@ -413,9 +413,10 @@ class Loop:
                 drafts.append(Draft(now, "reported", n, None, self._reported(launch, message, numbers)))
                 status = "completed" if problem.usable(numbers) else "diverged"
             elif result is None and not heard:
+                axis, name = launch.fidelity, problem.objectives[0].name
+                far = "" if launch.until is None or axis is None else f" up to {axis.name} {launch.until:g}, its grant,"
                 raise MetricError(
-                    f"trial {n} ended without a result. Report {problem.objectives[0].name!r} with "
-                    f"run.report({problem.objectives[0].name}=...), or return it."
+                    f"trial {n} ended{far} without a result. Report {name!r} with run.report({name}=...), or return it."
                 )
         except MetricError as error:
             self._failed(launch, end, now, str(error))

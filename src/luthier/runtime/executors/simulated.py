@@ -11,7 +11,14 @@ from heapq import heappop, heappush
 from typing import NamedTuple
 
 from luthier.base.checks import check
-from luthier.base.errors import ArgumentError, ExecutorError, MetricError, UnsupportedError
+from luthier.base.errors import (
+    ArgumentError,
+    BenchmarkError,
+    ExecutorError,
+    LuthierError,
+    MetricError,
+    UnsupportedError,
+)
 from luthier.base.records import Configuration, Decision, Evaluation, Fidelity, Status
 from luthier.base.registry import register
 from luthier.base.seeds import check_seed, generator
@@ -54,6 +61,8 @@ class Cluster:
             check(name, getattr(self, name), at_least=0)
         for name in ("crash", "lose"):
             check(name, getattr(self, name), at_least=0, at_most=1)
+        if not isinstance(self.speeds, Sequence) or isinstance(self.speeds, str):
+            raise ArgumentError(f"speeds={self.speeds!r}. Allowed: a number for each worker, such as (1.0, 0.5).")
         for speed in self.speeds:
             check("speeds", speed, above=0)
         check_seed(self.seed)
@@ -403,7 +412,7 @@ class Simulated(Executor):
         if len(known) < steps:
             axis = launch.fidelity
             if axis is None:
-                known = [(None, self._benchmark.evaluate(launch.config, seed=self.seed + launch.repeat))]
+                known = [(None, self._answer(launch, None))]
             else:
                 last = self._first(axis) + max(steps, _GROWTH * len(known)) - 1
                 known = self._ask(launch, min(last, axis.high) if self._trains else axis.high)
@@ -423,9 +432,27 @@ class Simulated(Executor):
         assert axis is not None  # without a fidelity there is no curve
         curve = getattr(benchmark, "curve", None)
         if curve is not None:
-            return list(curve(launch.config, until, seed=seed))
+            try:
+                return list(curve(launch.config, until, seed=seed))
+            except LuthierError:
+                raise  # the study is wrong, not the configuration
+            except Exception as error:  # as a program of the user's would have failed
+                return [(until, _broken(error))]
         steps = range(int(axis.low), int(until) + 1) if axis.whole else (until,)
-        return [(step, benchmark.evaluate(launch.config, resource=step, seed=seed)) for step in steps]
+        return [(step, self._answer(launch, step)) for step in steps]
+
+    def _answer(self, launch: Launch, resource: float | None) -> Evaluation:
+        try:
+            found = self._benchmark.evaluate(launch.config, resource=resource, seed=self.seed + launch.repeat)
+        except LuthierError:
+            raise  # the study is wrong, not the configuration
+        except Exception as error:  # as a program of the user's would have failed
+            return _broken(error)
+        if not found.seconds >= 0:
+            raise BenchmarkError(
+                f"the benchmark says that {dict(launch.config)} took {found.seconds!r} seconds. Allowed: 0 and more."
+            )
+        return found
 
     def _luck(self, run: _Run) -> None:
         cluster, launch, steps = self.cluster, run.launch, run.to - run.at
@@ -435,6 +462,10 @@ class Simulated(Executor):
         if steps and (crash < cluster.crash or lose < cluster.lose):
             status = Status.FAILED if crash < cluster.crash else Status.LOST
             run.breaks = run.at + int(step * steps), float(part), status
+
+
+def _broken(error: Exception) -> Evaluation:
+    return Evaluation({}, 0.0, Status.FAILED, {"error": f"{type(error).__name__}: {error}"})
 
 
 def _resource(step: tuple[float | None, Evaluation]) -> float:
