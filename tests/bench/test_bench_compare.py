@@ -22,6 +22,7 @@ from luthier.bench.studies.plan_file import parse
 from luthier.bench.studies.results import Results, filled
 from luthier.bench.studies.store import Cell, Store
 from luthier.bench.studies.writers import to_csv, to_latex, write
+from luthier.report.comparison import write_comparison
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +102,72 @@ def test_the_primary_contrast(tmp_path):
     assert better.endswith("to 100 % of the budget")
 
 
+def test_findings_hold_fail_or_stay_open(tmp_path):
+    """m1 beats random everywhere, m2 loses everywhere, m3 wins half."""
+    values = np.repeat(np.linspace(0.2, 0.5, 8)[None, :, None], 3, axis=2) * np.array([1, 0.5, 1.5])[:, None, None]
+    mixed = values[0] * np.where(np.arange(8) % 2, 0.8, 1.25)[:, None]
+    made(
+        tmp_path, np.concatenate([values, mixed[None]]), baselines={"random": ["m1", "m2", "m3"]},
+        pairs=[["random", "m1"]],
+    )  # fmt: skip
+    rows = {row["statement"]: row for row in rows_of(analyse(tmp_path, draws=50), "findings")}
+    first = {name: rows[f"{name} beats random at 100 %"] for name in ("m1", "m2", "m3")}
+    assert [row["verdict"] for row in first.values()] == ["holds", "does not hold", "undecided"]
+    assert [row["won"] for row in first.values()] == [1.0, 0.0, 0.5]
+    assert first["m1"]["won_low"] == pytest.approx(0.025 ** (1 / 8))  # Clopper and Pearson, eight of eight
+    assert first["m1"]["won_high"] == 1.0
+    assert first["m1"]["p"] == pytest.approx(1 / 2**8)
+    assert first["m1"]["shift_high"] < 0 < first["m2"]["shift_low"]
+    # nothing is found until 5 % of the budget: no lead there, and a growing one does not fade
+    assert rows["m1 beats random at 5 %"]["verdict"] == "undecided"
+    assert rows["m1 beats random at 40 %"]["verdict"] == "holds"
+    fading = rows["the lead of m1 over random at 5 % is smaller or gone at 100 %"]
+    assert fading["verdict"] == "does not hold"
+    assert rows["no method is the best on every task at 100 %"]["verdict"] == "does not hold"
+    assert rows["no method is the best on every task at 100 %"]["won"] == 1.0
+    made(tmp_path / "few", values[:, :5], baselines={"random": ["m1"]})
+    few = rows_of(analyse(tmp_path / "few", draws=50), "findings")
+    assert few[0]["verdict"] == "undecided"  # below six tasks nothing is said
+
+
+def test_the_overview_by_hand(tmp_path):
+    values = random_runs()
+    plan = made(tmp_path, values)
+    tables = analyse(tmp_path, draws=50)
+    rows = {row["method"]: row for row in rows_of(tables, "overview")}
+    medians = np.median(values, axis=2)
+    assert [row["rank"] for row in rows_of(tables, "overview")] == sorted(row["rank"] for row in rows.values())
+    assert rows["m1"]["regret"] == pytest.approx(np.minimum(medians[1], 1.5).mean())
+    assert rows["m2"]["losses"] == int((medians[2] > medians[0]).sum())
+    assert rows["random"]["wins"] is None
+    assert sum(row["best_on"] for row in rows.values()) >= 8
+    assert rows["m1"]["thinking_ms"] == pytest.approx(10.0)
+    [table] = [one for one in tables if one.name == "overview"]
+    assert (table.data["plan"], table.data["runs"], table.data["budgets"]) == (plan.hash, 120, ["10 full evaluations"])
+
+
+def test_all_pairs_are_tested_and_adjusted_together(tmp_path):
+    values = random_runs()
+    made(tmp_path, values)
+    rows = rows_of(analyse(tmp_path, draws=50), "pairs")
+    medians = np.median(values, axis=2)
+    assert [(row["method"], row["than"]) for row in rows] == [("m1", "random"), ("m2", "random"), ("m2", "m1")]
+    p = [st.wilcoxon_p(medians[a] - medians[b]) for a, b in ((1, 0), (2, 0), (2, 1))]
+    assert [row["p"] for row in rows] == p
+    assert [row["p_holm"] for row in rows] == st.holm(p)
+    assert rows[2]["p_better"] == pytest.approx(st.improvement_by_task(values[2], values[1]).mean())
+
+
+def test_targets_reached_by_hand(tmp_path):
+    made(tmp_path, [[[0.2, 0.4]]])
+    rows = rows_of(analyse(tmp_path, draws=20), "reached")
+    targets = np.geomspace(1.0, 1e-3, 31)
+    # twice the value from a tenth of the budget on, the value from half of it on
+    assert rows[-1]["part"] == pytest.approx(((targets >= 0.2).mean() + (targets >= 0.4).mean()) / 2)
+    early = next(row for row in rows if row["share"] > 0.11)
+    assert early["part"] == pytest.approx(((targets >= 0.4).mean() + (targets >= 0.8).mean()) / 2)
+
+
 def test_no_test_is_made_of_five_tasks(tmp_path):
     made(tmp_path, random_runs(tasks=5))
     tables = analyse(tmp_path, draws=50)
@@ -144,6 +211,8 @@ def test_a_report_is_rebuilt_byte_for_byte(finished, tmp_path):
         path.name for path in one
     }
     assert not (tmp_path / "x" / "profiles.tex").exists()  # data for a picture
+    pages = [write_comparison(analyse(tmp_path / "copy", draws=200), tmp_path / name).read_bytes() for name in "xy"]
+    assert pages[0] == pages[1] == write_comparison(analyse(folder, draws=200), tmp_path).read_bytes()
     with (tmp_path / "x" / "summary.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["method"] for row in rows} == {"random", "halton"}

@@ -18,6 +18,7 @@ from luthier.bench.statistics._guards import FEWEST, Array, check_finite
 
 _WIDEST = 20.0  # logarithm of the largest ratio of family to task variance that is looked at
 _NONE = 1e-8  # a ratio of variances below this is none
+_ROUNDING = 1e-12  # of a contrast, relative to the values
 _STEP = 1e-4  # relative step of numeric derivatives
 
 
@@ -171,6 +172,7 @@ def _with_families(cells: Array, families: Sequence[str]) -> tuple[Array, float,
     member = np.array([[name == one for name in families] for one in dict.fromkeys(families)], dtype=float)
     sizes = member.sum(axis=1)  # (families,)
     contrasts = _helmert(methods).T @ cells  # (methods - 1, tasks)
+    contrasts[np.abs(contrasts) <= _ROUNDING * max(1.0, float(np.abs(cells).max()))] = 0.0  # equal methods are equal
     fit = _Strata(contrasts, member, sizes)
     ratio = fit.ratio()
     within = fit.variance(ratio)
