@@ -76,9 +76,7 @@ class Race(Scheduler):
     needs_fidelity = True
     multi_objective = True
 
-    def __init__(
-        self, problem: Problem, searcher: Searcher, *, seed: int, risk: float = 0.05, least: int = 3
-    ) -> None:
+    def __init__(self, problem: Problem, searcher: Searcher, *, seed: int, risk: float = 0.05, least: int = 3) -> None:
         super().__init__(problem, searcher, seed=seed)
         self._fidelity = needed(problem, self.name)
         check("risk", risk, above=0, below=0.5)

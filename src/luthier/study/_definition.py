@@ -51,7 +51,7 @@ class Definition:
     retries: int = 2
     open_space: bool = False
     stopping: tuple[Mapping[str, Any], ...] = ()
-    selection: Selection = Selection()
+    selection: Selection = field(default_factory=Selection)
     about: Mapping[str, float | str] = field(default_factory=dict)
 
     def build(self) -> Scheduler:
@@ -178,7 +178,8 @@ def define(
     check_past(problem)
     _check_names(problem)
     spends = _resolve("scheduler", scheduler)
-    proposer = load("scheduler", spends[0]).proposer  # type: ignore[attr-defined]
+    kind = load("scheduler", spends[0])
+    proposer = kind.proposer  # type: ignore[attr-defined]
     if proposer and part(searcher) == ("auto", {}):
         searcher = proposer
     definition = Definition(
@@ -186,7 +187,14 @@ def define(
         check_seed(seed),
         _resolve("searcher", searcher),
         spends,
-        _initial(problem, first, defaults_first=defaults_first, open_space=open_space, warm=not _warms(searcher)),
+        _initial(
+            problem,
+            first,
+            defaults_first=defaults_first,
+            open_space=open_space,
+            warm=not _warms(searcher),
+            recalls=kind.recalls,  # type: ignore[attr-defined]
+        ),
         int(repeats),
         int(retries),
         open_space,
@@ -194,7 +202,6 @@ def define(
         selection or Selection(),
         _facts(about),
     )
-    kind = load("scheduler", definition.scheduler[0])
     if repeats > 1 and definition.scheduler[0] != "straight":
         raise ArgumentError(
             f"repeats={repeats} with scheduler {definition.scheduler[0]!r}. Repeated evaluations need "
@@ -284,7 +291,13 @@ def _as_stored(value: Any) -> Any:
 
 
 def _initial(
-    problem: Problem, first: Iterable[Mapping[str, Any]], *, defaults_first: bool, open_space: bool, warm: bool
+    problem: Problem,
+    first: Iterable[Mapping[str, Any]],
+    *,
+    defaults_first: bool,
+    open_space: bool,
+    warm: bool,
+    recalls: bool,
 ) -> tuple[tuple[str, Configuration], ...]:
     found: list[tuple[str, Configuration]] = []
     if defaults_first:
@@ -293,10 +306,10 @@ def _initial(
         checked = Configuration(config) if open_space else problem.space.check(config, where=f"first[{i}]")
         found.append(("first", checked))
     # the most recent first: each task is most like the one before it
-    for task in reversed(problem.past[-3:] if warm else ()):
-        best = _best_of(task, problem)
-        if best is not None:
-            found.append(("past", best))
+    tasks = problem.past if recalls else problem.past[-3:] if warm else ()
+    best = [_best_of(task, problem) for task in reversed(tasks)]
+    past = [("past", config) for config in best if config is not None]
+    found = [*past, *found] if recalls else [*found, *past]  # what sets a hurdle must be there before what it judges
     once: dict[Configuration, str] = {}
     for origin, config in found:
         once.setdefault(config, origin)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit
 
 from luthier.base.records import Configuration, Status, Trial
 from luthier.base.seeds import split_seed
@@ -15,10 +16,10 @@ from luthier.study._selection import CONFIRM
 
 #: What the confirmation may cost, as a share of the trials of the search.
 SHARE = 0.2
-FINALISTS = 2  # the best trials that are measured again, beside the default
+FINALISTS = 2  # the default and the best trial; more of them, each on fewer splits, let more luck pass
 ROUNDS = (3, 10)  # fresh splits: of two the spread is a guess, and beyond ten the data, not the splits, decide
-#: Corrected standard errors by which the default has to be beaten; see docs/results/overtuning.md.
-MARGIN = 1.0
+#: One-sided risk of leaving a default that is as good: that of one standard error. See docs/results/overtuning.md.
+RISK = 0.16
 #: Validation rows over training rows of a trial that reports no folds: a third is held out.
 HELD_OUT = 0.5
 
@@ -54,9 +55,9 @@ def plan(found: Sequence[Trial], trials: Sequence[Trial], seed: int) -> list[tup
     """
     default = next((trial for trial in found if trial.origin == "default"), None)
     others = [trial for trial in found if default is None or trial.config != default.config]
-    once = list({trial.config: trial for trial in others}.values())[:FINALISTS]
-    measured = [*([default] if default is not None else []), *once]
-    if len(measured) < 2:
+    once = list({trial.config: trial for trial in reversed(others)}.values())[::-1]
+    measured = [*([default] if default is not None else []), *once][:FINALISTS]
+    if len(measured) < FINALISTS:
         return []
     rounds = math.floor(SHARE * len(trials) / len(measured))
     seeds = [split_seed(seed, "round", len(trials), r) for r in range(min(max(rounds, ROUNDS[0]), ROUNDS[1]))]
@@ -69,7 +70,8 @@ def judge(found: Sequence[Trial], trials: Sequence[Trial], problem: Problem) -> 
     The gain over the default is the mean of paired differences on the same fresh splits, J of them (every fold counts),
     with standard deviation s; its corrected standard error is s sqrt(1/J + r), where r is the number of validation rows
     over that of training rows: 1/(k - 1) for k folds, else a half. The splits overlap, so the error does not vanish
-    however many there are.
+    however many there are. The gain has to exceed it by the factor t(1 - `RISK`, J - 1) of Student's distribution, which
+    is 1 for many splits.
 
     Args:
         found: Feasible trials of the search that may be chosen, the best first.
@@ -102,11 +104,13 @@ def judge(found: Sequence[Trial], trials: Sequence[Trial], problem: Problem) -> 
     told = f"confirmed on {count} fresh splits: mean {sign * means[best]:.4g}"
     if default is None or default.config not in means:
         return Verdict(number, f"best mean on fresh splits, {told}")
-    gain, error = _gain(rounds[default.config], rounds[best])
-    words = f"gain over the default {gain:.2g}, noise {MARGIN * error:.2g}"
-    if gain > 0 and gain > MARGIN * error:
+    gain, noise = _gain(rounds[default.config], rounds[best])
+    words = f"gain over the default {gain:.2g}, noise {noise:.2g}"
+    if gain > 0 and gain > noise:
         return Verdict(number, f"{told}, {words}")
-    return Verdict(default.number, f"the default, as no gain on fresh splits exceeds its noise: trial {number}, {words}")
+    return Verdict(
+        default.number, f"the default, as no gain on fresh splits exceeds its noise: trial {number}, {words}"
+    )
 
 
 def _holds(trial: Trial, problem: Problem) -> bool:
@@ -114,7 +118,7 @@ def _holds(trial: Trial, problem: Problem) -> bool:
 
 
 def _gain(default: dict[int, np.ndarray], best: dict[int, np.ndarray]) -> tuple[float, float]:
-    """Mean of the paired differences, and its corrected standard error."""
+    """Mean of the paired differences, and what it has to exceed."""
     pairs = [(default[split], best[split]) for split in best if split in default]
     pairs = [(a, b) if len(a) == len(b) else (a.mean(keepdims=True), b.mean(keepdims=True)) for a, b in pairs]
     if not pairs:
@@ -124,4 +128,5 @@ def _gain(default: dict[int, np.ndarray], best: dict[int, np.ndarray]) -> tuple[
         return float(gains.mean()), math.inf
     folds = len(pairs[0][0])
     ratio = 1.0 / (folds - 1) if folds > 1 else HELD_OUT
-    return float(gains.mean()), math.sqrt((1.0 / len(gains) + ratio) * float(gains.var(ddof=1)))
+    error = math.sqrt((1.0 / len(gains) + ratio) * float(gains.var(ddof=1)))
+    return float(gains.mean()), float(stdtrit(len(gains) - 1, 1.0 - RISK)) * error

@@ -16,7 +16,7 @@ from luthier.base.records import Report, Trial
 from luthier.space.problem import Problem
 
 _WHOLE = frozenset({"number", "parent", "runs"})
-_REAL = frozenset({"resource", "seconds", "started", "ended"})
+_REAL = frozenset({"untouched", "resource", "seconds", "started", "ended"})
 _REAL_GROUPS = frozenset({"metric", "stderr"})
 _TEXT = frozenset({"status", "origin", "worker", "error", "note"})
 
@@ -27,8 +27,9 @@ def columns(trials: Sequence[Trial], problem: Problem) -> dict[str, list[Any]]:
     What every trial has keeps its plain name; what studies name themselves gets a prefix, so that no two columns
     can collide: `param.lr` is the hyperparameter "lr", `metric.loss` the trial's result, `stderr.loss` the standard
     error of its mean over repeats, `tag.team` the user's mark. In order: number, status, origin, parent, param.*,
-    metric.*, stderr.*, resource, seconds, started, ended, worker, runs, error, tag.*, note. Hyperparameters come in
-    the space's order and metrics with objectives and constraints first; more of either follow as they were met.
+    metric.*, stderr.*, untouched (where it was reported), resource, seconds, started, ended, worker, runs, error,
+    tag.*, note. Hyperparameters come in the space's order and metrics with objectives and constraints first; more of
+    either follow as they were met.
 
     Args:
         trials: The trials.
@@ -51,6 +52,8 @@ def columns(trials: Sequence[Trial], problem: Problem) -> dict[str, list[Any]]:
     table |= _group("param", problem.space, [t.config for t in trials])
     table |= _group("metric", measured, [t.metrics for t in trials])
     table |= _group("stderr", (), [t.stderr for t in trials])
+    if any(t.untouched is not None for t in trials):
+        table["untouched"] = [t.untouched for t in trials]
     table["resource"] = [t.resource for t in trials]
     table["seconds"] = [t.seconds for t in trials]
     table["started"] = [t.started for t in trials]
@@ -86,6 +89,8 @@ def records(trials: Sequence[Trial]) -> list[dict[str, Any]]:
             "config": dict(t.config),
             "metrics": t.metrics,
             "stderr": t.stderr,
+            "untouched": t.untouched,
+            "split_seed": t.split_seed,
             "repeats": t.repeats,
             "resource": t.resource,
             "until": t.until,

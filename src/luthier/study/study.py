@@ -18,8 +18,8 @@ from luthier.runtime.storage import Draft, Storage, open_storage, split_name
 from luthier.space.problem import Benchmark, PastTask
 from luthier.space.space import Space
 from luthier.study._definition import Definition, Part, define
-from luthier.study._past import gather
 from luthier.study._guard import plan, searched
+from luthier.study._past import gather
 from luthier.study._selection import Selection
 from luthier.study._session import ADDED, ASKED, Session
 from luthier.study._view import View
@@ -56,8 +56,9 @@ class Study(View):
         incumbent: How the best trial is chosen. "auto": the lowest value, or the searcher's own recommendation where
             results are noisy. "single": the lowest value. "posterior-mean": the best mean of a Gaussian process among
             the tenth with the lowest values. "one-standard-error": within one standard error of the lowest value the
-            one nearest to the default. "guarded": a run ends by measuring the best two and the default on fresh
-            splits, a fifth more trials (see `confirm`), and keeps the default unless the gain exceeds its noise.
+            one nearest to the default. "guarded": a run ends by measuring the best and the default again on fresh
+            splits, a fifth more trials (see `confirm`), and keeps the default unless the gain exceeds its noise. It
+            does not when the time is up, or a rule that waits for nothing (a budget, a target) has ended it.
         first: Configurations to try before the searcher is asked.
         defaults_first: Try the space's default configuration first, so that a result is never compared with nothing.
         repeats: Times each configuration is evaluated, with different seeds; the result is the mean.
@@ -433,11 +434,11 @@ class Study(View):
             )
 
     def confirm(self) -> int:
-        """Have the best trials and the default measured again, on fresh splits, before the searcher is asked again.
+        """Have the best trial and the default measured again, on fresh splits, before the searcher is asked again.
 
-        What is measured are the two best and the default in each round, with a `split_seed` for each round, a fifth as
-        many trials as the search has had (at least three rounds, at most ten). A run of a study with
-        incumbent="guarded" does so at its end; in a loop of ask and tell it is yours to call.
+        Each round has a `split_seed` of its own and measures both, the two best where the default was not tried; there
+        are as many rounds as a fifth of the trials of the search allow, at least three and at most ten. A run of a
+        study with incumbent="guarded" does so at its end; in a loop of ask and tell it is yours to call.
 
         Returns:
             How many trials will be asked; 0 when the search has brought nothing new since the last time.
