@@ -70,8 +70,8 @@ def judge(found: Sequence[Trial], trials: Sequence[Trial], problem: Problem) -> 
     The gain over the default is the mean of paired differences on the same fresh splits, J of them (every fold counts),
     with standard deviation s; its corrected standard error is s sqrt(1/J + r), where r is the number of validation rows
     over that of training rows: 1/(k - 1) for k folds, else a half. The splits overlap, so the error does not vanish
-    however many there are. The gain has to exceed it by the factor t(1 - `RISK`, J - 1) of Student's distribution, which
-    is 1 for many splits.
+    however many there are. The gain has to exceed it by the factor t(1 - `RISK`, J - 1) of Student's distribution,
+    which is 1 for many splits.
 
     Args:
         found: Feasible trials of the search that may be chosen, the best first.
