@@ -16,6 +16,7 @@ from study_samples import alike, plain
 from luthier import bench
 from luthier.base.errors import ArgumentError, SchemaError, StorageError
 from luthier.bench.studies import load_plan, run, tools
+from luthier.bench.studies.accounts import failures
 from luthier.bench.studies.analysis import Analysis, analyse, curves
 from luthier.bench.studies.methods import run_cell
 from luthier.bench.studies.plan_file import parse
@@ -117,6 +118,9 @@ def test_what_breaks_a_constraint_is_no_incumbent(tmp_path):
     best = np.minimum.accumulate([m[benchmark.objectives[0].name] for m in fine])
     assert cell.scored.tolist() == list(dict.fromkeys(best.tolist()))
     assert cell.scored[-1] >= reference.best
+    assert cell.infeasible == 30 - len(fine)
+    [row] = failures(Analysis(Results.read(tmp_path).compare(methods=["random"]), draws=10)).rows
+    assert row["infeasible_share"] == pytest.approx((30 - len(fine)) / 30)
 
 
 def test_a_study_goes_on_where_it_was_stopped(finished, tmp_path):

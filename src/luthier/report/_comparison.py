@@ -352,6 +352,7 @@ def _failures(tables: Tables) -> Section:
         text("method", "method"), figure("runs", "runs"), figure("failed_runs", "failed"),
         figure("runs_without_result", "without result"), figure("trials", "trials"),
         figure("failed_trials", "failed trials"),
+        Column("infeasible", lambda row: _percent(row["infeasible_share"]), hint="share of reports"),
         Column("first result", lambda r: _percent(r["first_result_at"]), hint="share of the budget, mean"),
         text("usual_error", "usual error"),
     ]  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 
 from luthier.bench.statistics import interquartile_mean, normalised
 from luthier.bench.studies.analysis import Analysis, Table, share
-from luthier.bench.studies.methods import RULE
+from luthier.bench.studies.methods import RULE, SEVERAL
 from luthier.bench.studies.results import Shown, filled
 from luthier.bench.studies.store import Cell
 
@@ -106,6 +106,7 @@ def failures(one: Analysis) -> Table:
             "runs_without_result": sum(not len(cell.times) for cell in cells),
             "trials": sum(cell.trials for cell in cells),
             "failed_trials": sum(cell.failures for cell in cells),
+            "infeasible_share": sum(cell.infeasible for cell in cells) / max(1, sum(cell.reports for cell in cells)),
             "first_result_at": _mean([at for at in first if at is not None]),
             "usual_error": usual,
         })  # fmt: skip
@@ -113,8 +114,9 @@ def failures(one: Analysis) -> Table:
         "failures",
         "Failures",
         "A run that failed keeps what it had found, from then on; one without a result counts as a median random "
-        "configuration and has the worst rank. No run is dropped. first_result_at: share of the budget, mean over runs "
-        "(under constraints: of the first feasible result).",
+        "configuration and has the worst rank. No run is dropped. infeasible_share: of reports that broke a "
+        "constraint. first_result_at: share of the budget, mean over runs (under constraints: of the first feasible "
+        "result).",
         rows,
     )
 
@@ -194,6 +196,8 @@ def provenance(one: Analysis) -> Table:
         ("delays, stragglers, crashes", dict(plan.machines.cluster) or "none"),
         ("incumbent", RULE),
     ]  # fmt: skip
+    if any(results.references[label].objectives for label in one.comparison.labels):
+        pairs.append(("incumbents", SEVERAL))
     for task in one.comparison.tasks:
         budget, reference = plan.budget_of(task), results.references[task.label]
         cell = one.comparison.cell(one.comparison.methods[0], task.label, one.comparison.seeds[0])

@@ -115,6 +115,13 @@ def _references(one: Analysis) -> Iterator[str]:
             f"On {len(known)} of {len(one.comparison.tasks)} tasks the optimum is not known for certain: a regret of 0 "
             "there means as good as the best known."
         )
+    several = [task for task in one.comparison.tasks if references[task.label].objectives]
+    if several:
+        yield (
+            f"On {len(several)} of {len(one.comparison.tasks)} tasks with several objectives regret is of the "
+            "hypervolume up to a fixed reference point: it does not say which part of the front was found, and is 1 "
+            "until something is better than that point."
+        )
     beyond = 0
     values = one.comparison.values(one.methods, [one.plan.checkpoints[-1]])[..., 0]
     for j, task in enumerate(one.comparison.tasks):

@@ -60,7 +60,7 @@ class Trace:
         self._best = (math.inf, math.inf)
         self._holder: int | None = None
         self.rows: list[Row] = []
-        self.reports = 0
+        self.reports = self.infeasible = 0
 
     @property
     def evaluations(self) -> float:
@@ -76,6 +76,7 @@ class Trace:
         """A report."""
         self.reports += 1
         trial = launch.trial
+        self.infeasible += self._task.broken(message.metrics)
         self._spent[trial] = max(self._spent.get(trial, 0.0), self._view.share(message.resource))
         self._judge(launch, message, now, overhead)
 
@@ -196,6 +197,7 @@ def _cell(
         busy=executor.busy,
         rescored=len({config for row in trace.rows for config in row.configs}),
         error=error,
+        infeasible=trace.infeasible,
         front=front,
     )
 

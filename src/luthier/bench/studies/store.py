@@ -59,6 +59,7 @@ class Cell:
         rescored: Incumbents that were evaluated again at the full resource, which is not charged.
         error: Why the run ended early, empty if it did not.
         unfit: Whether the method cannot work on such a task at all (a scheduler without a fidelity): no failure.
+        infeasible: Reports that broke a constraint.
         front: (k, m) of several objectives, to be minimised: what was found within the budget; else empty.
     """
 
@@ -83,13 +84,15 @@ class Cell:
     rescored: int = 0
     error: str = ""
     unfit: bool = False
+    infeasible: int = 0
     front: Array = field(default_factory=_NOTHING.copy)
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
         kept = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
-        if not len(self.front):
-            del kept[FRONT]
+        for name, there in ((FRONT, len(self.front)), ("infeasible", self.infeasible)):
+            if not there:
+                del kept[name]
         return kept
 
     @classmethod
@@ -214,7 +217,7 @@ class Store:
                 part = slice(int(ends[i] - kept["length"][i]), int(ends[i]))
                 values: dict[str, Any] = {name: kept[name][part] for name in CURVES}
                 self.cells[task, seed] = Cell(
-                    **values, **{name: kept[name][i].item() for name in _SCALARS}, **fronts.get(i, {})
+                    **values, **{name: kept[name][i].item() for name in _SCALARS if name in kept}, **fronts.get(i, {})
                 )
         except (OSError, ValueError, KeyError) as error:
             raise SchemaError(

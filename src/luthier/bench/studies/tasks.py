@@ -73,6 +73,10 @@ class Task:
         found = self.benchmark.evaluate(config, seed=None)
         return _answer(self.benchmark, found)
 
+    def broken(self, metrics: Mapping[str, Any]) -> bool:
+        """Whether a constraint was measured and is broken."""
+        return any(metrics.get(c.name, -math.inf) > c.upper for c in self.benchmark.problem.constraints)
+
     def usable(self, metrics: Mapping[str, Any]) -> float:
         """The objective, to be minimised; NaN where it is missing or not finite, or where a constraint is broken."""
         return _usable(self.benchmark, metrics)
