@@ -36,8 +36,9 @@ REPETITIONS = 3
 PARTS = ("valid", "test", "train")
 CHANNELS = 8
 TREES = 40
+_DIGITS = 4  # of a feature: the last ones of a sum depend on the order of vertices
 FILE = "nb101_small.npz"
-SHA256 = "f63032b5c57fdb72a6e53f4b9305351f9415e77b29176280f7ebe39186723973"
+SHA256 = "eba983d64e2c8f550c96e8e38ea94ef898861238e9fca00321bc711a333504c3"
 SMALL = "@small"
 LICENCE = "Apache-2.0 (luthier); the data BSD-3-Clause (scikit-learn)"
 DESCRIPTION = (
@@ -51,20 +52,30 @@ def channels(cell: Cell, wide: int = CHANNELS) -> list[int]:
 
     Args:
         cell: The pruned cell.
-        wide: Channels of the output.
+        wide: Channels of the output; what is left over goes to the first vertices.
 
     Returns:
         One number a vertex; 0 for the input, which has whatever comes in.
     """
-    graph, last = cell.matrix, len(cell.matrix) - 1
-    found = [0] * last + [wide]
-    ends = [v for v in range(1, last) if graph[v][last]]
-    for place, v in enumerate(ends):
-        found[v] = wide // len(ends) + (place < wide % len(ends))
+    ends = _ends(cell)
+    shares = [wide // len(ends) + (place < wide % len(ends)) for place in range(len(ends))]
+    return [int(one) for one in _widened(cell, shares, wide)]
+
+
+def _ends(cell: Cell) -> list[int]:
+    """Vertices between input and output that lead to the output."""
+    last = len(cell.matrix) - 1
+    return [v for v in range(1, last) if cell.matrix[v][last]]
+
+
+def _widened(cell: Cell, shares: Sequence[float], wide: float) -> list[float]:
+    """Channels from those of the ends: a vertex that is none is as wide as the widest that it leads to."""
+    last = len(cell.matrix) - 1
+    found: dict[int, float] = {**dict(zip(_ends(cell), shares, strict=True)), last: wide}
     for v in range(last - 1, 0, -1):
-        if not graph[v][last]:
-            found[v] = max(found[w] for w in range(v + 1, last) if graph[v][w])
-    return found
+        if v not in found:
+            found[v] = max(found[w] for w in range(v + 1, last) if cell.matrix[v][w])
+    return [0, *(found[v] for v in range(1, last + 1))]
 
 
 class SmallCells:
@@ -138,7 +149,9 @@ def features(cell: Cell) -> list[float]:
     edges and of paths; the most and the least of each kind along a path; the narrowest vertex; and what the small
     network multiplies and learns, as logarithms.
     """
-    graph, last, wide = cell.matrix, len(cell.matrix) - 1, channels(cell)
+    graph, last, ends = cell.matrix, len(cell.matrix) - 1, len(_ends(cell))
+    # equal shares: which vertex gets what is left over depends on their order
+    wide = _widened(cell, [CHANNELS / max(ends, 1)] * ends, float(CHANNELS))
     inner = range(1, last)
     found: list[float] = [last + 1, sum(map(sum, graph))]
     for kind in (CONV3, CONV1, POOL):
@@ -152,7 +165,8 @@ def features(cell: Cell) -> list[float]:
     weights = [{CONV3: 9, CONV1: 1, POOL: 0}[operation] for operation in cell.operations]
     learnt = sum(weight * wide[v] ** 2 for v, weight in enumerate(weights, 1))
     projected = CHANNELS * sum(wide[v] for v in range(1, last + 1) if graph[0][v])
-    return [*found, min(wide[1:]), math.log(learnt + projected), math.log1p(learnt)]
+    found += [min(wide[1:]), math.log(learnt + projected), math.log1p(learnt)]
+    return [round(one, _DIGITS) for one in found]
 
 
 def _paths(cell: Cell) -> int:
