@@ -163,7 +163,7 @@ def _svm(config: Mapping[str, Any], classes: bool, seed: int) -> Any:
 
 def _forest_space(classes: bool) -> lu.Space:
     return lu.Space(
-        n_estimators=lu.Int(4, 24, log=True, default=12),
+        n_estimators=lu.Int(4, 16, log=True, default=8),
         max_depth=lu.Int(1, 16, log=True, default=16),
         min_samples_leaf=lu.Int(1, 30, log=True, default=1),
         max_features=lu.Float(0.1, 1.0, default=0.5),

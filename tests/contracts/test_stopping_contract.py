@@ -12,6 +12,8 @@ OWN = {
     "any": [{"rules": ["plateau", {"name": "budget", "trials": 20}]}],
     "all": [{"rules": [{"name": "plateau", "trials": 5}, {"name": "budget", "trials": 20}]}],
     "plateau": [{}, {"trials": 5, "least": 0.1, "advise": True}],
+    "regret": [{"epsilon": 0.1, "advise": False}, {"bound": "paths", "relative": 0.05, "patience": 1}],
+    "prb": [{"epsilon": 0.1}],
 }
 
 

@@ -1,8 +1,12 @@
 """Makarova et al. 2022: the regret bound, its threshold, and what the paper leaves out."""
 
 import itertools
+import json
 import math
+import os
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +14,8 @@ import pytest
 
 import luthier as lu
 from luthier.base.errors import UnsupportedError
-from luthier.base.records import Configuration, Constraint, Fidelity, Objective, Report, Status, Trial
+from luthier.base.records import Configuration, Constraint, Fidelity, Objective, Observation, Report, Status, Trial
+from luthier.base.registry import load
 from luthier.base.seeds import generator
 from luthier.models.gp import Hyper, condition
 from luthier.space.problem import Problem
@@ -398,3 +403,48 @@ def test_check_9_thirty_seeds():
     good = [n < 60 and regret < 0.1 for n, regret, _ in ends]
     assert np.mean(good) >= 0.9, [(n, round(regret, 3)) for n, regret, _ in ends]
     assert all(a["results"] < b["results"] for _, _, v in ends for a, b in itertools.pairwise(v))
+
+
+# 11: beside Optuna ------------------------------------------------------------------------------------------
+
+
+def watched_by_optuna(trials, at):
+    """Optuna's bounds and errors; skips where its environment is not there."""
+    python = Path(os.environ.get("LUTHIER_PEERS", "~/.cache/luthier-peers")).expanduser() / "optuna" / "bin" / "python"
+    if not python.exists():
+        pytest.skip(f"no Optuna at {python}: benchmarks/peers/install.py makes it")
+    names = list(trials[0].config)
+    rows = [
+        {"x": [t.config[n] for n in names], "value": t.metrics["loss"], "folds": list(t.reports[0].folds)}
+        for t in trials
+    ]
+    script = Path(__file__).parents[1] / "data" / "optuna_regret.py"
+    given = json.dumps({"params": names, "trials": rows, "at": at})
+    done = subprocess.run([python, script], input=given, capture_output=True, text=True, check=False)
+    if "No module named 'optuna.terminator'" in done.stderr:
+        pytest.skip("this Optuna has no terminator any more")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_check_11_optuna():
+    """Equal errors, and bounds within a factor of two on more than four in five checks: the kernels differ."""
+    ratios = []
+    for seed, d, searcher in ((0, 2, "random"), (1, 2, "tpe"), (2, 4, "tpe"), (3, 1, "random"), (4, 5, "random")):
+        space = lu.Space({f"x{i}": lu.Float(0.0, 1.0) for i in range(d)})
+        rng = np.random.default_rng(seed)
+        best, proposer = rng.random(d), load("searcher", searcher)(problem_of(space), seed=seed)
+        trials = []
+        for k in range(60):
+            [config] = proposer.ask(k=k)
+            scores = sum((config[f"x{i}"] - best[i]) ** 2 for i in range(d)) + 0.05 * rng.standard_normal(5)
+            trials.append(trial_of(k, config, float(scores.mean()), folds=scores))
+            proposer.tell([Observation(k, config, None, (float(scores.mean()),))])
+        at = list(range(20, 61, 5))
+        theirs = watched_by_optuna(trials, at)
+        rule = Regret(problem_of(space), seed=0, multiplier="srinivas", points="half", pool=1, divisor="k", first=20)
+        ours = [rule.check(history_of(trials[:n])).evidence for n in at]
+        assert [o["threshold"] for o in ours] == pytest.approx(theirs["error"])
+        ratios += [o["bound"] / t for o, t in zip(ours, theirs["bound"], strict=True)]
+    assert np.mean([0.5 <= ratio <= 2.0 for ratio in ratios]) > 0.8, ratios

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from luthier import __version__
 from luthier.base.errors import LuthierWarning
-from luthier.cli import bench, convert, demo, doctor, list_, replay, report, resume, show, tune
+from luthier.cli import bench, convert, demo, doctor, list_, replay, report, resume, show, stop_when, tune
 from luthier.cli._errors import INTERRUPTED, PARSER_ERROR, explain
 from luthier.cli._options import DEBUG
 
@@ -104,6 +104,7 @@ for _name, _command in (
     ("doctor", doctor.doctor),
     ("replay", replay.replay),
     ("convert", convert.convert),
+    ("stop-when", stop_when.stop_when),
     ("demo", demo.demo),
 ):
     app.command(_name)(_command)

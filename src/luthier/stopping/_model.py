@@ -97,7 +97,7 @@ class ModelRule(StoppingRule):
             return Verdict(True, "every configuration was tried", {**evidence, "bound": 0.0, "below": True})
         if len(found) < self.first:
             words = self._first_words(found) or "no result yet"
-            return Verdict(False, f"looks from the {self.first}th result on; {words}", evidence)
+            return Verdict(False, f"looks from {self.first} results on; {words}", evidence)
         refused = self._refused(history, found)
         if refused:
             return Verdict(False, refused, evidence)

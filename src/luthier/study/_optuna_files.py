@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _STATE_NUMBERS = ("RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING")
 _SPECIAL = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
+#: System attribute that holds the scores of folds, and the mark that it becomes.
+_SCORES, _SCORES_TAG = "terminator:cv_scores", "cv_scores"
 #: Tables without which a database is none of Optuna's.
 TABLES = frozenset({"studies", "study_directions", "trials", "trial_params", "trial_values"})
 
@@ -37,7 +39,7 @@ class ForeignTrial:
         params: Name to the value as a number (a choice by its position) and the distribution's JSON form.
         values: One for each objective, None when it has none.
         curve: Step to intermediate value.
-        tags: User attributes.
+        tags: User attributes; under "cv_scores" what Optuna's terminator was told.
     """
 
     number: int
@@ -155,6 +157,10 @@ def read_database(connection: sa.Connection, source: str) -> list[ForeignStudy]:
         trials[row["trial_id"]].curve[row["step"]] = _number(row["intermediate_value"], kind)
     for row in _rows(connection, "trial_user_attributes", "trial_id"):
         trials[row["trial_id"]].tags[row["key"]] = json.loads(row["value_json"])
+    system = "trial_system_attributes"
+    for row in _rows(connection, system, "trial_id") if system in tables(connection) else ():
+        if row["key"] == _SCORES:
+            trials[row["trial_id"]].tags.setdefault(_SCORES_TAG, json.loads(row["value_json"]))
     return list(studies.values())
 
 
@@ -214,11 +220,11 @@ def _apply(log: Mapping[str, Any], studies: list[ForeignStudy | None], trials: l
         if study is not None:
             trials.append(_created(log, len(study.trials)))
             study.trials.append(trials[-1])
-    elif code in (5, 6, 7, 8):
+    elif code in (5, 6, 7, 8, 9):
         trial = trials[log["trial_id"]]
         if trial.state in ("RUNNING", "WAITING"):  # two workers may both end one: the first counts
             _change(code, log, trial)
-    elif code not in (2, 9, 10):  # attributes that are not needed, and what Optuna itself passes over
+    elif code not in (2, 10):  # attributes that are not needed, and what Optuna itself passes over
         raise ValueError(f"op_code {code} is not known")
 
 
@@ -243,8 +249,10 @@ def _change(code: int, log: Mapping[str, Any], trial: ForeignTrial) -> None:
         trial.values = log["values"] if log["values"] is not None else trial.values
     elif code == 7:
         trial.curve[log["step"]] = _nan(log["intermediate_value"])
-    else:
+    elif code == 8:
         trial.tags.update(log["user_attr"])
+    elif _SCORES in log["system_attr"]:
+        trial.tags.setdefault(_SCORES_TAG, log["system_attr"][_SCORES])
 
 
 def _nan(value: float | None) -> float:
