@@ -1,150 +1,110 @@
-"""Other tools beside ours: each in its own environment and process, spoken to in JSON lines (peers/_protocol.py).
+"""Other tools beside ours: those that studies know (luthier.bench.studies.outside), asked one at a time.
 
-The environments lie in the folder LUTHIER_PEERS (default ~/.cache/luthier-peers); benchmarks/peers/install.py makes
-them. All time that is counted is measured inside the peer's process.
+Their environments are built by `luthier bench env create optuna` and so on; how their locks came about says
+peers/lock.py. All time that is counted is measured inside the peer's process.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import select
-import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import luthier as lu
-from luthier.base.records import Configuration
-from luthier.space.conditions import Comparison
+from luthier.base.records import Configuration, Objective
+from luthier.bench.isolation import environment
+from luthier.bench.studies.outside.catalogue import KINDS, Kind
+from luthier.bench.studies.outside.client import Process, Run, ToolError
+from luthier.bench.studies.tools import Ask, Told
+from luthier.space.problem import Problem
 
 HERE = Path(__file__).with_name("peers")
+PeerFailed = ToolError
 
-
-class PeerFailed(Exception):
-    """A peer raised, or its process ended."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Where a tool runs: the environment, its script, and which of its methods."""
-
-    environment: str
-    script: str
-    method: str
-    evaluations: int = 100  # at most; fewer where an ask takes longer than two seconds
-
-
-PEERS: dict[str, Kind] = {
-    "optuna-tpe": Kind("optuna", "optuna_peer.py", "tpe"),
-    "optuna-gp": Kind("optuna", "optuna_peer.py", "gp"),
-    "syne-tune-bore": Kind("syne-tune", "syne_tune_peer.py", "bore"),
-    "syne-tune-cqr": Kind("syne-tune", "syne_tune_peer.py", "cqr"),
-    "syne-tune-bo": Kind("syne-tune", "syne_tune_peer.py", "bo"),
-    "smac-rf": Kind("smac", "smac_peer.py", "rf"),
-    "smac-gp": Kind("smac", "smac_peer.py", "gp", 50),
-    "hebo": Kind("hebo", "hebo_peer.py", "hebo", 50),
+#: Each with its evaluations: 100 at most, fewer where an ask takes longer than two seconds.
+PEERS: dict[str, int] = {
+    "optuna-tpe": 100,
+    "optuna-gp": 100,
+    "syne-tune-bore": 100,
+    "syne-tune-cqr": 100,
+    "syne-tune-bo": 100,
+    "smac-rf": 100,
+    "smac-gp": 50,
+    "hebo": 50,
 }
 
 
-def environments() -> Path:
-    """The folder of the peers' environments."""
-    return Path(os.environ.get("LUTHIER_PEERS", "~/.cache/luthier-peers")).expanduser()
+def python(name: str) -> str:
+    """Interpreter of a peer's environment.
+
+    Raises:
+        BenchmarkError: it is not built; says how.
+    """
+    return environment.find(name).python
 
 
 class Peer:
     """One tool's process, which may solve one problem after another, until `close`.
 
     Args:
-        name: One of `PEERS`, or a tool that is not among them.
+        name: A tool of studies, or what `kind` is called.
+        kind: A tool that is none of studies.
         patience: Seconds that an answer may take; None: any time.
+
+    Raises:
+        BenchmarkError: its environment is not built.
     """
 
-    def __init__(self, name: str | Kind, *, patience: float | None = None) -> None:
-        self.kind, self.patience = name if isinstance(name, Kind) else PEERS[name], patience
-        python = environments() / self.kind.environment / "bin" / "python"
-        if not python.exists():
-            raise FileNotFoundError(f"{python} is missing. Run benchmarks/peers/install.py {self.kind.environment}.")
-        self._process = subprocess.Popen(
-            [str(python), str(HERE / self.kind.script)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+    def __init__(self, name: str, kind: Kind | None = None, *, patience: float | None = None) -> None:
+        self.kind = kind or KINDS[name]
+        self._process = Process(name, self.kind, python=python(self.kind.environment), seconds=patience)
+        self._run: Run | None = None
+        self._asked = -1
         self.versions: dict[str, str] = {}
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds that an answer may take; None: any time."""
+        return self._process.seconds
+
+    @patience.setter
+    def patience(self, seconds: float | None) -> None:
+        self._process.seconds = seconds
 
     def close(self) -> None:
         """End the process."""
-        self._process.kill()
-        self._process.wait()
+        self._process.close()
 
     def new(self, space: lu.Space, seed: int, evaluations: int) -> None:
         """Begin with a problem; `evaluations` is how many will be made, for the tools that want to know."""
-        self._space = space
-        message = {"op": "new", "space": spec(space), "tool": self.kind.method, "seed": seed}
-        self.versions = self._say({**message, "evaluations": evaluations})["versions"]
+        self.start(Problem(space, (Objective("loss"),)), seed, evaluations)
+
+    def start(self, problem: Problem, seed: int, evaluations: float, options: Mapping[str, Any] | None = None) -> None:
+        """Begin with a problem that may have a fidelity."""
+        self.versions, self._asked = self._process.versions(), -1
+        self._run = Run(self._process, problem, seed=seed, evaluations=evaluations, options=options or {})
+
+    @property
+    def run(self) -> Run:
+        """The run that was begun last."""
+        assert self._run is not None  # it was begun
+        return self._run
 
     def ask(self) -> tuple[Configuration, float]:
         """A configuration of the space, and the seconds that it took."""
-        answer = self._say({"op": "ask"})
-        values = {name: self._inside(name, value) for name, value in answer["config"].items()}
-        return self._space.check(values, fill=True), answer["seconds"]
+        before, found = self.run.seconds, self.run.ask()
+        if found is None or isinstance(found, Ask):
+            raise PeerFailed(f"tool {self._process.name!r} has no more to propose")
+        self._asked += 1
+        self._config = found
+        return found, self.run.seconds - before
 
-    def tell(self, value: float) -> float:
-        """Give the value of what was asked last; the seconds that it took."""
-        return float(self._say({"op": "tell", "value": value})["seconds"])
+    def tell(self, value: Any) -> float:
+        """Give the value, or the values, of what was asked last; the seconds that it took."""
+        before = self.run.seconds
+        self.run.tell(Told(self._asked, self._config, value, None, True, False, 0.0))
+        return self.run.seconds - before
 
-    def preload(self, configs: Sequence[Mapping[str, Any]], values: Sequence[float]) -> float:
-        """Give many observations at once; the seconds that it took."""
-        message = {"op": "preload", "configs": [dict(config) for config in configs], "values": list(values)}
-        return float(self._say(message)["seconds"])
-
-    def _inside(self, name: str, value: Any) -> Any:
-        domain = self._space[name]
-        if isinstance(domain, (lu.Float, lu.Int)):  # rounding may leave a bound by a hair
-            return min(max(value, domain.low), domain.high)
-        return value
-
-    def _say(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None  # both are pipes
-        assert stdout is not None
-        try:
-            stdin.write(json.dumps(message) + "\n")
-            stdin.flush()
-            if not select.select([stdout], [], [], self.patience)[0]:  # one answer a message: none is buffered
-                raise PeerFailed(f"no answer within {self.patience:g} s")
-            line = stdout.readline()
-        except OSError as error:
-            raise PeerFailed(f"the process ended ({error})") from error
-        if not line:
-            raise PeerFailed(f"the process ended with {self._process.wait()}")
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise PeerFailed(answer["error"])
-        return answer
-
-
-def spec(space: lu.Space) -> list[dict[str, Any]]:
-    """A space as peers are told it."""
-    return [_domain(space, name) for name in space.names]
-
-
-def _domain(space: lu.Space, name: str) -> dict[str, Any]:
-    domain = space[name]
-    found: dict[str, Any] = {"name": name, "kind": domain.kind}
-    if isinstance(domain, (lu.Float, lu.Int)):
-        found |= {"low": domain.low, "high": domain.high, "log": domain.log}
-    elif isinstance(domain, (lu.Choice, lu.Ordinal)):
-        found["values"] = list(domain.values)
-    else:
-        raise TypeError(f"{name}: {domain!r} has no counterpart in every peer")
-    condition = space.conditions.get(name)
-    if condition is not None:
-        if not isinstance(condition, Comparison) or condition.operator not in ("==", "in"):
-            raise TypeError(f"{name}: condition {condition} has no counterpart in every peer")
-        value = condition.value
-        found["when"] = {"parent": condition.parent, "values": list(value) if isinstance(value, tuple) else [value]}
-    return found
+    def preload(self, configs: Sequence[Mapping[str, Any]], values: Sequence[float]) -> None:
+        """Give many observations at once."""
+        self.run.preload(configs, values)

@@ -66,7 +66,7 @@ def write(judged: Sequence[str], development: Sequence[str], slow: Sequence[str]
     data["versions"] = {name: store.versions for name, store in stores.items()}
     parts += ["## How", PROTOCOL, "Judged: " + ", ".join(judged) + ".", "Development: " + ", ".join(development) + "."]
     versions = sorted({f"{k} {v}" for versions in data["versions"].values() for k, v in versions.items()})
-    parts += [f"Versions: {', '.join(versions)}. Each peer has its own environment (benchmarks/peers/install.py)."]
+    parts += [f"Versions: {', '.join(versions)}. Each peer has its own environment (luthier bench env create)."]
     parts += [_machine.table([{"machine": k, "": v} for k, v in data["machine"].items()])]
     parts += [f"`python benchmarks/quality.py report`, {data['date']}."]
     return _machine.write("quality", "Search quality beside other tools", "\n\n".join(parts), data)

@@ -14,25 +14,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from _peers import Kind, Peer, spec
+from _peers import Peer
 
 from luthier.base.errors import UnsupportedError
 from luthier.base.records import Configuration, Decision, Evaluation
 from luthier.bench._base import BaseBenchmark
+from luthier.bench.studies.tools import Told
 from luthier.runtime.executors._base import End, Launch, Message, Setting
 from luthier.runtime.executors.simulated import Simulated
 
-#: Early stopping by other tools; the methods are those of their scripts, with the resource of the first judgement.
+#: Early stopping by other tools; the number is the resource of the first judgement.
 EARLY = {
-    f"{tool}{'' if grace == 1 else f'@{grace}'}": Kind(environment, script, f"{method}:{grace}")
+    f"{tool}{'' if grace == 1 else f'@{grace}'}": (tool, grace)
     for grace in (1, 3)
-    for tool, environment, script, method in (
-        ("optuna-tpe-hyperband", "optuna", "optuna_pruning_peer.py", "tpe"),
-        ("syne-tune-asha", "syne-tune", "syne_tune_schedulers_peer.py", "asha"),
-        ("syne-tune-cqr-asha", "syne-tune", "syne_tune_schedulers_peer.py", "cqr"),
-    )
+    for tool in ("optuna-tpe-hyperband", "syne-tune-asha", "syne-tune-cqr-asha")
 }
 PATIENCE = 600.0  # seconds that one answer may take
+TRAININGS = 50  # that the budget is worth
 
 
 class Metered(BaseBenchmark):
@@ -71,27 +69,29 @@ class EarlyStopper(Peer):
     """Another tool that proposes configurations and may end trials early."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(EARLY[name], patience=PATIENCE)
-        self.thinking = 0.0
+        tool, self._grace = EARLY[name]
+        super().__init__(tool, patience=PATIENCE)
 
     def begin(self, benchmark: BaseBenchmark, seed: int) -> None:
-        """Begin with a problem; the tool is told the full resource."""
+        """Begin with a problem."""
         assert benchmark.fidelity is not None  # only such benchmarks are given
-        self._space, self.thinking = benchmark.space, 0.0
-        message = {"op": "new", "space": spec(benchmark.space), "tool": self.kind.method, "seed": seed}
-        self.versions = self._say({**message, "evaluations": int(benchmark.fidelity.high)})["versions"]
+        self._high = benchmark.fidelity.high
+        self.start(benchmark.problem, seed, TRAININGS, {"grace": self._grace})
+        self._before = self.run.seconds
+
+    @property
+    def thinking(self) -> float:
+        """Seconds that it has taken since it began."""
+        return self.run.seconds - self._before
 
     def suggest(self) -> Configuration:
         """The next configuration."""
-        config, seconds = self.ask()
-        self.thinking += seconds
-        return Configuration(config)
+        return self.ask()[0]
 
-    def report(self, trial: int, resource: float, value: float) -> bool:
+    def report(self, launch: Launch, resource: float, value: float) -> bool:
         """Tell a value, to be minimised; whether the trial ends now."""
-        answer = self._say({"op": "report", "trial": trial, "resource": int(resource), "value": value})
-        self.thinking += answer["seconds"]
-        return bool(answer["stop"])
+        done = resource >= self._high
+        return self.run.tell(Told(launch.trial, launch.config, value, resource, done, False, 0.0))
 
 
 class Outside:
@@ -135,7 +135,7 @@ class Outside:
         if (-message.resource, value) < self._best:
             self._best = (-message.resource, value)
             self.moments.append((now, launch.config))
-        stop = self._tool.report(launch.trial, message.resource, value)
+        stop = self._tool.report(launch, message.resource, value)
         return Decision.STOP if stop else Decision.CONTINUE
 
     def suggested(self, launch: Launch, name: str, domain: Any) -> Any:

@@ -10,7 +10,7 @@ Both see the same features. Nothing is ordered: Syne Tune's pipeline one-hot enc
 `choice`, and so does reference mode. The tools have different seeds, so that the samples are independent.
 
 Before that, the models alone are compared: one history of random configurations, many fits, what they predict and by
-how much they correct. Syne Tune runs in its own environment (benchmarks/peers). Cells that are done are read from the
+how much they correct. Syne Tune runs in its own environment. Cells that are done are read from the
 folder, so that the script can be stopped and started again; with --report it runs no search and writes the figures of
 what is there.
 """
@@ -135,10 +135,10 @@ def step(folder: Path) -> list[dict[str, Any]]:
         mine = {"predicted": [model.predict(C).tolist() for model in models]}
         mine["corrections"] = [model.widenings.tolist() for model in models]
         message = {"lists": task.lists, "history": history, "values": values, "candidates": candidates, "fits": FITS}
-        python = _peers.environments() / "syne-tune" / "bin" / "python"
         script = str(_peers.HERE / "syne_tune_quantiles.py")
         told = json.dumps(message)
-        answer = subprocess.run([str(python), script], input=told, capture_output=True, text=True, check=True).stdout
+        command = [_peers.python("syne-tune"), script]
+        answer = subprocess.run(command, input=told, capture_output=True, text=True, check=True).stdout
         path.write_text(json.dumps({"luthier": mine, "syne-tune": json.loads(answer)}))
     kept = json.loads(path.read_text())
     predicted, corrections = ([np.array(kept[tool][what]) for tool in SEEDS] for what in ("predicted", "corrections"))

@@ -136,7 +136,7 @@ def measure(makers: dict[str, Callable[[Sequence[Any]], Stepper]], n: int, asks:
     for name, make in makers.items():
         try:
             steppers[name] = make(configs)
-        except (LuthierError, PeerFailed, FileNotFoundError) as error:
+        except LuthierError as error:
             found[name] = f"{type(error).__name__}: {error}"[:200]
     taken: dict[str, list[float]] = {name: [] for name in steppers}
     for _ in range(WARM + asks):
@@ -145,7 +145,7 @@ def measure(makers: dict[str, Callable[[Sequence[Any]], Stepper]], n: int, asks:
                 continue
             try:
                 taken[name].append(stepper.step())
-            except (LuthierError, PeerFailed, ValueError) as error:  # ValueError: it has no more to propose
+            except (LuthierError, ValueError) as error:  # ValueError: it has no more to propose
                 found[name] = f"{type(error).__name__}: {error}"[:200]
                 steppers.pop(name).close()
     for name, stepper in steppers.items():

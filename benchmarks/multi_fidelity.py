@@ -24,7 +24,7 @@ _machine.one_thread()
 import _tasks  # noqa: E402
 import numpy as np  # noqa: E402
 from _anytime import Cell, Store, failed  # noqa: E402
-from _peers import PeerFailed, environments  # noqa: E402
+from _peers import KINDS, PeerFailed, python  # noqa: E402
 from _virtual import EARLY, EarlyStopper, Metered, Outside, lock  # noqa: E402
 from quality import _LCBENCH as TASKS  # noqa: E402
 from quality import DEVELOPMENT as QUALITY_DEVELOPMENT  # noqa: E402
@@ -132,8 +132,11 @@ def signal(name: str) -> dict[int, float]:
 def missing(tool: str) -> str | None:
     """Why a tool cannot run here; None if it can."""
     if tool in EARLY:
-        python = environments() / EARLY[tool].environment / "bin" / "python"
-        return None if python.exists() else f"{python} is missing"
+        try:
+            python(KINDS[EARLY[tool][0]].environment)
+        except LuthierError as error:
+            return str(error)
+        return None
     if tool not in OURS:
         return f"unknown; known: {', '.join((*OURS, *EARLY))}"
     method = OURS[tool]

@@ -24,7 +24,7 @@ _machine.one_thread()
 
 import _mo_tasks  # noqa: E402
 import numpy as np  # noqa: E402
-from _peers import PEERS, Kind, Peer, PeerFailed, spec  # noqa: E402
+from _peers import HERE, Kind, Peer, PeerFailed  # noqa: E402
 from scipy.stats import rankdata  # noqa: E402
 
 from luthier.base.errors import LuthierError  # noqa: E402
@@ -37,10 +37,17 @@ MARKS = (25, 50, 100)
 FOLDER = _machine.RESULTS / "multi_objective"
 #: Objectives or constraints, in environments of their own; a tool that takes seconds an ask makes 50 evaluations.
 OTHERS = {
-    "optuna-nsga2": Kind("optuna", "optuna_mo_peer.py", "nsga2"),
-    "optuna-tpe": Kind("optuna", "optuna_mo_peer.py", "tpe"),
-    "optuna-gp": Kind("optuna", "optuna_mo_peer.py", "gp", 50),
-    "botorch": Kind("syne-tune", "botorch_mo_peer.py", "qlogne", 50),
+    "optuna-nsga2": 100,
+    "optuna-tpe": 100,
+    "optuna-gp": 50,
+    "botorch": 50,
+}
+KINDS = {
+    **{
+        f"optuna-{name}": Kind("optuna", str(HERE / "optuna_mo_peer.py"), name, ("optuna", "numpy", "scipy", "torch"))
+        for name in ("nsga2", "tpe", "gp")
+    },
+    "botorch": Kind("syne-tune", str(HERE / "botorch_mo_peer.py"), "qlogne", ("botorch", "gpytorch", "torch", "numpy")),
 }
 #: Of ours: those that take some tenths of a second an ask.
 HALF = {"gp": 50, "parego": 50, "auto": 50}
@@ -55,19 +62,11 @@ class Several(Peer):
     """Another tool, told several values at once."""
 
     def __init__(self, name: str) -> None:
-        PEERS[f"several-{name}"] = OTHERS[name]
-        super().__init__(f"several-{name}", patience=PATIENCE)
+        super().__init__(name, KINDS[name], patience=PATIENCE)
 
     def begin(self, task: Task, seed: int, evaluations: int) -> None:
         """Begin with a task."""
-        self._space = task.space
-        tool = f"{self.kind.method}:{len(task.problem.objectives)}:{task.constraints}"
-        message = {"op": "new", "space": spec(task.space), "tool": tool, "seed": seed, "evaluations": evaluations}
-        self.versions = self._say(message)["versions"]
-
-    def told(self, values: Sequence[float]) -> float:
-        """Give the values of what was asked last; the seconds that it took."""
-        return float(self._say({"op": "tell", "value": list(values)})["seconds"])
+        self.start(task.problem, seed, evaluations, {"objectives": len(task.problem.objectives)})
 
 
 def ours(task: Task, name: str, seed: int, evaluations: int) -> tuple[np.ndarray, float]:
@@ -96,7 +95,7 @@ def theirs(task: Task, peer: Several, seed: int, evaluations: int) -> tuple[np.n
     for _ in range(evaluations):
         config, asking = peer.ask()
         found.append(task.evaluate(Configuration(config)))
-        seconds += asking + peer.told(found[-1])
+        seconds += asking + peer.tell(list(found[-1]))
     return np.array(found), seconds
 
 
@@ -155,7 +154,7 @@ def run(tools: Sequence[str], tasks: Sequence[str], seeds: range, until: float) 
             print("deadline", flush=True)
             break
         task = _mo_tasks.load(name)
-        wanted = OTHERS[tool].evaluations if tool in OTHERS else HALF.get(tool, EVALUATIONS)
+        wanted = OTHERS[tool] if tool in OTHERS else HALF.get(tool, EVALUATIONS)
         begin = time.monotonic()
         try:
             if tool in OTHERS:

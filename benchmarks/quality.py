@@ -76,7 +76,7 @@ def run(
         if time.monotonic() > until:
             print("deadline", flush=True)
             break
-        wanted = min(evaluations, PEERS[tool].evaluations) if tool in PEERS else evaluations
+        wanted = min(evaluations, PEERS[tool]) if tool in PEERS else evaluations
         if stores[tool].has(task, seed, wanted):
             continue
         if task not in loaded:

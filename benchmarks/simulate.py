@@ -27,10 +27,10 @@ import _machine
 _machine.one_thread()
 
 import numpy as np  # noqa: E402
-from _peers import HERE, environments  # noqa: E402
+from _peers import HERE, python  # noqa: E402
 
 from luthier import bench  # noqa: E402
-from luthier.base.errors import ArgumentError  # noqa: E402
+from luthier.base.errors import ArgumentError, LuthierError  # noqa: E402
 from luthier.base.records import Configuration, Evaluation, Objective  # noqa: E402
 from luthier.base.registry import load as load_class  # noqa: E402
 from luthier.bench._base import BaseBenchmark  # noqa: E402
@@ -121,15 +121,16 @@ class SyneTune:
     """
 
     def __init__(self, table: Recorded, configs: Sequence[Configuration], folder: Path) -> None:
-        python = environments() / "syne-tune" / "bin" / "python"
-        if not python.exists():
-            raise RuntimeError(f"{python} is missing. Run benchmarks/peers/install.py syne-tune.")
+        try:
+            program = python("syne-tune")
+        except LuthierError as error:
+            raise RuntimeError(str(error)) from error
         file = folder / "curves.npz"
         columns = {name: np.array([config[name] for config in configs]) for name in table.space.names}
         sign = table.objectives[0].sign
         np.savez(file, **columns, value=sign * table.value, seconds=table.seconds)
         self._process = subprocess.Popen(
-            [str(python), str(HERE / "syne_tune_simulator.py")],
+            [program, str(HERE / "syne_tune_simulator.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -1,7 +1,7 @@
 """BoTorch, put together as its tutorials do: an exact GP for each output, qLogNEHVI or qLogNEI, multi-start L-BFGS.
 
-`tool` is "<acquisition>:<objectives>:<constraints>"; a value that is told is a list: the objectives, then the amounts
-by which constraints are exceeded. The first 2 (d + 1) configurations, 12 at most, are random. Numbers are positions
+The option `objectives` says how many there are; a value that is told is a list: the objectives, then the amounts by
+which constraints are exceeded. The first 2 (d + 1) configurations, 12 at most, are random. Numbers are positions
 in [0, 1]; a categorical hyperparameter is a column that the model and the optimiser know as such; inactive ones hold
 their first value. The reference point is inferred from the data, as BoTorch's helper does. It runs in Syne Tune's
 environment.
@@ -11,25 +11,21 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import _protocol
-
-_protocol.one_thread()
-
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from botorch.acquisition import qLogNoisyExpectedImprovement  # noqa: E402
-from botorch.acquisition.multi_objective import logei  # noqa: E402
-from botorch.acquisition.objective import GenericMCObjective  # noqa: E402
-from botorch.fit import fit_gpytorch_mll  # noqa: E402
-from botorch.models import MixedSingleTaskGP, ModelListGP, SingleTaskGP  # noqa: E402
-from botorch.models.transforms import Standardize  # noqa: E402
-from botorch.optim import optimize_acqf, optimize_acqf_mixed_alternating  # noqa: E402
-from botorch.utils.multi_objective.hypervolume import infer_reference_point  # noqa: E402
-from botorch.utils.multi_objective.pareto import is_non_dominated  # noqa: E402
-from gpytorch.mlls import SumMarginalLogLikelihood  # noqa: E402
+import numpy as np
+import torch
+from botorch.acquisition import qLogNoisyExpectedImprovement
+from botorch.acquisition.multi_objective import logei
+from botorch.acquisition.objective import GenericMCObjective
+from botorch.fit import fit_gpytorch_mll
+from botorch.models import MixedSingleTaskGP, ModelListGP, SingleTaskGP
+from botorch.models.transforms import Standardize
+from botorch.optim import optimize_acqf, optimize_acqf_mixed_alternating
+from botorch.utils.multi_objective.hypervolume import infer_reference_point
+from botorch.utils.multi_objective.pareto import is_non_dominated
+from gpytorch.mlls import SumMarginalLogLikelihood
 
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.double)
@@ -40,11 +36,11 @@ RESTARTS, RAW = 4, 128
 
 
 class Botorch:
-    def __init__(self, space: _protocol.Spec, tool: str, seed: int, evaluations: int) -> None:
-        _, objectives, _ = tool.split(":")
-        torch.manual_seed(seed)
-        self._rng = np.random.default_rng(seed)
-        self._space, self._objectives = space, int(objectives)
+    def __init__(self, setting: Any) -> None:
+        torch.manual_seed(setting.seed)
+        self._rng = np.random.default_rng(setting.seed)
+        self._space, self._objectives = setting.space, setting.options["objectives"]
+        space = self._space
         self._choices = [i for i, one in enumerate(space) if one["kind"] == "choice"]
         self._discrete = {
             i: np.linspace(0, 1, len(one["values"])).tolist() for i, one in enumerate(space) if one["kind"] == "ordinal"
@@ -53,7 +49,7 @@ class Botorch:
         self._Y: list[list[float]] = []
         self._initial = min(12, 2 * (len(space) + 1))
 
-    def ask(self) -> dict[str, Any]:
+    def ask(self, trial: int) -> dict[str, Any]:
         row = self._random() if len(self._X) < self._initial else self._best()
         config: dict[str, Any] = {}
         for u, one in zip(row, self._space, strict=True):
@@ -109,12 +105,9 @@ class Botorch:
             prune_baseline=True,
         )
 
-    def tell(self, value: Any) -> None:
+    def tell(self, trial: int, value: Any, resource: float | None, done: bool, failed: bool) -> None:
         self._X.append(self._row)
         self._Y.append(value)
-
-    def preload(self, configs: Sequence[Mapping[str, Any]], values: Sequence[Any]) -> None:
-        raise NotImplementedError("not needed here")
 
 
 def value(u: float, one: Mapping[str, Any]) -> Any:
@@ -141,5 +134,4 @@ def position(value: Any, one: Mapping[str, Any]) -> float:
     return min(max((at - low) / (high - low), 0.0), 1.0)
 
 
-if __name__ == "__main__":
-    _protocol.serve(Botorch, ("botorch", "gpytorch", "torch", "numpy"))
+make = Botorch

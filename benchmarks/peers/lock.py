@@ -94,6 +94,11 @@ def sha256(one: dict[str, Any]) -> str:
     return str(kept)
 
 
+def processors(found: list[dict[str, Any]]) -> bool:
+    """Whether torch, if it is among them, is the build for processors."""
+    return all("+cpu" in one["metadata"]["version"] for one in found if one["metadata"]["name"] == "torch")
+
+
 def lock(name: str) -> str:
     """The text of a lock.
 
@@ -113,6 +118,8 @@ def lock(name: str) -> str:
             tags = [word for tag in platforms for word in ("--platform", tag)]
             exact = [f"{package}=={version}" for package, version in pins.items()]
             more = report(*wish.binary, "--no-deps", "--target", "unused", "--python-version", python, *tags, *exact)
+            if more and system.startswith("linux") and not processors(more):
+                more = None  # it would come without the libraries that it needs
             print(f"{name}: Python {python} on {system}: {'has every wheel' if more else 'lacks a wheel'}", flush=True)
             for one in more or []:
                 hashes[one["metadata"]["name"]].add(sha256(one))

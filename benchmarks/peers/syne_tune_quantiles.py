@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
-import _protocol
-
-_protocol.one_thread()
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = "1"  # before the libraries are imported
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402

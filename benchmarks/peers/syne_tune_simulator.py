@@ -10,6 +10,7 @@ defaults. The Tuner's own saving of itself and its printing are off, which only 
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import logging
 import os
@@ -18,9 +19,8 @@ import tempfile
 import time
 from typing import Any
 
-import _protocol
-
-_protocol.one_thread()
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = "1"  # before the libraries are imported
 os.environ["SYNETUNE_FOLDER"] = tempfile.mkdtemp()
 
 import numpy as np  # noqa: E402
@@ -31,6 +31,8 @@ from syne_tune.backend.simulator_backend.simulator_callback import SimulatorCall
 from syne_tune.blackbox_repository.blackbox_tabular import BlackboxTabular  # noqa: E402
 from syne_tune.blackbox_repository.simulated_tabular_backend import UserBlackboxBackend  # noqa: E402
 from syne_tune.optimizer import baselines  # noqa: E402
+
+PACKAGES = ("syne-tune", "numpy", "pandas")
 
 
 def blackbox(path: str) -> BlackboxTabular:
@@ -91,14 +93,14 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what the tool prints must not mix with the answers
     table = blackbox(json.loads(sys.stdin.readline())["file"])
-    out.write(json.dumps({"versions": _protocol.versions(("syne-tune", "numpy", "pandas"))}) + "\n")
+    out.write(json.dumps({"versions": {name: importlib.metadata.version(name) for name in PACKAGES}}) + "\n")
     for line in sys.stdin:
         given = json.loads(line)
         try:
             answer = study(table, given["scheduler"], given["workers"])
         except Exception as error:  # it may raise anything: what failed is said, the run goes on
             answer = {"error": f"{type(error).__name__}: {error}"[:500]}
-        out.write(json.dumps(answer, default=_protocol.plain) + "\n")
+        out.write(json.dumps(answer, default=float) + "\n")
 
 
 if __name__ == "__main__":

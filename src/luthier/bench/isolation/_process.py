@@ -343,9 +343,11 @@ class WorkerProcess:
 
 def _spawn(python: str, mark: str, limits: Limits, output: IO[bytes]) -> subprocess.Popen[bytes]:
     """Start the interpreter, in a session of its own, its libraries held to the number of threads (1 by default)."""
-    environment = _tree.with_mark({**os.environ, **dict.fromkeys(THREADS, str(limits.cpus or 1))}, _guarded())
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    kept["PYTHONHASHSEED"] = "0"  # some code draws in the order of a set; `-I` would not hear of it
+    environment = _tree.with_mark({**kept, **dict.fromkeys(THREADS, str(limits.cpus or 1))}, _guarded())
     process = subprocess.Popen(
-        [python, "-I", "-u", inside.__file__],
+        [python, "-s", "-u", inside.__file__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=output,

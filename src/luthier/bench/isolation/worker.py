@@ -1,6 +1,6 @@
 """The inside of an isolated environment: loads one benchmark, answers questions about it.
 
-Run as `python -I -u worker.py`. It needs the standard library alone and Python 3.6 or newer, since the benchmarks that
+Run as `python -s -u worker.py`. It needs the standard library alone and Python 3.6 or newer, since the benchmarks that
 need isolation most are old; so it imports nothing of luthier's, and nothing here is newer than 3.6.
 
 Messages are JSON objects in UTF-8, each after its length in four bytes, most significant first. Questions come on
@@ -308,6 +308,8 @@ def vanish() -> None:
 
 def main() -> None:
     """Keep the pipes for the messages, and give the benchmark others."""
+    if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
+        del sys.path[0]  # what lies beside this file is nothing that the benchmark could mean
     source, sink = os.dup(0), os.dup(1)  # neither is inherited by programs that the benchmark starts
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

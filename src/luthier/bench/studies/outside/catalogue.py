@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 OPTUNA = ("optuna", "numpy", "scipy", "torch", "cmaes")
-SMAC = ("smac", "configspace", "numpy", "scikit-learn")
+SMAC = ("smac", "ConfigSpace", "numpy", "scikit-learn")
 SYNE_TUNE = ("syne-tune", "numpy", "xgboost-cpu", "scikit-learn", "botorch", "torch")
 
 
@@ -58,7 +58,7 @@ KINDS: dict[str, Kind] = {
     "syne-tune-cqr-asha": Kind(
         "syne-tune", "tool_syne_tune.py", "cqr-asha", SYNE_TUNE, early=True, about="ASHA, stopping, CQR"
     ),
-    "hebo": Kind("hebo", "tool_hebo.py", "hebo", ("hebo", "numpy", "torch", "pymoo"), about="HEBO"),
+    "hebo": Kind("hebo", "tool_hebo.py", "hebo", ("HEBO", "numpy", "torch", "pymoo"), about="HEBO"),
     "nevergrad": Kind("nevergrad", "tool_nevergrad.py", "NGOpt", ("nevergrad", "cma", "numpy"), about="NGOpt"),
-    "dehb": Kind("dehb", "tool_dehb.py", "dehb", ("dehb", "configspace", "numpy"), rungs=True, about="DEHB"),
+    "dehb": Kind("dehb", "tool_dehb.py", "dehb", ("DEHB", "ConfigSpace", "numpy"), rungs=True, about="DEHB"),
 }

@@ -109,8 +109,7 @@ class Process:
 
     def versions(self) -> dict[str, str]:
         """Of the packages that its results depend on, as the process has them."""
-        known = self._live().hello["packages"]
-        return {name: known[name] for name in self.kind.packages if name in known}
+        return _of(self._live().hello["packages"], self.kind.packages)
 
     def close(self) -> None:
         """End the process; the next question starts another."""
@@ -230,6 +229,11 @@ def _levels(axis: Fidelity) -> list[float]:
     return [axis.high / _ETA**i for i in reversed(range(count))]
 
 
+def _of(known: Mapping[str, str], packages: Sequence[str]) -> dict[str, str]:
+    """Versions of some packages; what an environment lists is in small letters."""
+    return {name: known[name.lower()] for name in packages if name.lower() in known}
+
+
 class Outside:
     """Where a tool's runs come from, as a study's `Source`: one process for all of them.
 
@@ -276,8 +280,8 @@ class Outside:
         """Packages of its environment, and the script's hash."""
         script = {self._process.script.name: checksum(self._process.script)[:12]}
         if self._python is None:
-            known = environments.find(self._process.kind.environment).packages
-            return {name: known[name] for name in self._process.kind.packages if name in known} | script
+            built = environments.find(self._process.kind.environment)
+            return _of(built.packages, self._process.kind.packages) | script
         return self._process.versions() | script
 
     def start(self, problem: Problem, *, seed: int, evaluations: float) -> Run:
