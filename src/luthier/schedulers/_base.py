@@ -35,6 +35,8 @@ class Scheduler(ABC):
     ends: ClassVar[bool] = False
     #: Whether trials start from checkpoints of other trials: every report must come with one.
     clones: ClassVar[bool] = False
+    #: Whether the best configuration of every earlier task comes before all other trials, whatever the searcher.
+    recalls: ClassVar[bool] = False
     #: The searcher that stands for "auto" under this scheduler; "" leaves it to `auto` itself.
     proposer: ClassVar[str] = ""
 
@@ -95,7 +97,9 @@ class Scheduler(ABC):
         if given is not None:
             return given
         proposed = self.searcher.ask(1, k=k, pending=tuple(self._open.values()))
-        return (self.searcher.name, proposed[0]) if proposed else None
+        if not proposed:
+            return None
+        return ("past" if self.searcher.from_past(proposed[0]) else self.searcher.name), proposed[0]
 
     def rungs(self) -> list[dict[str, object]]:
         """What stands at each rung, as rows `{"bracket", "resource", "trial", "value", "promoted"}` for the report."""

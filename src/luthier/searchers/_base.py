@@ -101,6 +101,13 @@ class Searcher(ABC):
         """
         return None
 
+    def from_past(self, config: Configuration) -> bool:
+        """Whether a proposal is a configuration of an earlier task as it was there: its trial's origin is "past" then.
+
+        A scheduler may ask more of all others (`rush`).
+        """
+        return False
+
     def rng(self, k: int, *more: int) -> np.random.Generator:
         """Generator of proposal `k`."""
         return generator(self.seed, "searcher", k, *more)
