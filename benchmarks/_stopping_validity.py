@@ -83,6 +83,11 @@ def measure(seeds: Iterable[int] = SEEDS, file: Path = FILE) -> list[dict[str, A
     return [done[str(seed)] for seed in seeds if str(seed) in done]
 
 
+def stored(file: Path = FILE) -> list[dict[str, Any]]:
+    """The searches that are done."""
+    return list(json.loads(file.read_text()).values()) if file.exists() else []
+
+
 def summary(searches: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Share of checks in which each bound holds, its width, and how it follows the regret."""
     from scipy.stats import spearmanr
