@@ -170,8 +170,8 @@ def _how(cv: Sequence[Any], holdout: Sequence[Any], data: dict[str, Any]) -> str
         "## How\n\n"
         f"`python benchmarks/stopping.py record`, `judge`, `validity` and `report`, {date.today().isoformat()}. "
         f"{len(cv)} studies by cross-validation, {len(holdout)} by one split. Data: {words}. At most {ROWS} rows of "
-        "each, 60 % tuned on, 40 % the test split; support vectors, random forests, and elastic nets fitted by stochastic "
-        f"gradient. Time is the processor time of the fits. {machine}."
+        "each, 60 % tuned on, 40 % the test split; support vectors, random forests, and elastic nets fitted by "
+        f"stochastic gradient. Time is the processor time of the fits. {machine}."
     )
 
 
