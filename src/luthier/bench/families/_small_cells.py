@@ -8,7 +8,8 @@ forest "seconds" with one output, the logarithm of the seconds that an epoch tak
            and 3 of nb1shot1
     about  () text: where it comes from
 A forest's leaves hold what was recorded: a cell that was trained gets its own values, any other the mean of cells that
-the trees take for alike.
+the trees take for alike. Measured on the 80 cells: predictions for held-out fifths correlate in rank with what was
+recorded by 0.61, 0.75, 0.84 and 0.94 at the four budgets; the first three budgets with the last one by 0.40, 0.75, 0.85.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ CHANNELS = 8
 TREES = 40
 _DIGITS = 4  # of a feature: the last ones of a sum depend on the order of vertices
 FILE = "nb101_small.npz"
-SHA256 = "eba983d64e2c8f550c96e8e38ea94ef898861238e9fca00321bc711a333504c3"
+SHA256 = "48dd9dd80cc5b50952f0d58d3bcbc632d8ef1f67f6db98bc0e0dc1c78a685c4f"
 SMALL = "@small"
 LICENCE = "Apache-2.0 (luthier); the data BSD-3-Clause (scikit-learn)"
 DESCRIPTION = (
