@@ -9,7 +9,7 @@ forest "seconds" with one output, the logarithm of the seconds that an epoch tak
     about  () text: where it comes from
 A forest's leaves hold what was recorded: a cell that was trained gets its own values, any other the mean of cells that
 the trees take for alike. Measured on the 80 cells: predictions for held-out fifths correlate in rank with what was
-recorded by 0.61, 0.75, 0.84 and 0.94 at the four budgets; the first three budgets with the last one by 0.40, 0.75, 0.85.
+recorded by 0.61, 0.75, 0.84 and 0.94 at the four budgets; the first three budgets with the last by 0.40, 0.75, 0.85.
 """
 
 from __future__ import annotations
