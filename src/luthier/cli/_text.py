@@ -62,7 +62,24 @@ def closing(result: Result, problem: Problem) -> list[str]:
             if same
             else f"default: trial {default.number}, {outcome(default, problem)}{state}"
         )
-    return lines
+    return [*lines, *_trust(result)]
+
+
+def _trust(result: Result) -> list[str]:
+    """What the stopping rules said, and how the best trial does on data that nothing has learnt from; in lines."""
+    from luthier.report.stopping import words
+
+    said = [words(verdict) for verdict in result.verdicts]
+    found, best, default = result.overtuning, result.best, result.default
+    if found is None or best is None or best.untouched is None:
+        return said
+    beside = "" if default is None or default.untouched is None else f", the default {default.untouched:.6g}"
+    if not found.amount:
+        lost = "no overtuning"
+    else:
+        share = "" if found.share is None else f", {found.share:.0%} of what had been won"
+        lost = f"{found.amount:.3g} lost by overtuning{share}"
+    return [f"untouched: the best {best.untouched:.6g}{beside}; {lost}", *said]
 
 
 def heading(study: Study) -> str:

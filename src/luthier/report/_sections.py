@@ -7,6 +7,7 @@ from typing import Any
 from luthier.report._html import element, escape
 from luthier.report._section import Section, put, wide
 from luthier.report._source import Snapshot
+from luthier.report._stopping_section import stopping_section
 from luthier.report._values import duration, percent, short
 from luthier.report.brackets import brackets
 from luthier.report.coverage import coverage
@@ -47,6 +48,7 @@ def sections(shot: Snapshot) -> list[Section]:
         _genealogy(shot),
         _timeline(shot),
         _pareto(shot),
+        stopping_section(shot),
         _coverage(shot),
         _diagnostics(shot),
     ]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from luthier.base.records import Event, Trial
 from luthier.space.problem import Problem
+
+if TYPE_CHECKING:
+    from luthier.study.overtuning import Optimism, Overtuning
 
 
 class StudyView(Protocol):
@@ -101,6 +104,9 @@ class Snapshot:
     told: Mapping[str, float | str]
     course: Sequence[Mapping[str, Any]]
     ladder: Sequence[Mapping[str, Any]]
+    untouched: str | None = None
+    overtuning: Overtuning | None = None
+    optimism: Optimism | None = None
 
     def events(self) -> Sequence[Event]:
         """The log, in order."""
@@ -142,4 +148,8 @@ def snapshot(study: StudyView) -> Snapshot:
         told=told,
         course=list(study.diagnostics_over_time()) if "coverage" in told else [],
         ladder=list(study.rungs()),
+        # what only a study of our own knows
+        untouched=getattr(study, "untouched", None),
+        overtuning=getattr(study, "overtuning", None),
+        optimism=getattr(study, "optimism", None),
     )

@@ -10,11 +10,14 @@ from luthier.report.coverage import coverage
 from luthier.report.curves import curves, rungs
 from luthier.report.genealogy import genealogy
 from luthier.report.history import history
+from luthier.report.overtuned import overtuned
 from luthier.report.parallel import parallel
 from luthier.report.pareto_front import pareto_front
 from luthier.report.slices import slices
+from luthier.report.stopping import stopping
 from luthier.report.timeline import timeline
 from luthier.report.trials import trials
+from luthier.report.tuning_curve import tuning_curve
 
 
 def tables(study: StudyView) -> dict[str, Any]:
@@ -25,7 +28,8 @@ def tables(study: StudyView) -> dict[str, Any]:
 
     Returns:
         `history` (a list, one for each objective), `trials`, `parallel`, `slices`, `curves`, `rungs`, `brackets`,
-        `genealogy`, `timeline`, `pareto` and `coverage`, each as its own function describes it.
+        `genealogy`, `timeline`, `pareto`, `stopping`, `overtuned`, `tuning_curve` and `coverage`, each as its own
+        function describes it.
     """
     shot = snapshot(study)
     return {
@@ -39,5 +43,8 @@ def tables(study: StudyView) -> dict[str, Any]:
         "genealogy": genealogy(shot),
         "timeline": timeline(shot),
         "pareto": pareto_front(shot),
+        "stopping": stopping(shot),
+        "overtuned": overtuned(shot),
+        "tuning_curve": tuning_curve(shot),
         "coverage": coverage(shot),
     }

@@ -9,7 +9,6 @@ import numpy as np
 
 from luthier.base.records import Trial
 from luthier.space.problem import Problem
-from luthier.study._beliefs import beliefs
 from luthier.study._guard import judge
 
 FEWEST = 3  # of the trials with the lowest values, among which the best is believed to be
@@ -25,6 +24,8 @@ def by_single(pool: Sequence[Trial], trials: Sequence[Trial], problem: Problem, 
 
 def by_mean(pool: Sequence[Trial], trials: Sequence[Trial], problem: Problem, seed: int) -> Chosen:
     """The best posterior mean among the tenth of the trials with the lowest values (see `Gp.recommend` for why)."""
+    from luthier.study._beliefs import beliefs  # here, for it brings the models along
+
     found = beliefs(pool, problem, seed)
     if found is None:
         return pool[0], "best single value (too little for a posterior mean)"
@@ -84,6 +85,8 @@ def standard_error(pool: Sequence[Trial], problem: Problem, seed: int) -> float 
     elif len(folds) > 1:
         error = float(np.std(folds, ddof=1)) / math.sqrt(len(folds))
     else:
+        from luthier.study._beliefs import beliefs
+
         found = beliefs(pool, problem, seed)
         error = 0.0 if found is None else found.noise
     return error if error > 0.0 else None

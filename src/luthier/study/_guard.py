@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from luthier.base.records import Configuration, Status, Trial
 from luthier.base.seeds import split_seed
@@ -128,5 +127,7 @@ def _gain(default: dict[int, np.ndarray], best: dict[int, np.ndarray]) -> tuple[
         return float(gains.mean()), math.inf
     folds = len(pairs[0][0])
     ratio = 1.0 / (folds - 1) if folds > 1 else HELD_OUT
+    from scipy.special import stdtrit  # here, for most studies need none of it
+
     error = math.sqrt((1.0 / len(gains) + ratio) * float(gains.var(ddof=1)))
     return float(gains.mean()), float(stdtrit(len(gains) - 1, 1.0 - RISK)) * error

@@ -178,7 +178,8 @@ class View:
         trials = self.trials
         best, rule = self._chosen()
         default = next((t for t in trials if t.origin == "default"), None)
-        verdicts = {event["place"]: event for event in self.verdicts} if self._definition.stopping else {}
+        said = self.verdicts if self._definition.stopping else []
+        verdicts = {one["place"]: one for one in said} | {one["place"]: one for one in said if not one["skipped"]}
         return Result(
             self.name,
             self.where,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from luthier.base.records import Trial
 from luthier.space.problem import Problem
-from luthier.study._beliefs import beliefs
 from luthier.study._selection import CONFIRM
 
 
@@ -78,6 +77,8 @@ def optimism(found: Sequence[Trial], best: Trial, problem: Problem, seed: int) -
         problem: What they solve, with one objective.
         seed: The study's.
     """
+    from luthier.study._beliefs import beliefs  # here, for it brings the models along
+
     believed = beliefs(found, problem, seed)
     if believed is None or best.number not in believed.means:
         return None

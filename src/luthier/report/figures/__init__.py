@@ -8,6 +8,7 @@ from luthier.report.figures.history import history_figure
 from luthier.report.figures.parallel import parallel_figure
 from luthier.report.figures.pareto import hypervolume_figure, pareto_figures
 from luthier.report.figures.slices import slice_figures
+from luthier.report.figures.stopping import overtuned_figure, stopping_figure, tuning_curve_figure
 from luthier.report.figures.timeline import timeline_figure
 
 __all__ = [
@@ -17,10 +18,13 @@ __all__ = [
     "genealogy_figure",
     "history_figure",
     "hypervolume_figure",
+    "overtuned_figure",
     "parallel_figure",
     "pareto_figures",
     "rungs_figure",
     "schedule_figures",
     "slice_figures",
+    "stopping_figure",
     "timeline_figure",
+    "tuning_curve_figure",
 ]
