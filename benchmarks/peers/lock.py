@@ -56,7 +56,7 @@ WISHES = {
         ("numpy==2.4.6", "pandas==3.1.1", "dill", "typing_extensions", "sortedcontainers", "statsmodels==0.15.0",
          "scikit-learn==1.9.1", "xgboost-cpu==3.2.0", "tqdm", "psutil", _TORCH, "botorch==0.18.1", "huggingface_hub"),
         ("syne-tune==0.16.0",),
-        about="xgboost-cpu takes the place of xgboost. " + _BUILD,
+        about="xgboost-cpu takes the place of xgboost.\n# " + _BUILD,
     ),
     # smac 2.4.0 imports a name that scikit-learn 1.8 no longer has
     "smac": Wish(("smac==2.4.0", "scikit-learn==1.7.2", "ConfigSpace==1.2.2", "numpy==2.4.6"), source=("pynisher",)),
@@ -65,7 +65,7 @@ WISHES = {
         ("numpy==1.24.4", "scipy==1.11.4", "pandas==2.1.4", "scikit-learn==1.4.2", "GPy==1.13.2", _TORCH,
          "gpytorch==1.15.2", "disjoint-set==0.9.0", "catboost==1.2.10", "pymoo==0.6.1.1"),
         ("HEBO==0.3.6",),
-        about="HEBO asks for pymoo 0.6.0, of which there is no wheel. " + _BUILD,
+        about="HEBO asks for pymoo 0.6.0, of which there is no wheel.\n# " + _BUILD,
     ),
     "nevergrad": Wish(("nevergrad==1.0.12", "numpy==2.4.6", "scipy==1.17.1")),
     "dehb": Wish(("DEHB==0.1.2", "ConfigSpace==1.2.2", "numpy==1.26.4")),

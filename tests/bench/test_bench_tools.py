@@ -326,11 +326,19 @@ def test_the_preset_names_tools_that_are_known():
 
 def test_locks_of_tools_leave_out_what_they_say(tmp_path, monkeypatch):
     commands = []
+
+    def ran(what, command):
+        commands.append(command)
+        if "venv" in command:
+            Path(command[-1]).mkdir()
+
     monkeypatch.setenv(environment.VARIABLE, str(tmp_path))
-    monkeypatch.setattr(environment, "_run", lambda what, command: commands.append(command))
-    with pytest.raises(FileNotFoundError):  # nothing was made
-        environment.create("hebo", installer="pip")
-    assert "--no-deps" in commands[-1]
+    monkeypatch.setenv("PATH", "")  # no uv
+    monkeypatch.setattr(environment, "_run", ran)
+    monkeypatch.setattr(environment, "_own_pip", lambda version: True)
+    with pytest.raises(FileNotFoundError):  # no interpreter was made
+        environment.create("hebo")
+    assert {"--no-deps", "--require-hashes"} < set(commands[-1])
     with pytest.raises(ArgumentError, match="Did you mean 'optuna'"):
         environment.declared("optna")
 
@@ -372,7 +380,7 @@ def test_a_tool_of_another_environment(name):
     why = made.missing()
     if why:
         pytest.skip(why)
-    count = 6 if name == "hebo" else 12
+    count = 8 if name == "hebo" else 12
     first, begun = played(made, 3, count)
     again, _ = played(made, 3, count)
     other, _ = played(made, 4, count)
