@@ -25,7 +25,8 @@ RULES: dict[str, dict[str, Any]] = {
     "pi": {"name": "pi"},
     "regret, paths": {"name": "regret", "bound": "paths"},
     "regret, incumbent": {"name": "regret", "pool": 1},
-    "regret, better half": {"name": "regret", "points": "half", "multiplier": "srinivas", "pool": 1},
+    "regret, better half": {"name": "regret", "points": "half"},
+    "regret, Optuna's": {"name": "regret", "points": "half", "multiplier": "srinivas", "pool": 1, "divisor": "k"},
     "prb": {"name": "prb"},
     "gap": {"name": "gap"},
 }
@@ -75,7 +76,7 @@ def watch(run: Run, names: list[str]) -> dict[str, np.ndarray]:
     candidates = Candidates(problem, seed=run.key.seed)
     said: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     trials = trials_of(run)
-    kept = None
+    kept: dict[bool, Any] = {False: None, True: None}  # by whether the better half alone is fitted
     for n in range(1, len(trials) + 1):
         known = {trial.number: trial for trial in trials[:n]}
         for name, rule in rules.items():
@@ -85,11 +86,11 @@ def watch(run: Run, names: list[str]) -> dict[str, np.ndarray]:
             history = History(known, tuple(known), said[name], n - 1)
             if not rule.due(history):
                 continue
-            rule._candidates, rule._last = candidates, kept if not rule.half else None  # fitted once for all
+            rule._candidates, rule._last = candidates, kept[rule.half]  # fitted once for all
             begin = time.process_time()
             verdict = rule.check(history).as_data()
             said[name].append({**verdict, "seconds": time.process_time() - begin})
-            kept = rule._last if not rule.half else kept
+            kept[rule.half] = rule._last
     return {name: _array(verdicts) for name, verdicts in said.items()}
 
 
