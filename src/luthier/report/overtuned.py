@@ -34,7 +34,7 @@ def overtuned(shot: Snapshot) -> dict[str, Any]:
         "optimism": None,
     }
     if lost is not None:
-        measured = [trial for trial in shot.trials if trial.untouched is not None]
+        measured = [t for t in shot.trials if t.untouched is not None and t.origin != "confirm"]
         default = next((trial for trial in measured if trial.origin == "default"), None)
         table |= {
             "rows": [

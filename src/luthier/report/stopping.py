@@ -21,9 +21,10 @@ def stopping(study: StudyView) -> dict[str, Any]:
     Returns:
         `rules`, one for each rule that has spoken, in the order of the study's: `rule`, `place` among them, `advise`,
         `stop` and `reason` of its last word, `first_stop`, the ended trials when it first said that the study may end
-        (None: it has not); and `rows`, one a verdict that compared two numbers: `trials` that had ended, `bound`, what
-        may be left to gain (never below 0), `threshold`, below which that is not worth it (None where it was not
-        known), and `stop`. `objective`, the name of the first one.
+        (None: it has not); `traced`, whether it tells all that it found, and not only what is new; and `rows`, one a
+        verdict that compared two numbers: `trials` that had ended, `bound`, what may be left to gain (never below 0),
+        `threshold`, below which that is not worth it (None where it was not known), and `stop`. `objective`, the name
+        of the first one.
     """
     found: dict[int, dict[str, Any]] = {}
     over: dict[int, None] = {}
@@ -37,8 +38,8 @@ def stopping(study: StudyView) -> dict[str, Any]:
 
 def _rule(event: Event) -> dict[str, Any]:
     data = event.data
-    return {"rule": str(data["rule"]), "place": data["place"], "advise": bool(data["advise"]), "first_stop": None,
-            "rows": []}  # fmt: skip
+    known = {"rule": str(data["rule"]), "place": data["place"], "advise": bool(data["advise"])}
+    return {**known, "first_stop": None, "traced": False, "rows": []}
 
 
 def _take(rule: dict[str, Any], data: Mapping[str, Any], trials: int) -> None:
@@ -46,6 +47,7 @@ def _take(rule: dict[str, Any], data: Mapping[str, Any], trials: int) -> None:
         rule["stop"], rule["reason"] = bool(data["stop"]), str(data["reason"])
     if data["stop"] and rule["first_stop"] is None:
         rule["first_stop"] = trials
+    rule["traced"] |= "results" in data
     bound = clean(data.get("bound"))
     if bound is not None and not data.get("skipped"):
         threshold = clean(data.get("threshold"))
@@ -61,5 +63,5 @@ def words(rule: Mapping[str, Any]) -> str:
 
 
 def compared(rules: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Rules that have compared two numbers more than once: what a picture can show."""
-    return [rule for rule in rules if sum(row["threshold"] is not None for row in rule["rows"]) > 1]
+    """Rules that tell all that they found, and compared two numbers more than once: what a picture can show."""
+    return [rule for rule in rules if rule["traced"] and sum(row["threshold"] is not None for row in rule["rows"]) > 1]
