@@ -250,8 +250,8 @@ def lost(protocol: str, cells: Sequence[str]) -> str:
     )
     luck = [row["optimism"] for row in chosen if row["optimism"] is not None]
     text = (
-        f"Overtuning of plain tuning: some in {np.mean(amounts > 0):.0%} of runs; a tenth and more of what had been won "
-        f"is lost again in {np.mean(shares >= 0.1):.0%}, all of it and more in {np.mean(shares >= 1):.0%}."
+        f"Overtuning of plain tuning: some in {np.mean(amounts > 0):.0%} of runs; a tenth and more of what had been "
+        f"won is lost again in {np.mean(shares >= 0.1):.0%}, all of it and more in {np.mean(shares >= 1):.0%}."
     )
     if luck:
         text += f" Optimism is positive in {np.mean(np.array(luck) > 0):.0%} of runs."

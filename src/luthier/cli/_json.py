@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -74,5 +75,7 @@ def study_data(study: Study) -> dict[str, Any]:
         "rule": result.rule,
         "default": None if result.default is None else trial_data(result.default),
         "pareto": [trial_data(trial) for trial in result.pareto],
+        "overtuning": None if result.overtuning is None else asdict(result.overtuning),
+        "verdicts": result.verdicts,
         "reason": result.reason,
     }

@@ -138,6 +138,26 @@ def tune(
     repeats: Annotated[
         int, typer.Option(metavar="K", help="Evaluations of each configuration.", rich_help_panel=_HOW)
     ] = 1,
+    incumbent: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            help="How the best is chosen: single, posterior-mean, one-standard-error, guarded.",
+            rich_help_panel=_HOW,
+        ),
+    ] = "auto",
+    untouched: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METRIC",
+            help="A metric on data that nothing learns from; it is only shown.",
+            rich_help_panel=_HOW,
+            show_default=False,
+        ),
+    ] = None,
+    reshuffle: Annotated[
+        bool, typer.Option("--reshuffle", help="A split seed of its own for each trial.", rich_help_panel=_HOW)
+    ] = False,
     seed: Annotated[int, typer.Option(metavar="N", help="Decides every random draw.", rich_help_panel=_HOW)] = 0,
     trials: Trials = None,
     seconds: Seconds = None,
@@ -203,6 +223,9 @@ def tune(
         past=past or [],
         first=_configurations(first),
         repeats=repeats,
+        incumbent=incumbent,
+        untouched=untouched,
+        reshuffle=reshuffle,
         storage=storage,
         folder=out if out is not None else Path(f"luthier-{title}"),
         name=title,

@@ -104,7 +104,7 @@ def judge(found: Sequence[Trial], trials: Sequence[Trial], problem: Problem) -> 
     if default is None or default.config not in means:
         return Verdict(number, f"best mean on fresh splits, {told}")
     gain, noise = _gain(rounds[default.config], rounds[best])
-    words = f"gain over the default {gain:.2g}, noise {noise:.2g}"
+    words = f"gain over the default {round(gain, 12):.2g}, noise {noise:.2g}"
     if gain > 0 and gain > noise:
         return Verdict(number, f"{told}, {words}")
     return Verdict(
