@@ -3,7 +3,7 @@
     python -m luthier.bench.families._small_net_training FOLDER [TASK ...]
 
 trains 300 random configurations of ParamNet's reduced space on a data set of scikit-learn, 50 epochs each, and fits the
-two forests of `net`. The largest, digits, takes some five minutes of one processor.
+two forests of `net`. The largest, digits, takes some four minutes of one processor, the others together two.
 
 A network has layers of equal width, is trained by Adam with a learning rate that falls along half a cosine to
 `final_lr_fraction_log2`, here the exponent of 2 that its name says, and judged after every epoch. It learns from the

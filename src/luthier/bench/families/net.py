@@ -43,6 +43,7 @@ _STAND_IN = (
 SMALL = "@small"
 #: Data set of the package's own surrogates, net_<data set>_small.npz, to the SHA-256 of the file.
 OWN: dict[str, str] = {
+    "digits": "1458324916cede2b8de4a0670057ceced550b4cc82685d55fd649f45a782e5aa",
     "breast_cancer": "91c5db5d87e44eb210ba76df62c600231e8c3ce63211a69dfa6dbc0440528005",
     "wine": "75a7f8030435d0a7466edcd0c4c317d7e5e3342bf01fb5e1ab2b789bafda7c9f",
     "iris": "7d97d3490082de1669c95bbf253bd855ebd2498020913c4c7d8452b248e8555a",
