@@ -150,10 +150,17 @@ def probabilities(state: State, recipe: Recipe, images: Array) -> Array:
 
 def scores(state: State, recipe: Recipe, images: Array, labels: Labels) -> Mapping[str, float]:
     """Error in percent, and mean log loss in nats."""
+    return scores_with_error(state, recipe, images, labels)[0]
+
+
+def scores_with_error(state: State, recipe: Recipe, images: Array, labels: Labels) -> tuple[Mapping[str, float], float]:
+    """As `scores`, with the standard error of the log loss over the images."""
     p = probabilities(state, recipe, images)
-    true = np.maximum(p[np.arange(len(p)), labels].astype(np.float64), 1e-12)
     wrong = float((p.argmax(axis=1) != labels).mean())
-    return {"error": 100 * wrong, "log_loss": float(-np.log(true).mean()) if np.isfinite(p).all() else math.nan}
+    if not np.isfinite(p).all():
+        return {"error": 100 * wrong, "log_loss": math.nan}, math.nan
+    losses = -np.log(np.maximum(p[np.arange(len(p)), labels].astype(np.float64), 1e-12))
+    return {"error": 100 * wrong, "log_loss": float(losses.mean())}, float(losses.std(ddof=1)) / math.sqrt(len(p))
 
 
 def _softmax(z: Array) -> Array:

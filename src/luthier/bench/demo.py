@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from luthier.base.records import Fidelity, Objective
 from luthier.base.seeds import generator
-from luthier.bench._mlp import Array, Labels, Recipe, State, initial, probabilities, scores, train_epoch
+from luthier.bench._mlp import Array, Labels, Recipe, State, initial, probabilities, scores_with_error, train_epoch
 from luthier.space.domains import Choice, Float, Int
 from luthier.space.space import Space
 
@@ -103,7 +103,10 @@ class Train:
     split_seed: int = 0
 
     def __call__(self, run: Any) -> None:
-        """Train as `run.config` says; report `log_loss` (nats) and `error` (percent) of the validation images."""
+        """Train as `run.config` says; report `log_loss` (nats) and `error` (percent) of the validation images.
+
+        With them goes `log_loss_stderr`, by which a stopping rule knows how well the log loss is known.
+        """
         with one_thread():
             self._train(run)
 
@@ -115,11 +118,11 @@ class Train:
         for epoch in run.resources():
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # divergence is reported as NaN
                 train_epoch(state, how, images[parts.train], labels[parts.train], epochs=EPOCHS, seed=run.seed)
-                found = scores(state, how, images[parts.validation], labels[parts.validation])
+                found, known = scores_with_error(state, how, images[parts.validation], labels[parts.validation])
             if run.folder is not None and (epoch % SAVE_EVERY == 0 or epoch >= run.until):
                 with run.save() as folder:
                     state.save(folder / "network.npz")
-            run.report(found, epoch=epoch)
+            run.report(found, log_loss_stderr=known, epoch=epoch)
 
 
 def train(run: Any) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 TABLE = "fcnet/protein_structure"
 TRIALS = 50
 FULL_TRIALS = 100
+#: Advice alone: the demo goes on. Some seven of its trials reach the last epoch, so regret looks from five results on.
+STOPPING: list[dict[str, Any]] = [{"name": "regret", "first": 5}, {"name": "plateau", "advise": True}]
 
 
 def demo(
@@ -116,6 +118,7 @@ def _full(folder: Path, seed: int, talk: Talk) -> None:
         searcher="cqr",
         scheduler="asha",
         fidelity=problem.FIDELITY,
+        stopping=STOPPING,
         folder=folder,
         name="demo",
         seed=seed,
