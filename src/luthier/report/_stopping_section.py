@@ -61,13 +61,16 @@ def _overtuning(shot: Snapshot, figures: dict[str, Figure]) -> str:
         body += put(figures, "plot-overtuning", overtuned_figure(table), told)
     luck = table["optimism"]
     if luck is not None:
-        better = "better" if luck["amount"] >= 0 else "worse"
-        body += element("h3", "Optimism") + _how(
+        told = (
             f"The best trial's {escape(table['objective'])} is {short(luck['value'])}; a Gaussian process of all "
-            f"results believes in {short(luck['mean'])} there. The difference, {short(abs(luck['amount']), 2)} "
-            f"{better} than believed, is the part that a repetition would most likely not show; a single result has a "
-            f"noise of about {short(luck['noise'], 2)}."
+            f"results believes in {short(luck['mean'])} there, and in a noise of {short(luck['noise'], 2)} of a single "
+            "result. "
         )
+        if luck["amount"] > 0:
+            told += f"The difference, {short(luck['amount'], 2)}, is luck that a repetition would most likely not show."
+        else:
+            told += "There is no luck to be seen in it."
+        body += element("h3", "Optimism") + _how(told)
     return body
 
 

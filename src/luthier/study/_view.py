@@ -178,8 +178,6 @@ class View:
         trials = self.trials
         best, rule = self._chosen()
         default = next((t for t in trials if t.origin == "default"), None)
-        said = self.verdicts if self._definition.stopping else []
-        verdicts = {one["place"]: one for one in said} | {one["place"]: one for one in said if not one["skipped"]}
         return Result(
             self.name,
             self.where,
@@ -190,8 +188,17 @@ class View:
             trials,
             self._state.ended,
             self.overtuning,
-            [verdicts[place] for place in sorted(verdicts)],
+            self._last_words(),
         )
+
+    def _last_words(self) -> list[dict[str, Any]]:
+        """The last verdict of each stopping rule that was not skipped, in their order."""
+        found = []
+        for place, said in sorted(self._state.verdicts.items()):
+            rule = self._session.engine.judge.rules[place]
+            last = next((one for one in reversed(said) if not one["skipped"]), said[-1])
+            found.append({"rule": rule.name, "place": place, "advise": rule.advise, **last})
+        return found
 
     def diagnostics(self) -> dict[str, float | str]:
         """What the searcher says of itself."""
