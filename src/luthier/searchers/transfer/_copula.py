@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from math import ceil, log, pi, sqrt
-from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
+from luthier.base.checks import check
 from luthier.base.seeds import generator
+from luthier.models.normal_net import fit_normal_net
+from luthier.searchers._features import Features
 from luthier.searchers._seen import LISTED, Seen
 from luthier.searchers.transfer._boosted import Boosted
 from luthier.searchers.transfer._history import EarlierTask
 from luthier.space.space import Space
 from luthier.space.values import Array
 
+#: What learns from all trials of all tasks; see `Common`.
+REGRESSORS = ("net", "trees")
 HELD_OUT = 0.1  # share of the trials that the standard deviation is taken from (the authors' code)
 FEWEST = 5  # of them; with fewer than ten trials it is that of all normal scores, 1
 #: Least standard deviation, in normal scores: tasks that agree to the last digit would leave nothing to draw.
@@ -48,11 +52,6 @@ def scores(values: Array) -> Array:
     return found
 
 
-class _Fit(NamedTuple):
-    mean: Boosted
-    sigma: float
-
-
 class Common:
     """The law of normal scores that earlier tasks share; fitted when first asked, and then kept.
 
@@ -60,52 +59,57 @@ class Common:
         space: Today's.
         tasks: One or more.
         seed: Decides what is held out, and the candidates.
+        regressor: "net", a network with a mean and a standard deviation at each point, or "trees", boosted ones with
+            one standard deviation everywhere, that of what they miss on a held-out tenth of all trials.
         candidates: Configurations that are drawn once, compared at every draw.
 
-    Source: Salinas, Shen, Perrone 2020; a boosted regressor with one standard deviation, as in Syne Tune.
-    Differs: `Boosted` in place of XGBoost.
-    Cost: one `Boosted` for all trials, and one prediction for all candidates; then O(candidates) a draw.
+    Source: Salinas, Shen, Perrone 2020 ("net"), and Syne Tune ("trees").
+    Differs: `Boosted` in place of XGBoost; see `fit_normal_net`.
+    Cost: one fit to all trials, and one prediction for all candidates; then O(candidates) a draw.
     """
 
-    def __init__(self, space: Space, tasks: Sequence[EarlierTask], *, seed: int, candidates: int) -> None:
-        self._space, self._tasks, self._seed, self._most = space, tasks, seed, candidates
+    def __init__(
+        self, space: Space, tasks: Sequence[EarlierTask], *, seed: int, regressor: str, candidates: int
+    ) -> None:
+        check("regressor", regressor, one_of=REGRESSORS)
+        check("candidates", candidates, at_least=1, whole=True)
+        self._space, self._tasks, self._seed = space, tasks, seed
+        self._regressor, self._most = regressor, int(candidates)
 
     @cached_property
-    def _fit(self) -> _Fit:
+    def _fitted(self) -> Callable[[Array], tuple[Array, Array]]:
         rows = np.concatenate([task.rows for task in self._tasks])
         z = np.concatenate([scores(task.values) for task in self._tasks])
         rng = generator(self._seed, "model", 0, 2)
+        if self._regressor == "net":
+            features = Features(self._space)
+            net = fit_normal_net(features(rows), z, rng)
+            return lambda some: net.predict(features(some))
         order = rng.permutation(len(z))
         held = max(ceil(HELD_OUT * len(z)), FEWEST) if len(z) >= 2 * FEWEST else 0
         apart, learnt = order[:held], np.sort(order[held:])
         mean = Boosted(self._space, rows[learnt], z[learnt], rng)
-        if not held:
-            return _Fit(mean, 1.0)
-        return _Fit(mean, max(float(np.std(z[apart] - mean(rows[apart]))), FLOOR))
+        sd = max(float(np.std(z[apart] - mean(rows[apart]))), FLOOR) if held else 1.0
+        return lambda some: (mean(some), np.full(len(some), sd))
 
-    @property
-    def sigma(self) -> float:
-        """Standard deviation of a task's normal score about the mean, the same everywhere."""
-        return self._fit.sigma
-
-    def mean(self, rows: Array) -> Array:
-        """Mean normal score of snapped rows, less is better; (m, d) -> (m,)."""
-        return self._fit.mean(rows)
+    def predict(self, rows: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of a task's normal score, less is better; (m, d) -> (m,), (m,)."""
+        return self._fitted(rows)
 
     @cached_property
-    def candidates(self) -> tuple[Array, Array]:
-        """Snapped rows and their mean scores; the whole space where it is no larger."""
+    def candidates(self) -> tuple[Array, Array, Array]:
+        """Snapped rows, their means and standard deviations; the whole space where it is no larger."""
         size = self._space.size
         if size is not None and size <= min(self._most, LISTED) and Seen(self._space).listed:
             rows = self._space.all_rows(LISTED)
         else:
             rows = self._space.sample_unit(self._most, generator(self._seed, "model", 0, 3))
-        return rows, self.mean(rows)
+        return rows, *self.predict(rows)
 
     def draw(self, taken: set[bytes], rng: np.random.Generator) -> Array:
         """The candidate with the lowest draw of its score that is not taken; (1, d), or (0, d) when all are."""
-        rows, mean = self.candidates
-        drawn = mean + self.sigma * rng.standard_normal(len(rows))
+        rows, mean, sd = self.candidates
+        drawn = mean + sd * rng.standard_normal(len(rows))
         near = min(len(taken) + 1, len(rows))  # as many as may have to be passed over, but for candidates drawn twice
         for some in (np.argpartition(drawn, near - 1)[:near], np.arange(len(rows))):
             for i in some[np.argsort(drawn[some], kind="stable")]:
@@ -116,5 +120,9 @@ class Common:
 
     def lowest(self, count: int) -> Array:
         """The candidates with the lowest means; (<= count, d)."""
-        rows, mean = self.candidates
+        rows, mean, _ = self.candidates
         return rows[np.argsort(mean, kind="stable")[:count]]
+
+    def spread(self) -> float:
+        """Median standard deviation over the candidates, for reports."""
+        return float(np.median(self.candidates[2]))

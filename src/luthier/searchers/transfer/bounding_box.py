@@ -86,10 +86,10 @@ class BoundingBox(PastFirst):
 
     @property
     def _plan(self) -> str:
-        words = f"gp in the box of the best of {len(self._tasks)} earlier tasks"
+        words = f"the box of the best of {len(self._tasks)} earlier tasks"
         if self._guard and self._at_rim():
-            return f"as gp: the best trials lie at the rim of the {words[6:]}, {self._at_rim()}"
-        return words
+            return f"as gp: today's best trials lie at the rim of {words}, {self._at_rim()}"
+        return f"gp in {words}"
 
     def diagnostics(self) -> dict[str, float | str]:
         """Which share of the numbers' ranges the box keeps, earlier drifts out of it, and where the best trials lie."""
@@ -99,7 +99,7 @@ class BoundingBox(PastFirst):
         left, judged = drifts(self.space, self._tasks)
         found |= {"box_left": f"by {left} of {judged} earlier tasks", "box_fixed": _fixed(self._box, self.space)}
         if self._at_rim():
-            found |= {"rim": self._at_rim()} | ({"fallback": self._plan} if self._guard else {})
+            found |= {"rim": self._at_rim()} | ({"fallback": self.why} if self._guard else {})
         return found
 
 

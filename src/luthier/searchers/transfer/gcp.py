@@ -25,7 +25,7 @@ class Gcp(PastFirst):
     """Corrects the earlier tasks' law of normal scores by a process of what it gets wrong today.
 
     With z the normal scores of today's trials, mu and sigma the law's mean and standard deviation, a process is fitted
-    to (z - mu(x)) / sigma. Its prediction, scaled back and added to mu, gives the expected improvement on the lowest
+    to (z - mu(x)) / sigma(x). Its prediction, scaled back and added to mu, gives the expected improvement on the lowest
     predicted score of what was tried. The first three results come from the law's draws, as those of `cts`.
 
     Trials are ordered as in `merit`: feasible ones first, then by how much they violate; a failed one is the worst.
@@ -35,6 +35,8 @@ class Gcp(PastFirst):
         problem: What is to be solved.
         seed: Decides every random draw, >= 0.
         initial: Results before the process corrects the law (3: two scores say nothing of a scale).
+        regressor: What learns the law from all earlier trials: "net" (default: a process cannot undo the steps of
+            trees, and stays where one ends) or "trees".
         candidates: Configurations drawn once for the law's draws (10 000, as in the authors' code: there are but few).
         guard: Whether to leave the law where it does not hold; False: as published.
 
@@ -42,19 +44,25 @@ class Gcp(PastFirst):
         ArgumentError: an option is out of range.
 
     Source: Salinas, Shen, Perrone 2020, A quantile-based approach for hyperparameter transfer learning (GCP).
-    Differs: boosted trees in place of a network, so that sigma is the same everywhere; the yardstick is a predicted
-        score; pending trials count as if they had given their predicted scores.
+    Differs: see `fit_normal_net`; the yardstick is a predicted score; pending trials count as if they had given their
+        predicted scores; the guard.
     Cost: that of `cts` once; then one fit of O(n^3) steps at each result, n <= 200, and O(n^2) a candidate.
     """
 
     def __init__(
-        self, problem: Problem, *, seed: int, initial: int = AFTER, candidates: int = 10_000, guard: bool = True
+        self,
+        problem: Problem,
+        *,
+        seed: int,
+        initial: int = AFTER,
+        regressor: str = "net",
+        candidates: int = 10_000,
+        guard: bool = True,
     ) -> None:
         super().__init__(problem, seed=seed, guard=guard)
         check("initial", initial, at_least=1, whole=True)
-        check("candidates", candidates, at_least=1, whole=True)
         self._initial = int(initial)
-        self._common = Common(problem.space, self._tasks, seed=seed, candidates=int(candidates))
+        self._common = Common(problem.space, self._tasks, seed=seed, regressor=regressor, candidates=candidates)
         self._residual: tuple[int, GP | None, Array] = (0, None, np.empty((0, 0)))  # a cache, keyed by the snapshot
 
     def _recall(self, k: int, taken: set[bytes], waiting: list[Configuration]) -> Configuration | None:
@@ -64,12 +72,17 @@ class Gcp(PastFirst):
             return self.space.decode(row)[0] if len(row) else None
         residual, rows = self._fitted()
         known = self._features(self.space.encode(waiting)[0]) if waiting else np.empty((0, residual.Z.shape[1]))
-        process, sigma = believe(residual, known), self._common.sigma
-        best = float((self._common.mean(rows) + sigma * process.predict(residual.Z)[0]).min())
+        process = believe(residual, known)
+
+        def corrected(some: Array) -> tuple[Array, Array]:
+            mu, sigma = self._common.predict(some)
+            mean, sd = process.predict(self._features(some))
+            return mu + sigma * mean, sigma * sd
+
+        best = float(corrected(rows)[0].min())
 
         def score(some: Array) -> Array:
-            mean, sd = process.predict(self._features(some))
-            return log_ei(self._common.mean(some) + sigma * mean, sigma * sd, best)
+            return log_ei(*corrected(some), best)
 
         near = np.concatenate([self._latest.best(NEAR), self._common.lowest(NEAR)])
         found, _ = maximise(self._seen, taken, score, rng, near=near)
@@ -86,7 +99,8 @@ class Gcp(PastFirst):
                 best = np.argsort(merit, kind="stable")[: MOST // 2]
                 kept = np.union1d(best, kept[-(MOST // 2) :])
             rows = self._latest.rows()[kept]
-            wrong = (scores(merit)[kept] - self._common.mean(rows)) / self._common.sigma
+            mu, sigma = self._common.predict(rows)
+            wrong = (scores(merit)[kept] - mu) / sigma
             Z = self._features(rows)
             hyper = fit_hyper(Z, wrong, self._features.categorical)
             process = condition(Z, wrong, hyper, self._features.categorical)
@@ -94,7 +108,7 @@ class Gcp(PastFirst):
         return process, rows
 
     def _expected(self, rows: Array) -> Array:
-        return self._common.mean(rows)
+        return self._common.predict(rows)[0]
 
     @property
     def _plan(self) -> str:
@@ -102,6 +116,6 @@ class Gcp(PastFirst):
         return f"{trials} trials of {len(self._tasks)} earlier tasks, and a process for what is different today"
 
     def diagnostics(self) -> dict[str, float | str]:
-        """As all of its kind, and the standard deviation of a normal score."""
+        """As all of its kind, and the median standard deviation of a normal score."""
         found = super().diagnostics()
-        return {**found, "sigma": self._common.sigma} if self._tasks else found
+        return {**found, "sigma": self._common.spread()} if self._tasks else found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from scipy.stats import rankdata
@@ -10,6 +11,7 @@ from scipy.stats import rankdata
 from luthier.base.records import Configuration
 from luthier.base.registry import register
 from luthier.base.seeds import generator
+from luthier.models.warp import warp_values
 from luthier.searchers.transfer._boosted import Boosted
 from luthier.searchers.transfer._history import EarlierTask
 from luthier.searchers.transfer._past_first import PastFirst
@@ -57,10 +59,17 @@ class ZeroShot(PastFirst):
             self._greedy = Greedy(*self._table())
         place = 0
         while (row := self._greedy.row(place)) is not None:
-            if self.space.unit_keys(row)[0] not in taken:
-                return self.space.decode(row)[0]
+            key = self.space.unit_keys(row)[0]
+            if key not in taken:
+                return self._tried.get(key) or self.space.decode(row)[0]
             place += 1
         return None
+
+    @cached_property
+    def _tried(self) -> dict[bytes, Configuration]:
+        """What earlier tasks tried, as they did: a row is rounded a little."""
+        configs = [config for task in self._tasks for config in task.configs]
+        return dict(zip(self._seen.keys(configs), configs, strict=True))
 
     def _table(self) -> tuple[Array, Array]:
         """Candidates, and what each task says of them; (C, d), (T, C)."""
@@ -76,10 +85,10 @@ class ZeroShot(PastFirst):
 
     def _says(self, place: int, rows: Array) -> Array:
         """Values on a task: its own where it tried a row, else predicted. (C, d) -> (C,)."""
-        task = self._tasks[place]
-        found = Boosted(self.space, task.rows, task.values, generator(self.seed, "model", 1 + place, 4))(rows)
+        task, values = self._tasks[place], warp_values(self._tasks[place].values, "standard")
+        found = Boosted(self.space, task.rows, values, generator(self.seed, "model", 1 + place, 4))(rows)
         known: dict[bytes, float] = {}
-        for key, value in zip(self.space.unit_keys(task.rows), task.values, strict=True):
+        for key, value in zip(self.space.unit_keys(task.rows), values, strict=True):
             known[key] = min(float(value), known.get(key, np.inf))
         for i, key in enumerate(self.space.unit_keys(rows)):
             found[i] = known.get(key, found[i])
@@ -91,7 +100,8 @@ class ZeroShot(PastFirst):
         rows = np.empty((0, self.space.dimensions))
         for i, task in enumerate(self._tasks):
             rows = self.space.sample_unit(count, generator(self.seed, "model", 0, 4, i))
-            told.append(Boosted(self.space, task.rows, task.values, generator(self.seed, "model", 1 + i, 4))(rows))
+            values = warp_values(task.values, "standard")
+            told.append(Boosted(self.space, task.rows, values, generator(self.seed, "model", 1 + i, 4))(rows))
         return rows, np.stack(told)
 
     def _expected(self, rows: Array) -> Array:
