@@ -15,8 +15,9 @@ from luthier.schedulers.median import Median
 from luthier.space.problem import Problem
 from luthier.stopping.plateau import Plateau
 from luthier.study._beliefs import beliefs
-from luthier.study._guard import _gain
+from luthier.study._guard import _gain, plan
 from luthier.study.overtuning import overtuning
+from luthier.study.result import contenders
 
 SPACE = lu.Space(x=lu.Float(0.0, 1.0, default=0.5))
 
@@ -287,6 +288,18 @@ def test_the_guard_takes_what_is_better() -> None:
         found = study.run(lambda run: 10 * noisy(run)["loss"] + 9 * run.config["x"], trials=40)
         assert found.best.config["x"] < 0.25
         assert "confirmed on 4 fresh splits" in found.rule
+
+
+def test_the_finalist_is_the_best_though_it_was_tried_twice() -> None:
+    trials = [
+        Trial(n, Configuration(x=x), Status.COMPLETED, origin="default" if n == 0 else "random", metrics={"loss": v})
+        for n, (x, v) in enumerate([(0.5, 3.0), (0.1, 1.0), (0.2, 2.0), (0.1, 4.0)])
+    ]
+    found = contenders(trials, Problem(SPACE, (Objective("loss"),)), 1)
+    planned = plan(found, trials, 0)
+    assert [config["x"] for config, _ in planned] == [0.5, 0.1] * 3
+    assert len({split for _, split in planned}) == 3
+    assert plan(found[:1], trials, 0) == []
 
 
 def test_gain_and_noise_by_hand() -> None:

@@ -53,14 +53,12 @@ def plan(found: Sequence[Trial], trials: Sequence[Trial], seed: int) -> list[tup
         Configurations with their split seeds, round after round; empty when there is nothing to choose between.
     """
     default = next((trial for trial in found if trial.origin == "default"), None)
-    others = [trial for trial in found if default is None or trial.config != default.config]
-    once = list({trial.config: trial for trial in reversed(others)}.values())[::-1]
-    measured = [*([default] if default is not None else []), *once][:FINALISTS]
+    measured = list(dict.fromkeys(trial.config for trial in ([] if default is None else [default]) + list(found)))
     if len(measured) < FINALISTS:
         return []
-    rounds = math.floor(SHARE * len(trials) / len(measured))
+    rounds = math.floor(SHARE * len(trials) / FINALISTS)
     seeds = [split_seed(seed, "round", len(trials), r) for r in range(min(max(rounds, ROUNDS[0]), ROUNDS[1]))]
-    return [(trial.config, split) for split in seeds for trial in measured]
+    return [(config, split) for split in seeds for config in measured[:FINALISTS]]
 
 
 def judge(found: Sequence[Trial], trials: Sequence[Trial], problem: Problem) -> Verdict | None:
@@ -107,9 +105,8 @@ def judge(found: Sequence[Trial], trials: Sequence[Trial], problem: Problem) -> 
     words = f"gain over the default {round(gain, 12):.2g}, noise {noise:.2g}"
     if gain > 0 and gain > noise:
         return Verdict(number, f"{told}, {words}")
-    return Verdict(
-        default.number, f"the default, as no gain on fresh splits exceeds its noise: trial {number}, {words}"
-    )
+    kept = f"the default, as no gain on fresh splits exceeds its noise: trial {number}, {words}"
+    return Verdict(default.number, kept)
 
 
 def _holds(trial: Trial, problem: Problem) -> bool:
