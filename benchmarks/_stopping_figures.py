@@ -85,12 +85,14 @@ class Stop:
         stopped: Whether it was.
         rtc: Share of the time that was saved.
         ryc: (test score at the end - when stopped) / the larger; above 0 stopping helped.
+        change: The difference itself, in units of the score.
     """
 
     after: int
     stopped: bool
     rtc: float
     ryc: float
+    change: float
 
 
 def stop(run: Run, after: int | None) -> Stop:
@@ -98,9 +100,8 @@ def stop(run: Run, after: int | None) -> Stop:
     full, then = (float(run.test[int(np.argmin(run.seen[:m]))]) for m in (len(run.seen), n))
     larger = max(full, then)
     time = run.seconds
-    return Stop(
-        n, after is not None, 1.0 - float(time[:n].sum() / time.sum()), (full - then) / larger if larger > 0 else 0.0
-    )
+    ryc = (full - then) / larger if larger > 0 else 0.0
+    return Stop(n, after is not None, 1.0 - float(time[:n].sum() / time.sum()), ryc, full - then)
 
 
 def grid(runs: Sequence[Run]) -> tuple[list[tuple[str, str]], list[int]]:
@@ -147,7 +148,8 @@ def judged_rows(
                 "RTC": mean_and_interval(rtc),
                 "RYC": mean_and_interval(ryc, 4),
                 "RYC, median": f"{np.median(ryc):.4f}",
-                "|RYC|, median": f"{np.median(np.abs(ryc)):.4f}",
+                "size of RYC, median": f"{np.median(np.abs(ryc)):.4f}",
+                "change in score": f"{by_task(runs, [s.change for s in stops[name]]).mean():.4f}",
                 "worse by > 2 %": f"{(ryc < -0.02).mean():.0%}",
                 "better by > 2 %": f"{(ryc > 0.02).mean():.0%}",
                 f"RTC less that of {first}": "" if name == first else mean_and_interval(rtc - saved[first]),
@@ -173,16 +175,15 @@ def plane(
 
 
 def curves(runs: Sequence[Run]) -> dict[str, np.ndarray]:
-    """(runs, n) regrets of the incumbent, in units of the spread (median less best) of the validation score.
+    """(runs, n) regrets of the incumbent, in units of the score.
 
     "validation": above the best of the study. "test": above the best test score that any of its trials has.
     """
     rows: dict[str, list[np.ndarray]] = {"validation": [], "test": []}
     for run in runs:
         best = np.array([int(np.argmin(run.seen[: n + 1])) for n in range(len(run.seen))])
-        spread = float(np.median(run.seen) - run.seen.min()) or 1.0
-        rows["validation"].append((run.seen[best] - run.seen.min()) / spread)
-        rows["test"].append((run.test[best] - run.test.min()) / spread)
+        rows["validation"].append(run.seen[best] - run.seen.min())
+        rows["test"].append(run.test[best] - run.test.min())
     longest = max(len(row) for row in rows["test"])
     return {
         name: np.array([np.pad(row, (0, longest - len(row)), mode="edge") for row in each])
@@ -196,7 +197,7 @@ def overfitting(runs: Sequence[Run], early: int = 20) -> dict[str, float]:
     Returns:
         Shares of studies in which the validation score improves, in which the test score of the incumbent then
         worsens and improves; mean relative change of both scores; the optimism of the last incumbent (test less
-        validation, relative to test); and the median rank correlation of validation and test score within a study,
+        validation score); and the median rank correlation of validation and test score within a study,
         over all trials and over the better half.
     """
     rows = []
@@ -210,7 +211,7 @@ def overfitting(runs: Sequence[Run], early: int = 20) -> dict[str, float]:
                 run.test[last] < run.test[then],
                 1.0 - run.seen[last] / run.seen[then] if run.seen[then] > 0 else 0.0,
                 1.0 - run.test[last] / run.test[then] if run.test[then] > 0 else 0.0,
-                (run.test[last] - run.seen[last]) / run.test[last] if run.test[last] > 0 else 0.0,
+                run.test[last] - run.seen[last],
                 _rank(run.seen, run.test),
                 _rank(run.seen[half], run.test[half]),
             )

@@ -36,8 +36,9 @@ def write() -> None:
 HEAD = """\
 Real data, tuned to the end of 100 trials by our own Gaussian-process searcher; each rule is then asked, after every
 trial, whether it would have stopped. RTC is the share of training time that stopping saves; RYC is the relative change
-of the test score (final less stopped, over the larger): below 0, stopping came too early. Means over tasks with 95 %
-intervals, tasks and seeds drawn with replacement; differences are paired by study."""
+of the test score (final less stopped, over the larger; the change in score is that difference itself): below 0,
+stopping came too early. Means over tasks with 95 % intervals, tasks and seeds drawn with replacement; differences are
+paired by study."""
 
 
 def _real(studies: Sequence[tuple[Any, Any]], data: dict[str, Any]) -> list[str]:
@@ -74,11 +75,11 @@ def _real(studies: Sequence[tuple[Any, Any]], data: dict[str, Any]) -> list[str]
 
 
 def _aim(row: Mapping[str, Any]) -> str:
-    rtc, ryc = float(str(row["RTC"]).split()[0]), float(row["|RYC|, median"])
+    rtc, ryc = float(str(row["RTC"]).split()[0]), float(row["size of RYC, median"])
     words = "met" if rtc > 0.3 and ryc < 0.02 else "not met"
     return (
-        f"The aim set beforehand, a mean RTC above 0.3 with a median |RYC| below 0.02, is **{words}** by the default "
-        f"rule: {rtc:.3f} and {ryc:.4f}."
+        f"The aim set beforehand, a mean RTC above 0.3 with a median size of RYC below 0.02, is **{words}** by the "
+        f"default rule: {rtc:.3f} and {ryc:.4f}."
     )
 
 
@@ -94,7 +95,7 @@ def _by_group(studies: Sequence[tuple[Any, Any]]) -> list[dict[str, Any]]:
         for row in figures.judged_rows(
             some, {name: figures.MAIN[name] for name in ("regret", "no improvement in 10", "no improvement in 30")}
         ):
-            names = ("rule", "stops", "trials, median", "RTC", "RYC", "|RYC|, median", "worse by > 2 %")
+            names = ("rule", "stops", "trials, median", "RTC", "RYC", "size of RYC, median", "worse by > 2 %")
             found.append({"group": group, **{name: row[name] for name in names}})
     return found
 
@@ -120,14 +121,14 @@ def _first_half(cv: Sequence[Any], holdout: Sequence[Any], data: dict[str, Any])
             some = [run for run in runs if learner in (None, run.key.learner)]
             if some:
                 numbers = figures.overfitting(some, EARLY)
-                words = {k: f"{v:.2f}" if "rank" in k else f"{v:.1%}" for k, v in numbers.items() if k != "studies"}
+                words = {k: _word(k, v) for k, v in numbers.items() if k != "studies"}
                 rows.append({"sees": how, "learner": learner or "all", "studies": numbers["studies"], **words})
                 data.setdefault("first half", {})[f"{how}, {learner or 'all'}"] = numbers
     if not rows:
         return []
     parts += [
         f"From {EARLY} trials to 100, incumbent by the lowest validation score. Optimism is test less validation "
-        "score, over the test score. A test score also moves by the luck of its split: that it worsens in some studies "
+        "score. A test score also moves by the luck of its split: that it worsens in some studies "
         "is no overfitting by itself; the gain in test beside the gain in validation is what to look at.",
         _machine.table(rows),
     ]
@@ -142,6 +143,10 @@ def _first_half(cv: Sequence[Any], holdout: Sequence[Any], data: dict[str, Any])
     _draw_curves(cv, holdout)
     parts.append("![Regret in validation and test](stopping/regret.svg)")
     return parts
+
+
+def _word(name: str, value: float) -> str:
+    return f"{value:.2f}" if "rank" in name else f"{value:.4f}" if "optimism" in name else f"{value:.1%}"
 
 
 def _valid(data: dict[str, Any]) -> list[str]:
@@ -206,17 +211,29 @@ def _save(name: str, figure: dict[str, Any], looks: dict[str, MethodLook] | None
 
 
 def _draw_plane(points: Mapping[str, tuple[float, float]]) -> None:
+    """Marks with their names; names of one place share a line, and lines make way for each other."""
+    together: dict[tuple[float, float], list[str]] = {}
+    for name, (x, y) in points.items():
+        together.setdefault((round(x, 3), round(y, 4)), []).append(name)
     rtc, ryc = np.array(list(points.values())).T
-    pad = max(0.2 * float(np.ptp(ryc)), 0.002)
-    layout = _layout(
-        "RTC, share of time saved", "RYC, relative change in test", (0, 1), (ryc.min() - pad, ryc.max() + pad)
-    )
+    pad = max(0.3 * float(np.ptp(ryc)), 0.002)
+    low, high = float(ryc.min()) - pad, float(ryc.max()) + pad
+    layout = _layout("RTC, share of time saved", "RYC, relative change in test", (-0.02, 1.25), (low, high))
+    layout["height"] = 560
+    line = (high - low) * 14 / 490  # of text, in units of the axis
+    placed: list[tuple[float, float, float]] = []  # left end, right end, height
+    layout["annotations"] = []
+    for (x, y), names in sorted(together.items(), key=lambda item: -item[0][1]):
+        words = "; ".join(names)
+        width, at = 0.02 + 0.0115 * len(words), y
+        while any(x < right and x + width > left and abs(at - up) < line for left, right, up in placed):
+            at -= line / 2
+        placed.append((x, x + width, at))
+        layout["annotations"].append(
+            {"x": x, "y": at, "text": words, "xanchor": "left", "yanchor": "middle", "xshift": 8}
+        )
     marks = {"x": list(rtc), "y": list(ryc), "mode": "markers", "marker": {"size": 8, "color": COLOURS["bound"]}}
-    layout["annotations"] = [
-        {"x": x, "y": y, "text": name, "xanchor": "left", "yanchor": "middle", "xshift": 8}
-        for name, (x, y) in points.items()
-    ]
-    zero = _line([0, 1], [0, 0], COLOURS["noise"], "dot")
+    zero = _line([0, 1.25], [0, 0], COLOURS["noise"], "dot")
     _save("plane", {"data": [zero, marks], "layout": layout})
 
 
@@ -251,5 +268,5 @@ def _draw_curves(cv: Sequence[Any], holdout: Sequence[Any]) -> None:
             traces += [_band(at, band.low, band.high, COLOURS[name]), _line(at, band.estimate, COLOURS[name], dash)]
             looks[f"{name}, {how}"] = MethodLook(COLOURS[name], dash, 2.0, True)
             top = max(top, float(band.estimate[4:].max()))
-    layout = _layout("trials", "regret of the incumbent, in spreads", (0, 100), (0, 1.1 * top))
+    layout = _layout("trials", "regret of the incumbent, in units of the score", (0, 100), (0, 1.5 * top))
     _save("regret", {"data": traces, "layout": layout}, looks)
