@@ -8,7 +8,8 @@ from luthier.base.checks import check
 from luthier.base.records import Configuration
 from luthier.base.registry import register
 from luthier.models.acquisition import log_ei
-from luthier.models.gp import GP, condition, fit_hyper
+from luthier.models.gp import GP, Hyper, condition, fit_hyper
+from luthier.searchers._latest import Snapshot
 from luthier.searchers._maximise import maximise
 from luthier.searchers.gp import NEAR, believe
 from luthier.searchers.transfer._copula import Common, scores
@@ -46,7 +47,7 @@ class Gcp(PastFirst):
     Source: Salinas, Shen, Perrone 2020, A quantile-based approach for hyperparameter transfer learning (GCP).
     Differs: see `fit_normal_net`; the yardstick is a predicted score; pending trials count as if they had given their
         predicted scores; the guard.
-    Cost: that of `cts` once; then one fit of O(n^3) steps at each result, n <= 200, and O(n^2) a candidate.
+    Cost: that of `cts` once; then one fit of O(n^3) steps, n <= 200, in the rhythm of `gp`, and O(n^2) a candidate.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Gcp(PastFirst):
         check("initial", initial, at_least=1, whole=True)
         self._initial = int(initial)
         self._common = Common(problem.space, self._tasks, seed=seed, regressor=regressor, candidates=candidates)
+        self._hyper: tuple[int, Hyper] | None = None  # a cache, keyed by the anchor
         self._residual: tuple[int, GP | None, Array] = (0, None, np.empty((0, 0)))  # a cache, keyed by the snapshot
 
     def _recall(self, k: int, taken: set[bytes], waiting: list[Configuration]) -> Configuration | None:
@@ -90,22 +92,27 @@ class Gcp(PastFirst):
 
     def _fitted(self) -> tuple[GP, Array]:
         """The process of what the law gets wrong, and the rows that it has seen."""
-        snapshot = self._latest.snapshot
+        snapshot, anchor = self._latest.snapshot, self._latest.anchor
         number, process, rows = self._residual
         if process is None or number != snapshot.number:
-            merit = snapshot.merit()
-            kept = np.arange(len(merit))
-            if len(kept) > MOST:
-                best = np.argsort(merit, kind="stable")[: MOST // 2]
-                kept = np.union1d(best, kept[-(MOST // 2) :])
-            rows = self._latest.rows()[kept]
-            mu, sigma = self._common.predict(rows)
-            wrong = (scores(merit)[kept] - mu) / sigma
-            Z = self._features(rows)
-            hyper = fit_hyper(Z, wrong, self._features.categorical)
-            process = condition(Z, wrong, hyper, self._features.categorical)
+            if self._hyper is None or self._hyper[0] != anchor.number:
+                Z, wrong, _ = self._wrong(anchor)
+                self._hyper = (anchor.number, fit_hyper(Z, wrong, self._features.categorical))
+            Z, wrong, rows = self._wrong(snapshot)
+            process = condition(Z, wrong, self._hyper[1], self._features.categorical)
             self._residual = (snapshot.number, process, rows)
         return process, rows
+
+    def _wrong(self, snapshot: Snapshot) -> tuple[Array, Array, Array]:
+        """Features of trials, what the law gets wrong of their scores, in standard deviations, and their rows."""
+        merit = snapshot.merit()
+        kept = np.arange(len(merit))
+        if len(kept) > MOST:
+            best = np.argsort(merit, kind="stable")[: MOST // 2]
+            kept = np.union1d(best, kept[-(MOST // 2) :])
+        rows = self._latest.rows(snapshot)[kept]
+        mu, sigma = self._common.predict(rows)
+        return self._features(rows), (scores(merit)[kept] - mu) / sigma, rows
 
     def _expected(self, rows: Array) -> Array:
         return self._common.predict(rows)[0]

@@ -12,8 +12,9 @@ from luthier.base.records import Configuration
 from luthier.base.registry import register
 from luthier.base.seeds import generator
 from luthier.models.acquisition import log_ei
-from luthier.models.gp import GP, condition, fit_hyper
+from luthier.models.gp import GP, Hyper, condition, fit_hyper
 from luthier.models.warp import warp_values
+from luthier.searchers._latest import Snapshot
 from luthier.searchers._maximise import maximise
 from luthier.searchers._surrogates import chosen
 from luthier.searchers.gp import NEAR, believe
@@ -24,6 +25,7 @@ from luthier.space.values import Array
 
 MOST = 50  # trials of an earlier task that its process holds, the best half and others: 30 fits then take seconds
 TODAY = 200  # of today's trials, chosen the same way
+BESIDE = 50  # the best of them, near which the earlier processes are made surer: there proposals would pile up
 SAMPLES = 256  # bootstrap samples: a weight is a share of them
 KEPT = 8  # processes that predict, those with the largest weights: a proposal would take twice as long with 30
 DILUTED = 95  # percentile of today's loss that an earlier task's median loss must not exceed
@@ -35,7 +37,7 @@ class _Ensemble(NamedTuple):
     Args:
         parts: Today's process last, if it has weight.
         weights: One a process, sum 1.
-        rows: (n, d) today's trials that they were judged by.
+        rows: (n, d) today's trials that they were judged by, the best first.
         today: Weight of today's process.
     """
 
@@ -83,11 +85,11 @@ class Rgpe(PastFirst):
         ArgumentError: an option is out of range.
 
     Source: Feurer, Letham, Hutter, Bakshy 2018, Practical transfer learning for Bayesian optimization.
-    Differs: variances of all processes are less where today's trials and pending ones lie, since nothing is to be
-        learnt there again; eight processes at most predict; left out, today's predictions are compared with what was
-        measured; the first proposals.
-    Cost: T fits of O(m^3) steps, m <= 50, once; then one fit of O(n^3) steps at each result, n <= 200, T n predictions,
-        and O(8 (m + n)^2) a candidate.
+    Differs: variances of the earlier processes are less where today's best trials and pending ones lie, since nothing
+        is to be learnt there again; eight processes at most predict; left out, today's predictions are compared with
+        what was measured; the first proposals.
+    Cost: T fits of O(m^3) steps, m <= 50, once; then one fit of O(n^3) steps, n <= 200, in the rhythm of `gp`, T n
+        predictions at each result, and O(8 (m + 50)^2 + n^2) a candidate.
     """
 
     def __init__(self, problem: Problem, *, seed: int, initial: int = AFTER, guard: bool = True) -> None:
@@ -95,6 +97,7 @@ class Rgpe(PastFirst):
         check("initial", initial, at_least=1, whole=True)
         self._initial, self._drop = int(initial), bool(guard)
         self._first = tuple(select(self._tasks, self._initial))
+        self._hyper: tuple[int, Hyper] | None = None  # a cache, keyed by the anchor
         self._kept: tuple[int, _Ensemble | None] = (0, None)  # a cache, keyed by the snapshot
 
     @cached_property
@@ -114,13 +117,14 @@ class Rgpe(PastFirst):
         return condition(Z, y, fit_hyper(Z, y, categorical, bent=False), categorical)
 
     def _recall(self, k: int, taken: set[bytes], waiting: list[Configuration]) -> Configuration | None:
-        if len(self._latest.snapshot.records) < self._initial or not self.space.dimensions:
+        bases = self._bases  # fitted when first asked, so that no later proposal has to wait for all of them
+        if len(self._latest.snapshot.records) < self._initial or not bases or not self.space.dimensions:
             keys = self._seen.keys(self._first)
             return next((c for c, key in zip(self._first, keys, strict=True) if key not in taken), None)
         ensemble = self._ensemble()
         known = self._features(ensemble.rows)
         pending = self._features(self.space.encode(waiting)[0]) if waiting else known[:0]
-        aware = ensemble.beside(known, pending)
+        aware = ensemble.beside(known[:BESIDE], pending)
         best = float(ensemble.predict(known)[0].min())
         near = self._latest.best(NEAR)
         rows, _ = maximise(
@@ -140,13 +144,12 @@ class Rgpe(PastFirst):
         return found
 
     def _weighted(self) -> _Ensemble:
-        snapshot = self._latest.snapshot
-        merit, places = snapshot.merit(), np.arange(len(snapshot.records))
-        if len(places) > TODAY:
-            places = chosen(merit, places, TODAY, generator(self.seed, "model", snapshot.number, 6))
-        rows = self._latest.rows()[places]
-        Z, y = self._features(rows), warp_values(merit[places])
-        today = self._fit(Z, y)
+        snapshot, anchor = self._latest.snapshot, self._latest.anchor
+        if self._hyper is None or self._hyper[0] != anchor.number:
+            Z, y, _ = self._today(anchor)
+            self._hyper = (anchor.number, self._fit(Z, y).hyper)
+        Z, y, rows = self._today(snapshot)
+        today = condition(Z, y, self._hyper[1], self._features.categorical)
         wrong = np.stack([*(_misranked(base.predict(Z)[0], y) for base in self._bases), _misranked_left_out(today, y)])
         weights = ranking_weights(wrong, generator(self.seed, "model", snapshot.number, 7), drop=self._drop)
         order = np.argsort(-weights, kind="stable")[:KEPT]
@@ -155,6 +158,15 @@ class Rgpe(PastFirst):
         kept = weights[order] / weights[order].sum()
         own = float(kept[-1]) if order[-1] == len(self._bases) else 0.0
         return _Ensemble(tuple(parts[i] for i in order), kept, rows, own)
+
+    def _today(self, snapshot: Snapshot) -> tuple[Array, Array, Array]:
+        """Features, values and rows of today's trials, the best first."""
+        merit, places = snapshot.merit(), np.arange(len(snapshot.records))
+        if len(places) > TODAY:
+            places = chosen(merit, places, TODAY, generator(self.seed, "model", snapshot.number, 6))
+        places = places[np.argsort(merit[places], kind="stable")]
+        rows = self._latest.rows(snapshot)[places]
+        return self._features(rows), warp_values(merit[places]), rows
 
     @property
     def _plan(self) -> str:
