@@ -1,0 +1,74 @@
+"""gradients: hypergradients of training loops in torch: reverse, truncated, forward, implicit, online.
+
+    from luthier import gradients as lg
+
+    problem = lg.Bilevel(train=train_loss, validate=validation_loss, start=weights, optimiser=lg.sgd("lr"), steps=100)
+    found = lg.hypergradient(problem, {"lr": ..., "decay": ...}, method="reverse")
+
+Each method is one file; torch (extra `torch`) is imported when one is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+# public name -> module that holds it
+_EXPORTS = {
+    "Bilevel": "luthier.gradients.problem",
+    "Optimiser": "luthier.gradients.optimisers",
+    "sgd": "luthier.gradients.optimisers",
+    "momentum": "luthier.gradients.optimisers",
+    "adam": "luthier.gradients.optimisers",
+    "Method": "luthier.gradients.method",
+    "Hypergradient": "luthier.gradients.method",
+    "hypergradient": "luthier.gradients._compute",
+    "Reverse": "luthier.gradients.reverse",
+    "Truncated": "luthier.gradients.truncated",
+    "Forward": "luthier.gradients.forward",
+    "Implicit": "luthier.gradients.implicit",
+    "RealTime": "luthier.gradients.online",
+    "RateDescent": "luthier.gradients.rate_descent",
+    "LookAhead": "luthier.gradients.look_ahead",
+    "Cell": "luthier.gradients.cell",
+    "Box": "luthier.gradients.bounds",
+    "Bounds": "luthier.gradients.bounds",
+    "examine": "luthier.gradients.examination",
+    "Examination": "luthier.gradients.examination",
+    "tune_with_gradients": "luthier.gradients.tune",
+    "objective": "luthier.gradients.tune",
+    "outer_steps": "luthier.gradients.steps",
+}
+
+__all__ = list(_EXPORTS)
+
+if TYPE_CHECKING:
+    from luthier.gradients._compute import hypergradient
+    from luthier.gradients.bounds import Bounds, Box
+    from luthier.gradients.cell import Cell
+    from luthier.gradients.examination import Examination, examine
+    from luthier.gradients.forward import Forward
+    from luthier.gradients.implicit import Implicit
+    from luthier.gradients.look_ahead import LookAhead
+    from luthier.gradients.method import Hypergradient, Method
+    from luthier.gradients.online import RealTime
+    from luthier.gradients.optimisers import Optimiser, adam, momentum, sgd
+    from luthier.gradients.problem import Bilevel
+    from luthier.gradients.rate_descent import RateDescent
+    from luthier.gradients.reverse import Reverse
+    from luthier.gradients.steps import outer_steps
+    from luthier.gradients.truncated import Truncated
+    from luthier.gradients.tune import objective, tune_with_gradients
+
+
+def __getattr__(name: str) -> Any:
+    module = _EXPORTS.get(name)
+    if module is None:
+        raise AttributeError(f"module 'luthier.gradients' has no attribute {name!r}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

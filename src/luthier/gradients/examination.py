@@ -1,0 +1,207 @@
+"""Checks before a run: can the steps be differentiated, do they contract, and which method that speaks for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from luthier.base.checks import check
+from luthier.gradients._tree import (
+    Tensor,
+    Tensors,
+    Tree,
+    dot,
+    entries,
+    finite,
+    noise,
+    norm,
+    plus,
+    times,
+    torch_for,
+    zeros,
+)
+from luthier.gradients.method import check_hyper
+from luthier.gradients.problem import WHAT, Bilevel
+
+AGREES = 0.05  # relative difference of a derivative and a finite difference: more, and a part of the step is cut off
+LEFT = 0.001  # share of an early influence that is left at the end, below which the end has forgotten the beginning
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What was seen before a run.
+
+    Args:
+        steps: Training steps.
+        parameters: Numbers that are trained.
+        hyperparameters: Numbers that are tuned.
+        repeatable: Whether the same step twice gives the same.
+        diverged: Whether training ended in numbers that are not finite.
+        mismatch: Relative difference between derivatives of a step and finite differences, the largest of those by
+            state and by hyperparameters; NaN where there is none.
+        influence: Whether a step or the validation loss depends on the hyperparameters at all.
+        contraction: Factor by which a step shrinks a small difference of parameters at the end of training.
+        unrest: Length of one more step, relative to the first.
+    """
+
+    steps: int
+    parameters: int
+    hyperparameters: int
+    repeatable: bool
+    diverged: bool
+    mismatch: float
+    influence: bool
+    contraction: float
+    unrest: float
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether derivatives agree with finite differences."""
+        return self.mismatch <= AGREES
+
+    @property
+    def contracting(self) -> bool:
+        """Whether steps bring near parameters nearer."""
+        return self.contraction < 1.0
+
+    @property
+    def problems(self) -> list[str]:
+        """What speaks against a run; empty: nothing."""
+        found = []
+        if not self.repeatable:
+            found.append(
+                "the same step twice gives different results: draw by the step's number (batches=) and fix dropout"
+            )
+        if self.diverged:
+            found.append("training diverges at the first hyperparameters: begin with a lower learning rate")
+        elif not self.differentiable:
+            found.append(
+                f"derivatives of a step differ from finite differences by {self.mismatch:.1g}: look for item(), "
+                "detach(), no_grad(), argmax or rounding in it"
+            )
+        if not self.influence:
+            found.append("neither a step nor the validation loss depends on the hyperparameters")
+        return found
+
+    @property
+    def advice(self) -> str:
+        """The method that what was seen speaks for."""
+        few = self.hyperparameters <= 10
+        if self.contracting and self.unrest <= 1e-3:
+            return "implicit-cg (training comes to rest)"
+        if few and self.parameters * self.hyperparameters <= 10**6:
+            return "forward (few hyperparameters) or reverse"
+        return "reverse, or reverse-sqrt where its memory is short"
+
+    def __str__(self) -> str:
+        forgets = ""
+        if self.contracting and self.contraction > 0:
+            forgets = f"; after {math.ceil(math.log(LEFT) / math.log(self.contraction))} steps {LEFT:g} is left"
+        return "\n".join(
+            [
+                f"{self.steps} steps, {self.parameters} parameters, {self.hyperparameters} hyperparameters",
+                f"step repeatable: {_yes(self.repeatable)}; differentiable: {_yes(self.differentiable)} "
+                f"(off by {self.mismatch:.1g})",
+                f"contracting: {_yes(self.contracting)} (a step keeps {self.contraction:.4f} of a difference{forgets})",
+                f"at rest after training: {_yes(self.unrest <= 1e-3)} (one more step is {self.unrest:.1g} of the first)",
+                f"method: {self.advice}",
+                *(f"PROBLEM: {text}" for text in self.problems),
+            ]
+        )
+
+
+def examine(problem: Bilevel, hyper: Mapping[str, Tensor], *, probes: int = 20, seed: int = 0) -> Examination:
+    """Look at a problem before it is tuned.
+
+    Differences of plain steps tell whether steps contract; no second derivative is needed for that, and one product
+    each way is compared with a finite difference.
+
+    Args:
+        problem: What is trained and what judges it.
+        hyper: The hyperparameters to look at.
+        probes: Steps of the power method that estimates the contraction, from below. 20: within a few percent where
+            the slowest direction stands out.
+        seed: Decides the directions.
+
+    Source: the power method on finite differences; contraction as in Grazzi et al. 2020.
+    Cost: one training and `probes` + 10 steps; memory of a few states.
+    """
+    check("probes", probes, at_least=1, whole=True)
+    torch, now = torch_for(WHAT), check_hyper(hyper)
+    generator = torch.Generator().manual_seed(seed)
+    begun: list[Tree] = []
+    last = problem.run(now, visit=lambda t, state: begun.append(state) if t < 2 else None)
+    first = begun[0]
+    with torch.no_grad():
+        once, again = (problem.advance(first, now, 0) for _ in range(2))
+    same = norm(plus(once["params"], again["params"], -1.0)) == 0.0
+    broken = not finite(last) or not math.isfinite(float(problem.validate(last["params"], now)))
+    mismatch, moved = _mismatch(problem, begun[-1], now, len(begun) - 1, generator)
+    _, _, direct = problem.judged(once, now)
+    made = callable(problem.start)
+    return Examination(
+        problem.steps,
+        entries(first["params"]),
+        entries(now),
+        same,
+        broken,
+        mismatch,
+        moved or made or norm(direct) > 0,
+        math.inf if broken else _contraction(problem, last, now, probes, generator),
+        math.inf if broken else _unrest(problem, first, once, last, now),
+    )
+
+
+def _mismatch(problem: Bilevel, state: Tree, hyper: Tensors, t: int, generator: object) -> tuple[float, bool]:
+    """Largest relative difference of derivative and finite difference; whether the step depends on `hyper`."""
+    torch = torch_for(WHAT)
+    out, back = torch.func.vjp(lambda s, h: problem.advance(s, h, t), state, hyper)
+    weight = noise(out, generator)
+    by_state, by_hyper = back(weight)
+    tiny = torch.finfo(next(iter(hyper.values())).dtype).eps ** (1 / 3)  # balances rounding and curvature
+    worst, moved = 0.0, False
+    for place, slope in enumerate((by_state["params"], by_hyper)):
+        at = (state["params"], hyper)[place]
+        way = noise(at, generator)
+        width = tiny * max(norm(at), 1e-3) / max(norm(way), 1e-30)
+        ends = []
+        for sign in (1.0, -1.0):
+            near = plus(at, way, sign * width)
+            with torch.no_grad():
+                given = ({**state, "params": near}, hyper) if place == 0 else (state, near)
+                ends.append(problem.advance(*given, t))
+        change = plus(ends[0], ends[1], -1.0)
+        seen, told = dot(weight, change) / (2 * width), dot(slope, way)
+        floor = tiny * norm(weight) * norm(out)  # what rounding alone may show
+        moved = moved or (place == 1 and (norm(change) > 0 or norm(slope) > 0))
+        worst = max(worst, abs(seen - told) / max(abs(seen), abs(told), floor, 1e-30))
+    return worst, moved
+
+
+def _contraction(problem: Bilevel, state: Tree, hyper: Tensors, probes: int, generator: object) -> float:
+    torch, batch = torch_for(WHAT), problem.last_batch()
+    width = torch.finfo(next(iter(hyper.values())).dtype).eps ** 0.5 * max(norm(state["params"]), 1.0)
+    way, found = {"params": noise(state["params"], generator), "memory": zeros(state["memory"])}, []
+    with torch.no_grad():
+        rest = problem.advance(state, hyper, problem.steps, batch)
+        for _ in range(probes):
+            size = norm(way)
+            if size == 0.0 or not math.isfinite(size):
+                break
+            near = plus(state, times(way, width / size))
+            way = times(plus(problem.advance(near, hyper, problem.steps, batch), rest, -1.0), 1.0 / width)
+            found.append(norm(way))
+    late = found[len(found) // 2 :]  # early factors belong to directions that die out; memory makes them swing
+    return math.exp(sum(math.log(max(f, 1e-30)) for f in late) / len(late)) if late else 0.0
+
+
+def _unrest(problem: Bilevel, first: Tree, once: Tree, last: Tree, hyper: Tensors) -> float:
+    with torch_for(WHAT).no_grad():
+        after = problem.advance(last, hyper, problem.steps, problem.last_batch())
+    begun = norm(plus(once["params"], first["params"], -1.0))
+    return norm(plus(after["params"], last["params"], -1.0)) / begun if begun > 0 else 0.0
+
+
+def _yes(what: bool) -> str:
+    return "yes" if what else "NO"
