@@ -135,6 +135,21 @@ def test_runs_of_one_process_do_not_see_each_other(script):
     made.close()
 
 
+def test_methods_of_a_script_share_a_process_one_run_at_a_time(script):
+    one, other, problem = source(script), source(script, "other"), bench.load("synthetic/branin").problem
+    first = one.start(problem, seed=0, evaluations=3)
+    first.ask()
+    second = other.start(problem, seed=0, evaluations=3)
+    with pytest.raises(ToolError, match="has begun another run"):
+        first.ask()
+    one.close()  # the other one goes on
+    second.ask()
+    worker = other._process._held.worker
+    assert worker.alive
+    other.close()
+    assert not worker.alive
+
+
 @pytest.mark.parametrize(
     ("mood", "message"),
     [

@@ -23,6 +23,7 @@ from luthier.space.problem import Problem
 SCRIPTS = Path(__file__).with_name("scripts")
 SECONDS = 600.0  # of one answer: the slowest tool here takes ten on a busy machine
 _START = 120.0  # s: importing torch from a cold disk
+_LONGEST = 400  # characters of a tool's error
 _ETA = 3  # between the levels of a tool that stops trials where nothing is reported on the way, as Hyperband's default
 
 
@@ -44,6 +45,18 @@ class Timed(NamedTuple):
     cpu_seconds: float
 
 
+class _Held:
+    """A worker, and the run that it is at."""
+
+    def __init__(self) -> None:
+        self.worker: WorkerProcess | None = None
+        self.run: object = None
+        self.users = 0
+
+
+_shared: dict[tuple[str, str, float | None], _Held] = {}
+
+
 class Process:
     """A tool's process, which solves one problem after another; started when it is first asked.
 
@@ -53,6 +66,8 @@ class Process:
         python: Interpreter of its environment; None: of the one that was built from its lock.
         seconds: Longest time for one answer.
         memory_mb: Memory that it may use; None: any.
+        shared: Whether it serves all methods of its script here, one run at a time; each process with torch in it
+            holds half a gigabyte.
 
     Raises:
         BenchmarkError: from the first question on, if there is no environment.
@@ -64,24 +79,37 @@ class Process:
         kind: Kind,
         *,
         python: str | Path | None = None,
-        seconds: float = SECONDS,
+        seconds: float | None = SECONDS,
         memory_mb: float | None = None,
+        shared: bool = False,
     ) -> None:
         self.name, self.kind, self.seconds = name, kind, seconds
         self._python, self._limits = python, Limits(memory_mb=memory_mb, cpus=1)
-        self._worker: WorkerProcess | None = None
+        key = str(python or kind.environment), str(self.script), memory_mb
+        self._held = _shared.setdefault(key, _Held()) if shared else _Held()
+        self._held.users += 1
+        self._open = True
 
     @property
     def script(self) -> Path:
         """Its side of the conversation."""
         return SCRIPTS / self.kind.script  # a path that is absolute stays itself
 
-    def call(self, method: str, /, **arguments: Any) -> Timed:
+    def call(self, run: object, method: str, /, **arguments: Any) -> Timed:
         """Ask, and wait.
 
+        Args:
+            run: Who asks; "new" makes it the run that the process is at.
+            method: What to do.
+            **arguments: What that needs.
+
         Raises:
-            ToolError: there is no answer.
+            ToolError: there is no answer, or the process is at another run.
         """
+        if method == "new":
+            self._held.run = run
+        elif self._held.run is not run:
+            raise ToolError(f"tool {self.name!r}: {method}: its process has begun another run. Finish one first.")
         try:
             found = self._live().ask("call", {"method": method, "arguments": arguments}, seconds=self.seconds)
             return Timed(found["found"], found["seconds"], found["cpu_seconds"])
@@ -98,27 +126,27 @@ class Process:
             raise ToolError(str(error)) from None
 
     def _live(self) -> WorkerProcess:
-        if self._worker is None or not self._worker.alive:
+        held = self._held
+        if held.worker is None or not held.worker.alive:
             python = self._python or environments.find(self.kind.environment).python
             options = {"script": str(self.script.resolve())}
             program = Program(self.name, file=str(SCRIPTS / "_session.py"), options=options)
-            self._worker = WorkerProcess(
+            held.worker = WorkerProcess(
                 self.name, str(python), program.message(), limits=self._limits, start_seconds=_START, kind="tool"
             )
-        return self._worker
+        return held.worker
 
     def versions(self) -> dict[str, str]:
         """Of the packages that its results depend on, as the process has them."""
         return _of(self._live().hello["packages"], self.kind.packages)
 
     def close(self) -> None:
-        """End the process; the next question starts another."""
-        if self._worker is not None:
-            self._worker.kill()
-            self._worker = None
-
-
-_LONGEST = 400  # characters of a tool's error
+        """End the process, unless others use it too; the next question starts another."""
+        held, self._held.users = self._held, self._held.users - self._open
+        self._open = False
+        if held.worker is not None and held.users <= 0:
+            held.worker.kill()
+            held.worker = None
 
 
 class Run:
@@ -217,7 +245,7 @@ class Run:
         self._say("preload", configs=[self._spoken.told(config) for config in configs], values=list(values))
 
     def _say(self, method: str, /, **arguments: Any) -> Any:
-        answer = self._process.call(method, **arguments)
+        answer = self._process.call(self, method, **arguments)
         self.seconds += answer.seconds
         self.cpu_seconds += answer.cpu_seconds
         return answer.found
@@ -235,7 +263,7 @@ def _of(known: Mapping[str, str], packages: Sequence[str]) -> dict[str, str]:
 
 
 class Outside:
-    """Where a tool's runs come from, as a study's `Source`: one process for all of them.
+    """Where a tool's runs come from, as a study's `Source`: one process for all of them, one at a time.
 
     Args:
         name: What the tool is called.
@@ -260,7 +288,7 @@ class Outside:
         **options: Any,
     ) -> None:
         self._options, self._python = options, None if python is None else str(Path(python).expanduser())
-        self._process = Process(name, kind, python=self._python, seconds=limit, memory_mb=memory_mb)
+        self._process = Process(name, kind, python=self._python, seconds=limit, memory_mb=memory_mb, shared=True)
         if not self._process.script.is_file():
             raise ArgumentError(f"tool {name!r}: script={kind.script!r} is no file. Give the path of a Python file.")
 
