@@ -84,7 +84,7 @@ class DesignTable(BaseBenchmark):
         checksums: File to SHA-256.
         missing: As above.
 
-    Cost: a look-up takes some microseconds, a prediction about a millisecond.
+    Cost: a look-up takes up to a tenth of a millisecond, a prediction one or two.
     """
 
     def __init__(
