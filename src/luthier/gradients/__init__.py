@@ -11,7 +11,7 @@ Each method is one file; torch (extra `torch`) is imported when one is used.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 # public name -> module that holds it
 _EXPORTS = {
@@ -35,30 +35,40 @@ _EXPORTS = {
     "Bounds": "luthier.gradients.bounds",
     "examine": "luthier.gradients.examination",
     "Examination": "luthier.gradients.examination",
+    "Tuned": "luthier.gradients.tune",
+    "Path": "luthier.gradients.online",
     "tune_with_gradients": "luthier.gradients.tune",
     "objective": "luthier.gradients.tune",
     "outer_steps": "luthier.gradients.steps",
 }
 
-__all__ = list(_EXPORTS)
-
-if TYPE_CHECKING:
-    from luthier.gradients._compute import hypergradient
-    from luthier.gradients.bounds import Bounds, Box
-    from luthier.gradients.cell import Cell
-    from luthier.gradients.examination import Examination, examine
-    from luthier.gradients.forward import Forward
-    from luthier.gradients.implicit import Implicit
-    from luthier.gradients.look_ahead import LookAhead
-    from luthier.gradients.method import Hypergradient, Method
-    from luthier.gradients.online import RealTime
-    from luthier.gradients.optimisers import Optimiser, adam, momentum, sgd
-    from luthier.gradients.problem import Bilevel
-    from luthier.gradients.rate_descent import RateDescent
-    from luthier.gradients.reverse import Reverse
-    from luthier.gradients.steps import outer_steps
-    from luthier.gradients.truncated import Truncated
-    from luthier.gradients.tune import objective, tune_with_gradients
+__all__ = [
+    "Bilevel",
+    "Bounds",
+    "Box",
+    "Cell",
+    "Examination",
+    "Forward",
+    "Hypergradient",
+    "Implicit",
+    "LookAhead",
+    "Method",
+    "Optimiser",
+    "Path",
+    "RateDescent",
+    "RealTime",
+    "Reverse",
+    "Truncated",
+    "Tuned",
+    "adam",
+    "examine",
+    "hypergradient",
+    "momentum",
+    "objective",
+    "outer_steps",
+    "sgd",
+    "tune_with_gradients",
+]
 
 
 def __getattr__(name: str) -> Any:

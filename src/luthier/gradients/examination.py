@@ -104,7 +104,7 @@ class Examination:
                 f"step repeatable: {_yes(self.repeatable)}; differentiable: {_yes(self.differentiable)} "
                 f"(off by {self.mismatch:.1g})",
                 f"contracting: {_yes(self.contracting)} (a step keeps {self.contraction:.4f} of a difference{forgets})",
-                f"at rest after training: {_yes(self.unrest <= 1e-3)} (one more step is {self.unrest:.1g} of the first)",
+                f"at rest at the end: {_yes(self.unrest <= 1e-3)} (one more step is {self.unrest:.1g} of the first)",
                 f"method: {self.advice}",
                 *(f"PROBLEM: {text}" for text in self.problems),
             ]
@@ -169,8 +169,8 @@ def _mismatch(problem: Bilevel, state: Tree, hyper: Tensors, t: int, generator: 
         for sign in (1.0, -1.0):
             near = plus(at, way, sign * width)
             with torch.no_grad():
-                given = ({**state, "params": near}, hyper) if place == 0 else (state, near)
-                ends.append(problem.advance(*given, t))
+                begin, under = ({**state, "params": near}, hyper) if place == 0 else (state, near)
+                ends.append(problem.advance(begin, under, t))
         change = plus(ends[0], ends[1], -1.0)
         seen, told = dot(weight, change) / (2 * width), dot(slope, way)
         floor = tiny * norm(weight) * norm(out)  # what rounding alone may show
