@@ -54,25 +54,21 @@ class Derivatives:
         self._units = _units(hyper, self._torch)
         self.columns = each(lambda x: x.new_zeros((entries(hyper), *x.shape)), self.state)  # (m, ...) each
         if callable(problem.start):
-            self.columns = detached(self._columns(lambda h: problem.begin(h), (hyper,), (self._units,))[1])
+            self.columns = self._along(problem.begin, (hyper,), (self._units,))
 
-    def _columns(self, function: Any, at: tuple[Tree, ...], along: tuple[Tree, ...]) -> tuple[Tree, Tree]:
-        """Value of a function and its derivatives along many directions at once."""
+    def _along(self, function: Any, at: tuple[Tree, ...], directions: tuple[Tree, ...]) -> Tree:
+        """Derivatives of a function along many directions at once."""
         func = self._torch.func
-
-        def one(*directions: Tree) -> tuple[Tree, Tree]:
-            value, derivative = func.jvp(function, at, directions)
-            return value, derivative
-
-        return func.vmap(one, out_dims=(None, 0), chunk_size=self.chunk)(*along)  # type: ignore[no-any-return]
+        found: Tree = func.vmap(lambda *way: func.jvp(function, at, way)[1], chunk_size=self.chunk)(*directions)
+        return detached(found)
 
     def advance(self, hyper: Tensors, t: int) -> None:
         """One training step: `Z <- A Z + B`."""
         with self._torch.no_grad():
-            state, columns = self._columns(
+            self.columns = self._along(
                 lambda s, h: self.problem.advance(s, h, t), (self.state, hyper), (self.columns, self._units)
             )
-        self.state, self.columns = detached(state), detached(columns)
+            self.state = detached(self.problem.advance(self.state, hyper, t))
 
     def scale(self, factor: float) -> None:
         """Shrink the derivatives, so that what happened long ago counts less."""
@@ -82,7 +78,8 @@ class Derivatives:
         """Validation loss and hypergradient at the present state."""
         value, by_params, direct = self.problem.judged(self.state, hyper)
         parts = [
-            self.columns["params"][name].flatten(1) @ slope.flatten() for name, slope in by_params.items()
+            self.columns["params"][name].reshape(entries(hyper), -1) @ slope.flatten()
+            for name, slope in by_params.items()
         ]  # (m,) each
         flat = sum(parts[1:], parts[0])
         found, place = {}, 0
