@@ -9,12 +9,12 @@ from typing import Any
 
 from luthier.base.errors import NumericsWarning
 from luthier.base.records import Configuration
-from luthier.gradients._tree import Tensors, Tree, detached, entries, norm, torch_for
+from luthier.gradients._tree import WHAT, Tensors, Tree, detached, entries, norm, torch_for
 from luthier.gradients.bounds import Bounds
 from luthier.gradients.examination import Examination
 from luthier.gradients.method import Hypergradient, Method
 from luthier.gradients.optimisers import adam
-from luthier.gradients.problem import WHAT, Bilevel
+from luthier.gradients.problem import Bilevel
 from luthier.gradients.steps import SLOPE, STEP
 from luthier.study.study import Study
 

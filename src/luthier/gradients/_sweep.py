@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from luthier.gradients._tree import Tensors, Tree, detached, plus, torch_for
-from luthier.gradients.problem import WHAT, Bilevel
+from luthier.gradients._tape import pulled
+from luthier.gradients._tree import Tensors, Tree, plus
+from luthier.gradients.problem import Bilevel
 
 
 def sweep(
@@ -26,9 +27,7 @@ def sweep(
     Returns:
         The gradient by the state before the earliest step, and the hypergradient.
     """
-    vjp = torch_for(WHAT).func.vjp
     for t, state in visited:
-        _, back = vjp(lambda s, h, t=t: problem.advance(s, h, t), state, hyper)
-        by_state, by_hyper = back(weight)
-        weight, gradient = detached(by_state), plus(gradient, detached(by_hyper))
+        weight, by_hyper = pulled(lambda s, h, t=t: problem.taped(s, h, t), state, hyper, weight)  # type: ignore[misc]
+        gradient = plus(gradient, by_hyper)
     return weight, gradient

@@ -13,6 +13,8 @@ Tensor = Any  # torch.Tensor; torch is optional, and type checkers may not have 
 Tree = Any  # a tensor, or a dictionary of trees
 Tensors = dict[str, Any]  # name -> tensor
 
+WHAT = "luthier.gradients"  # the feature that a missing torch is told to stop
+
 
 def torch_for(what: str) -> ModuleType:
     """The torch module.
@@ -81,5 +83,5 @@ def entries(tree: Tree) -> int:
 
 def noise(tree: Tree, generator: Any) -> Tree:
     """Standard normal numbers of the same shape."""
-    torch = torch_for("luthier.gradients")
+    torch = torch_for(WHAT)
     return each(lambda x: torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device), tree)

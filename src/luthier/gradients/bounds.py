@@ -9,8 +9,7 @@ from typing import Any
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
-from luthier.gradients._tree import Tensor, Tensors, torch_for
-from luthier.gradients.problem import WHAT
+from luthier.gradients._tree import WHAT, Tensor, Tensors, torch_for
 from luthier.space.domains import Float
 from luthier.space.space import Space
 

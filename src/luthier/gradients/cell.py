@@ -7,8 +7,7 @@ from typing import Any
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
-from luthier.gradients._tree import Tensor, Tensors, torch_for
-from luthier.gradients.problem import WHAT
+from luthier.gradients._tree import WHAT, Tensor, Tensors, torch_for
 
 OPERATIONS = ("none", "skip", "conv3", "conv1", "pool3")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from luthier.base.checks import check
 from luthier.gradients._tree import (
+    WHAT,
     Tensor,
     Tensors,
     Tree,
@@ -22,7 +23,7 @@ from luthier.gradients._tree import (
     zeros,
 )
 from luthier.gradients.method import check_hyper
-from luthier.gradients.problem import WHAT, Bilevel
+from luthier.gradients.problem import Bilevel
 
 AGREES = 0.05  # relative difference of a derivative and a finite difference: more, and a part of the step is cut off
 LEFT = 0.001  # share of an early influence that is left at the end, below which the end has forgotten the beginning

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from luthier.base.checks import check
-from luthier.gradients._tree import Tensor, Tensors, Tree, detached, each, entries, torch_for
+from luthier.gradients._tree import WHAT, Tensor, Tensors, Tree, detached, each, entries, torch_for
 from luthier.gradients.method import Hypergradient, Method
-from luthier.gradients.problem import WHAT, Bilevel
+from luthier.gradients.problem import Bilevel
 
 
 class Forward(Method):
@@ -68,7 +68,7 @@ class Derivatives:
             self.columns = self._along(
                 lambda s, h: self.problem.advance(s, h, t), (self.state, hyper), (self.columns, self._units)
             )
-            self.state = detached(self.problem.advance(self.state, hyper, t))
+        self.state = self.problem.next(self.state, hyper, t)
 
     def scale(self, factor: float) -> None:
         """Shrink the derivatives, so that what happened long ago counts less."""

@@ -9,9 +9,9 @@ from typing import ClassVar
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
 from luthier.gradients._solvers import Solution, conjugate_gradients, fixed_point, largest
-from luthier.gradients._tree import Tensors, Tree, detached, finite, norm, plus, times, torch_for, zeros
+from luthier.gradients._tree import WHAT, Tensors, Tree, detached, finite, norm, plus, times, torch_for, zeros
 from luthier.gradients.method import Hypergradient, Method
-from luthier.gradients.problem import WHAT, Bilevel
+from luthier.gradients.problem import Bilevel
 
 UNSOLVED = 0.01  # a residual, relative to the right-hand side, beyond which the answer is a rough one
 RESTLESS = 1e-3  # one more step as long as this share of the first: training has not converged (the survey's number)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from luthier.base.checks import check
-from luthier.gradients._tree import Tensor, Tensors, Tree, detached, each, finite, torch_for, zeros
+from luthier.gradients._tree import WHAT, Tensor, Tensors, Tree, detached, each, finite, torch_for, zeros
 from luthier.gradients.method import check_hyper
 from luthier.gradients.online import Path, Watch
 from luthier.gradients.optimisers import Optimiser, adam
-from luthier.gradients.problem import WHAT, Bilevel
+from luthier.gradients.problem import Bilevel
 
 
 class LookAhead:
@@ -78,7 +78,7 @@ class LookAhead:
                 path.append(now)
                 if watch is not None:
                     watch(t + 1, loss, now)
-            state = self._trained(problem, state, now, t)
+            state = problem.next(state, now, t)
         return Path(state["params"], now, losses, path, gradient)
 
     def _gradient(
@@ -95,8 +95,3 @@ class LookAhead:
 
         slope, loss = torch_for(WHAT).func.grad_and_value(ahead)(hyper)
         return float(loss), each(lambda g: g.detach(), slope)
-
-    @staticmethod
-    def _trained(problem: Bilevel, state: Tree, hyper: Tensors, t: int) -> Tree:
-        with torch_for(WHAT).no_grad():
-            return detached(problem.advance(state, hyper, t))

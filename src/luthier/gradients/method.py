@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from luthier.base.errors import ArgumentError
-from luthier.gradients._tree import Tensor, Tensors, Tree, detached, finite, torch_for
-from luthier.gradients.problem import WHAT, Bilevel
+from luthier.gradients._tree import WHAT, Tensor, Tensors, Tree, detached, finite, torch_for
+from luthier.gradients.problem import Bilevel
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
-from luthier.gradients._tree import Tensor, Tensors, detached, dot, finite, norm, plus, torch_for
+from luthier.gradients._tree import WHAT, Tensor, Tensors, detached, dot, finite, norm, plus, torch_for
 from luthier.gradients.method import check_hyper
 from luthier.gradients.online import Path, Watch
-from luthier.gradients.problem import WHAT, Bilevel
+from luthier.gradients.problem import Bilevel
 
 
 class RateDescent:

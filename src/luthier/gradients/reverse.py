@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from luthier.base.checks import check
 from luthier.gradients._sweep import sweep
-from luthier.gradients._tree import Tensors, Tree, detached, plus, torch_for, zeros
+from luthier.gradients._tree import WHAT, Tensors, Tree, detached, plus, torch_for, zeros
 from luthier.gradients.method import Hypergradient, Method
-from luthier.gradients.problem import WHAT, Bilevel
+from luthier.gradients.problem import Bilevel
 
 
 class Reverse(Method):
@@ -54,11 +54,9 @@ class Reverse(Method):
 
 def _backwards(problem: Bilevel, hyper: Tensors, kept: dict[int, Tree], stride: int) -> Iterator[tuple[int, Tree]]:
     """Steps, last first, each with the state before it; stretches that were not kept are trained again."""
-    torch = torch_for(WHAT)
     for first in range((problem.steps - 1) // stride * stride, -1, -stride):
         stretch = [kept.pop(first)]
-        with torch.no_grad():
-            for t in range(first, min(first + stride, problem.steps) - 1):
-                stretch.append(detached(problem.advance(stretch[-1], hyper, t)))
+        for t in range(first, min(first + stride, problem.steps) - 1):
+            stretch.append(problem.next(stretch[-1], hyper, t))
         while stretch:
             yield first + len(stretch) - 1, stretch.pop()
