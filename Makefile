@@ -36,10 +36,13 @@ bench: $(TEST)
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/cqr_against_random.py
 	$(BIN)/python benchmarks/demo.py
-	$(BIN)/python benchmarks/peers/install.py
+	for tool in optuna smac syne-tune hebo nevergrad dehb; do $(BIN)/luthier bench env create $$tool || exit 1; done
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/quality.py run --tools auto,random,optuna-tpe --tasks judged --seeds 0:10
 	$(BIN)/python benchmarks/quality.py report
+	$(BIN)/luthier bench env create xgb
+	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/optima.py
 
 lint: $(TEST)
 	$(BIN)/ruff check src tests benchmarks examples tools

@@ -139,11 +139,7 @@ def run_cell(plan: Plan, method: Method, task: Task, view: View, seed: int, sour
             failures = _theirs(plan, method, executor, task, view, seed, until, source)
     except Exception as wrong:  # the method's fault, whatever it is: the cell says so, and the study goes on
         error = f"{type(wrong).__name__}: {wrong}"[:_LONGEST]
-        unfit = (
-            (source is None or task.several)
-            and not executor.opened
-            and isinstance(wrong, (ArgumentError, UnsupportedError))
-        )
+        unfit = not executor.opened and isinstance(wrong, (ArgumentError, UnsupportedError))
     answers = view.cpu_seconds - answered[0], view.wall_seconds - answered[1]
     harness = time.perf_counter() - begin - executor.wall_seconds - answers[1]
     return replace(_cell(plan, task, trace, executor, failures, answers[0], harness, error), unfit=unfit)
