@@ -4,7 +4,7 @@
 
 trains every cell that `drawn` names, three networks each, with two steps for each of NAS-Bench-101's epochs, and fits
 the forests that `_small_cells` answers from. A finished cell goes to FOLDER/cells.jsonl at once, so a run that was
-stopped goes on where it was. Some five minutes of one processor.
+stopped goes on where it was. Some three minutes of one processor.
 
 A network is NAS-Bench-101's in small: a convolution with stride 2 from 8 x 8 pixels to 8 channels of 4 x 4, one cell
 with the original's rules for channels and sums, the mean over pixels, and a linear layer. Training is stochastic
@@ -171,14 +171,14 @@ def train(cell: Cell, budget: int, data: Data) -> tuple[dict[str, list[float]], 
     with torch.random.fork_rng(devices=[]):  # torch draws first weights from its global generator
         torch.manual_seed(0)
         network = _network(torch, cell)
-    images, labels = _images(torch, data.train)
+    images, labels = tensors(torch, data.train)
     steps = STEPS * budget
     descent = torch.optim.SGD(
         network.parameters(), lr=RATE, momentum=MOMENTUM, nesterov=True, weight_decay=DECAY, foreach=True
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(descent, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)))
     began = time.process_time()
-    for rows in _batches(torch, len(labels), steps):
+    for rows in batches(torch, len(labels), steps):
         descent.zero_grad()
         guesses = network(images[rows, 0]).flatten(0, 1)
         # the sum over repetitions of mean losses: each network gets the slope that it would get alone
@@ -188,11 +188,11 @@ def train(cell: Cell, budget: int, data: Data) -> tuple[dict[str, list[float]], 
         schedule.step()
     seconds = (time.process_time() - began) / budget / REPETITIONS
     if steps < _LAG:
-        _settle(torch, network, images)
-    return _accuracies(torch, network, data), seconds
+        settle(torch, network, images)
+    return accuracy(torch, network, data), seconds
 
 
-def _batches(torch: Any, rows: int, steps: int) -> Iterator[Any]:
+def batches(torch: Any, rows: int, steps: int) -> Iterator[Any]:
     """(64, repetitions) row numbers a step: every repetition passes over all rows in orders of its own."""
     order = torch.Generator().manual_seed(0)
     passes = [
@@ -202,7 +202,7 @@ def _batches(torch: Any, rows: int, steps: int) -> Iterator[Any]:
     yield from torch.cat(passes)[: steps * BATCH].split(BATCH)
 
 
-def _settle(torch: Any, network: Any, images: Any) -> None:
+def settle(torch: Any, network: Any, images: Any) -> None:
     """Take means and variances of the normalisations from all training rows: running ones lag behind few steps."""
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -213,18 +213,20 @@ def _settle(torch: Any, network: Any, images: Any) -> None:
         network(images.expand(-1, REPETITIONS, -1, -1))
 
 
-def _accuracies(torch: Any, network: Any, data: Data) -> dict[str, list[float]]:
+def accuracy(torch: Any, network: Any, data: Data) -> dict[str, list[float]]:
+    """Part to the share of images that each repetition names right."""
     network.eval()
     found = {}
     for part in PARTS:
-        images, labels = _images(torch, getattr(data, part))
+        images, labels = tensors(torch, getattr(data, part))
         with torch.no_grad():
             guesses = network(images.expand(-1, REPETITIONS, -1, -1)).argmax(2)
         found[part] = (guesses == labels[:, None]).double().mean(0).tolist()
     return found
 
 
-def _images(torch: Any, part: Part) -> tuple[Any, Any]:
+def tensors(torch: Any, part: Part) -> tuple[Any, Any]:
+    """Images (n, 1, 8, 8) and their classes."""
     return torch.from_numpy(part.X.reshape(-1, 1, 8, 8)), torch.from_numpy(part.y)
 
 
