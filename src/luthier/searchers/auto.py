@@ -9,11 +9,15 @@ from luthier.base.checks import check
 from luthier.base.records import Configuration, Observation
 from luthier.base.registry import load, register
 from luthier.searchers._base import Searcher
+from luthier.searchers._seen import Seen
+from luthier.searchers.transfer._history import earlier_tasks
+from luthier.searchers.transfer._selection import select
 from luthier.space.problem import Problem
 
 MANY = 1000  # planned evaluations from which a population has time to adapt, and models hold only part of the trials
 CHEAP = 0.05  # seconds of an evaluation below which a model's proposals would be most of the waiting
 WIDE = 60  # dimensions above which distances tell a process little
+WARM = 2  # best configurations of earlier tasks that come first, the newest task's before the one before it
 SEVERAL = 4  # objectives from which a random weighting reaches too little of the front
 
 
@@ -50,6 +54,11 @@ def choose(problem: Problem, *, budget: int | None = None, cost: float | None = 
             return Choice("cmaes", f"{space.dimensions} continuous hyperparameters and {budget} evaluations")
     if space.dimensions > WIDE:
         return Choice("tpe", f"{space.dimensions} hyperparameters")
+    tasks = earlier_tasks(problem)
+    if tasks and several == 1:
+        trials = sum(len(task) for task in tasks)
+        count = f"{len(tasks)} earlier task{'s' if len(tasks) != 1 else ''}"
+        return Choice("task-gp", f"{count} with {trials} trials, the best of the last {WARM} first")
     words = f"{space.dimensions} hyperparameter{'s' if space.dimensions != 1 else ''}"
     if several > 1:
         return Choice("gp", f"{several} objectives over {words}")
@@ -60,7 +69,9 @@ def choose(problem: Problem, *, budget: int | None = None, cost: float | None = 
 class Auto(Searcher):
     """Delegates to the searcher that suits the problem; `why` says which and for what reason.
 
-    Everything that it does is what the chosen searcher does under the same seed.
+    Everything that it does is what the chosen searcher does under the same seed. With earlier tasks, the best
+    configurations of the last two come first, and one model of all tasks goes on (`task-gp`; with several objectives,
+    with fast evaluations or in many dimensions the searcher that is chosen without them).
 
     Args:
         problem: What is to be solved.
@@ -72,11 +83,11 @@ class Auto(Searcher):
         ArgumentError: an option is out of range.
 
     Source: the rules were chosen on the development tasks of `benchmarks/quality.py`; see docs/decisions.md.
-    Differs: nothing is learnt across studies.
     Cost: that of the chosen searcher.
     """
 
-    supports = frozenset({"conditions", "constraints", "multi_objective", "parallel", "fidelity"})
+    supports = frozenset({"conditions", "constraints", "multi_objective", "parallel", "fidelity", "transfer"})
+    warms = True
 
     def __init__(self, problem: Problem, *, seed: int, budget: int | None = None, cost: float | None = None) -> None:
         super().__init__(problem, seed=seed)
@@ -86,6 +97,8 @@ class Auto(Searcher):
             check("cost", cost, at_least=0)
         self.choice = choose(problem, budget=budget, cost=cost)
         self._chosen: Searcher = load("searcher", self.choice.name)(problem, seed=seed)
+        self._seen = Seen(problem.space)
+        self._first = select(earlier_tasks(problem), WARM)
 
     @property
     def why(self) -> str:
@@ -94,10 +107,24 @@ class Auto(Searcher):
 
     def tell(self, observations: Sequence[Observation]) -> None:
         """Pass on."""
+        if self._first:
+            self._seen.add(observations)
         self._chosen.tell(observations)
 
     def _propose(self, n: int, k: int, pending: Sequence[Configuration]) -> list[Configuration]:
-        return self._chosen.ask(n, k=k, pending=pending)
+        first = self._untried(pending)[:n]
+        rest = n - len(first)
+        if not rest:
+            return first
+        return [*first, *self._chosen.ask(rest, k=k + len(first), pending=[*pending, *first])]
+
+    def _untried(self, pending: Sequence[Configuration]) -> list[Configuration]:
+        """What earlier tasks bring and nobody has tried yet."""
+        if not self._first:
+            return []
+        taken = self._seen.taken(list(pending))
+        rows, _ = self.space.encode(self._first)
+        return [config for config, key in zip(self._first, self.space.unit_keys(rows), strict=True) if key not in taken]
 
     def recommend(self) -> int | None:
         """Pass on."""
