@@ -15,7 +15,7 @@ from luthier.runtime.executors.simulated import Cluster
 PARTS = ("dev", "test")
 CHECKPOINTS = (0.01, 0.1, 1.0)  # of the budget: where HPOBench's tables are read
 ANYTIME = "anytime"
-RULE = 1  # of how runs are made and incumbents chosen; cells of another rule are not mixed with ours
+RULE = 2  # of how runs are made and incumbents chosen; cells of another rule are not mixed with ours
 
 Part = str | Mapping[str, Any]
 

@@ -24,6 +24,7 @@ from luthier.bench._catalogue import load
 from luthier.bench.statistics._guards import Array
 from luthier.bench.statistics.random_search import RandomPool
 from luthier.bench.studies import volumes
+from luthier.bench.studies.coarse import coarse
 from luthier.bench.studies.plan import Plan, TaskPlan
 from luthier.bench.studies.references import Reference
 from luthier.bench.tables import GridTable
@@ -126,10 +127,10 @@ def open_task(task: TaskPlan, folder: Path) -> Task:
     benchmark = load(task.name, **dict(task.options))
     path = reference_path(folder, task)
     if path.is_file():
-        return Task(task, benchmark, Reference.read(path))
+        return Task(task, coarse(benchmark), Reference.read(path))
     reference = make_reference(benchmark)
     reference.write(path)
-    return Task(task, benchmark, reference)
+    return Task(task, coarse(benchmark), reference)
 
 
 def open_tasks(plan: Plan, folder: Path) -> tuple[dict[str, Task], dict[str, str]]:
