@@ -1,4 +1,4 @@
-"""A benchmark with many small steps, seen in fewer: reports between rungs cost a simulation time and tell nobody more."""
+"""Many small steps seen as fewer: reports between rungs cost a simulation time and tell nobody more."""
 
 from __future__ import annotations
 
