@@ -114,12 +114,12 @@ class Chain:
             self._went_well(found, by_free, run.number, values, dict(run.config))
         else:
             self._diverged()
-        size = norm(by_free) if good else math.nan
+        size, loss = (norm(by_free), found.value) if good else (math.nan, math.nan)
         summary = {} if not self.bounds.scalars else self._summary(values)
-        loss = found.value if good else math.nan
-        run.report({self._loss: loss, STEP: float(self.done), SLOPE: size, **summary, **extra})
+        metrics = {self._loss: loss, STEP: float(self.done), SLOPE: size, **summary, **extra}
         self.done += 1
-        self._go_on()
+        self._go_on()  # before the report: that of a diverged trial is the last thing its program does
+        run.report(metrics)
 
     def _plain(self, run: Any, values: Tensors) -> None:
         problem = self.make(run.config)
