@@ -244,7 +244,7 @@ def test_recorded_curves_and_a_surrogate_for_the_rest():
     [
         ("fcnett/protein_structure", {}, "benchmark 'fcnett/protein_structure' is not known. Did you mean 'fcnet'?"),
         ("fcnet/protein", {}, "benchmark family 'fcnet' has no task 'protein'. Did you mean 'protein_structure'?"),
-        ("fcnet", {}, "benchmark 'fcnet' names a family. Give a task too, such as 'fcnet/protein_structure'."),
+        ("fcnet", {}, "benchmark 'fcnet' names a family. Give a task too, such as 'fcnet/diabetes@small'."),
         (
             "transfer_xgboost/heart",
             {"mising": "error"},

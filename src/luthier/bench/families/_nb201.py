@@ -25,9 +25,10 @@ from luthier.bench.families._pickles import read_plain
 from luthier.bench.families._recorded import read_arrays
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+EDGES = ("1<-0", "2<-0", "2<-1", "3<-0", "3<-1", "3<-2")
 EPOCHS = 200
 SEEDS = (777, 888, 999)
-CELLS = len(OPERATIONS) ** 6
+CELLS = len(OPERATIONS) ** len(EDGES)
 #: Image set to its name in the export, and the keys of its validation and test values there. But for CIFAR-10, what
 #: was recorded after each epoch is accuracy on validation and test images together.
 SETS = {

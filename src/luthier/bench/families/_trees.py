@@ -105,7 +105,7 @@ def grown(
 
     Args:
         X: (n, columns) what is asked about, no row twice.
-        guide: (n, m) what the trees try to tell apart; of equal scale, as it is not changed.
+        guide: (n, m) or (n,) what the trees try to tell apart; of equal scale, as it is not changed.
         values: (n, k) what the leaves answer with.
         trees: Number of trees.
         seed: Decides the thresholds.

@@ -1,4 +1,4 @@
-"""FCNet: 62 208 small networks on four regression tasks, four trainings each; final errors and learning curves."""
+"""FCNet: 62 208 small networks on four regression tasks; final errors and learning curves; and two small stand-ins."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from luthier.bench.families._fcnet import EPOCHS, Arrays, FcnetCurves, Hdf5
 from luthier.bench.families._fcnet import convert as convert  # how users make arrays of the original file
 from luthier.bench.families._grids import Grids
 from luthier.bench.families._recorded import either, hashed
+from luthier.bench.families._small_fcnet import OWN, SMALL, load_small
 
 CURVES = "curves/"
 _FOLDER = "fcnet_tabular_benchmarks"  # as the original archive unpacks
+_FIRST = 3  # HPOBench's study; the files begin at 1
 
 
 @register("benchmark")
@@ -25,10 +27,13 @@ class Fcnet(Grids):
     """The tables of Klein and Hutter 2019; protein_structure comes with luthier, as final values.
 
     "fcnet/<task>" is the table of final values, "fcnet/curves/<task>" has every epoch, its cost, and test errors, from
-    the original file. Diverged trainings carry errors up to 1e8: compare ranks or logarithms.
+    the original file. Diverged trainings carry errors up to 1e8: compare ranks or logarithms. "fcnet/diabetes@small"
+    and "fcnet/friedman1@small" are stand-ins of luthier's own in the same space: every epoch and its cost, predicted by
+    forests.
 
     Args:
-        first: Lowest budget of the curves, in epochs.
+        first: Lowest budget of curves, in epochs; None: 3 for the original's, as in HPOBench's study, and 1 for the
+            stand-ins', which is all that there is.
     """
 
     table = "tabular_hpo/fcnet"
@@ -49,17 +54,20 @@ class Fcnet(Grids):
         )
     }
 
-    def __init__(self, *, first: int = 3) -> None:  # 3: HPOBench's study; the files begin at 1
-        check("first", first, at_least=1, at_most=EPOCHS, whole=True)
+    def __init__(self, *, first: int | None = None) -> None:
+        if first is not None:
+            check("first", first, at_least=1, at_most=EPOCHS, whole=True)
         self._first = first
 
     def tasks(self) -> Sequence[str]:
-        """Names of the tables of final values, then those of the curves."""
-        return (*self.all_tasks, *(CURVES + task for task in self.all_tasks))
+        """Names of the stand-ins, then of the tables of final values, then those of the curves."""
+        return (*(data + SMALL for data in OWN), *self.all_tasks, *(CURVES + task for task in self.all_tasks))
 
     def open(self, task: str) -> BaseBenchmark:
         """One table."""
         check_task("fcnet", task, self.tasks())
+        if task.endswith(SMALL):
+            return load_small(task.removesuffix(SMALL), 1 if self._first is None else self._first)
         return self._curves(task.removeprefix(CURVES)) if task.startswith(CURVES) else super().open(task)
 
     def _curves(self, task: str) -> FcnetCurves:
@@ -80,7 +88,7 @@ class Fcnet(Grids):
             "targets. The original file was not at hand: its form was taken from the public reader and tested on "
             "files written in it.",
         )
-        return FcnetCurves(_source(places[file.path]), card, self._first)
+        return FcnetCurves(_source(places[file.path]), card, _FIRST if self._first is None else self._first)
 
 
 def _source(path: Path) -> Arrays | Hdf5:

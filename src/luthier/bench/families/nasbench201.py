@@ -1,4 +1,4 @@
-"""NAS-Bench-201: 15 625 cells of five operations on six edges; final accuracies, and learning curves of 200 epochs."""
+"""NAS-Bench-201: 15 625 cells of five operations on six edges; final accuracies, curves; and a small stand-in."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from luthier.bench._catalogue import check_task
 from luthier.bench.data import DataFile, find, folder, present
 from luthier.bench.families import transfer_nasbench201
 from luthier.bench.families._grids import ORIGIN, Grids
-from luthier.bench.families._nb201 import EPOCHS, OPERATIONS, SEEDS, SETS, Curves, load
+from luthier.bench.families._nb201 import EDGES, EPOCHS, OPERATIONS, SEEDS, SETS, Curves, load
 from luthier.bench.families._nb201 import convert as convert  # how users make arrays of the export
 from luthier.bench.families._parquet import read_task
 from luthier.bench.families._recorded import Grid, Record, Recorded, either, hashed, read_arrays, stamp
+from luthier.bench.families._small_nb201 import TASK as SMALL
+from luthier.bench.families._small_nb201 import load_small
 from luthier.bench.tables import GridTable
 
 CURVES = "curves/"
-EDGES = ("1<-0", "2<-0", "2<-1", "3<-0", "3<-1", "3<-2")
 _FOLDER = "nasbench_201"
 
 
@@ -112,7 +113,8 @@ class Nasbench201(Grids):
     """The table of Dong and Yang 2020; `transfer_nasbench201` holds test errors with latency and size.
 
     "nasbench201/<task>" is the table of final values, which comes with luthier; "nasbench201/curves/<task>" has every
-    epoch, its cost and test errors, from HPOBench's export.
+    epoch, its cost and test errors, from HPOBench's export. "nasbench201/digits@small" is a stand-in of luthier's own
+    in the same space: every epoch and its cost, predicted by forests.
 
     Args:
         first: Lowest epoch of the curves; HPOBench's study takes 12.
@@ -152,12 +154,14 @@ class Nasbench201(Grids):
         self._first, self._unpickle = first, unpickle
 
     def tasks(self) -> Sequence[str]:
-        """Names of the tables of final values, then those of the curves."""
-        return (*self.all_tasks, *(CURVES + task for task in self.all_tasks))
+        """Names of the stand-in, then of the tables of final values, then those of the curves."""
+        return (SMALL, *self.all_tasks, *(CURVES + task for task in self.all_tasks))
 
     def open(self, task: str) -> BaseBenchmark:
         """One table."""
         check_task("nasbench201", task, self.tasks())
+        if task == SMALL:
+            return load_small(self._first)
         if task.startswith(CURVES):
             return self._curves(task.removeprefix(CURVES))
         name = f"nasbench201/{task}"
