@@ -1,6 +1,6 @@
 """What gradients of hyperparameters are worth: cleaning labels, tuning at equal time, 10 000 hyperparameters, a cell.
 
-    python benchmarks/gradients.py [clean] [tune] [many] [cell] [report]
+    python benchmarks/gradients.py [clean] [tune] [many] [cell] [report] [picture]
 
 Parts, all by default; cells that are done are read from docs/results/gradients/, so that the script can be stopped and
 started again.
@@ -20,13 +20,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import re
 import resource
+import runpy
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import _machine
@@ -50,6 +55,9 @@ from sklearn.metrics import roc_auc_score  # noqa: E402
 
 import luthier as lu  # noqa: E402
 from luthier import gradients as lg  # noqa: E402
+from luthier.report._methods import MethodLook  # noqa: E402
+from luthier.report._svg import to_svg  # noqa: E402
+from luthier.report.figures._style import BLACK, BLUE, GREY, ORANGE, SKY, VERMILION, layout  # noqa: E402
 
 torch.set_num_threads(1)
 FOLDER = _machine.RESULTS / "gradients"
@@ -84,8 +92,8 @@ def main() -> None:
         return
     FOLDER.mkdir(parents=True, exist_ok=True)
     for part in given.parts:
-        if part == "report":
-            report()
+        if part in ("report", "picture"):
+            report() if part == "report" else picture()
             continue
         path = FOLDER / f"{part}.json"
         done = json.loads(path.read_text()) if path.exists() else {}
@@ -207,12 +215,13 @@ def one_of_many(method: str) -> dict[str, Any]:
         else:
             found = lg.hypergradient(problem, hyper, method=method)
         times.append(time.process_time() - began)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     exact = None
     if found is not None and method != "reverse":
         exact = lg.hypergradient(problem, hyper, method="reverse-sqrt").gradient["weight"]
     return {
         "seconds": min(times),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak,
         "start_mb": before,
         "products": 0 if found is None else found.products,
         "cosine with reverse": None if exact is None else cosine(found.gradient["weight"], exact),
@@ -423,6 +432,39 @@ def cell_text(done: dict[str, Any]) -> str:
         for name, cell in done.items()
     ]
     return f"## A cell by one-step gradients\n\n{paragraph('cell')}\n\n{_machine.table(rows)}"
+
+
+def picture() -> None:
+    """The picture of docs/gradients.md, from the page's own first two blocks."""
+    page = (_machine.RESULTS.parent / "gradients.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, block in zip(("digits", "tune"), blocks, strict=False):
+            (Path(folder) / f"{name}.py").write_text(block)
+        sys.path.insert(0, folder)
+        rows = lg.outer_steps(runpy.run_path(f"{folder}/tune.py")["found"].study)
+    names = ("loss", "test_loss", "rate_start", "rate_end", "decay_1", "decay_2")
+    colours = (BLACK, GREY, VERMILION, ORANGE, BLUE, SKY)
+    looks = {
+        name: MethodLook(colour, "dash" if name == "test_loss" else "solid", 2.5, False)
+        for name, colour in zip(names, colours, strict=True)
+    }
+    lowest = min(row[name] for row in rows for name in names)
+    traces = [
+        {
+            "x": [row["outer_step"] for row in rows],
+            "y": [row[name] for row in rows],
+            "mode": "lines",
+            "line": {"color": look.colour, "width": look.width, "dash": look.dash},
+        }
+        for name, look in looks.items()
+    ]
+    axes = {
+        "x": {"title": {"text": "outer step"}, "range": [0, len(rows) - 1]},
+        "y": {"title": {"text": "value"}, "type": "log", "range": [math.floor(math.log10(lowest)), 0]},
+    }
+    figure = {"data": traces, "layout": layout(height=340, **axes)}
+    (_machine.RESULTS.parent / "img" / "gradients.svg").write_text(to_svg(figure, looks=looks, width=760))
 
 
 def paragraph(part: str) -> str:

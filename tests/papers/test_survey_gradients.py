@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -277,3 +279,65 @@ def test_against_hypertorch():
         [found] = getattr(reference, theirs)([end], [h], 5, step, outer, tol=0.0, set_grad=False)
         mine = lg.hypergradient(problem, ridge.hyper, method=ours).gradient["h"]
         assert torch.allclose(mine, found, atol=1e-8), theirs
+
+
+MEMORY = """
+import resource, sys, torch
+from luthier import gradients as lg
+torch.set_num_threads(1)
+d, steps = 500_000, int(sys.argv[2])
+aim = torch.ones(d, dtype=torch.float64)  # 4 MB a state
+problem = lg.Bilevel(
+    train=lambda p, h, b: 0.5 * ((p["w"] - aim) ** 2).sum() + 0.5 * h["h"] * (p["w"] ** 2).sum(),
+    validate=lambda p, h: 0.5 * ((p["w"] - 0.5) ** 2).sum(),
+    start={"w": torch.zeros(d, dtype=torch.float64)}, optimiser=lg.sgd(0.1), steps=steps,
+)
+hyper = {"h": torch.tensor(0.1, dtype=torch.float64)}
+lg.hypergradient(problem, hyper, method=lg.Truncated(last=1))  # what torch itself takes
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+lg.hypergradient(problem, hyper, method=sys.argv[1])
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+@pytest.mark.slow
+def test_memory_grows_with_the_steps_their_root_or_not_at_all():
+    def megabytes(method, steps):
+        command = [sys.executable, "-c", MEMORY, method, str(steps)]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    most = megabytes("reverse", 100)  # 100 states of 4 MB, and what a step takes
+    assert most > 400
+    assert megabytes("reverse", 25) < most - 200
+    assert megabytes("reverse-sqrt", 100) < most - 200  # 20 states
+    flat = megabytes("implicit-cg", 100)
+    assert flat < most - 300
+    assert flat == pytest.approx(megabytes("implicit-cg", 25), abs=40)
+
+
+@pytest.mark.slow
+def test_weights_of_examples_find_wrong_labels():
+    """Digits, half of whose 700 training labels are wrong."""
+    from sklearn.datasets import load_digits
+    from sklearn.metrics import roc_auc_score
+
+    raw = load_digits()
+    draw = torch.Generator().manual_seed(0)
+    X, y = torch.tensor(raw.data / 16, dtype=torch.float32), torch.tensor(raw.target)
+    train, validation = torch.randperm(len(y), generator=draw)[:1400].split(700)
+    wrong = torch.rand(700, generator=draw) < 0.5
+    labels = torch.where(wrong, (y[train] + torch.randint(1, 10, (700,), generator=draw)) % 10, y[train])
+    cross = torch.nn.functional.cross_entropy
+    problem = lg.Bilevel(
+        train=lambda p, h, b: (
+            (h["weight"] * cross(X[train] @ p["w"], labels, reduction="none")).mean() + 1e-3 * (p["w"] ** 2).sum()
+        ),
+        validate=lambda p, h: cross(X[validation] @ p["w"], y[validation]),
+        start={"w": torch.zeros(64, 10)},
+        optimiser=lg.momentum(0.3, 0.9),
+        steps=60,
+    )
+    found = lg.tune_with_gradients(
+        problem, tensors={"weight": lg.Box(0.5, 0, 1, (700,))}, steps=25, rate=0.3, examined=False, say=None
+    )
+    assert roc_auc_score((~wrong).numpy(), found.hyper["weight"].numpy()) > 0.9
