@@ -10,7 +10,7 @@ import luthier as lu
 from luthier.base.records import Configuration, Objective, Observation
 from luthier.base.registry import load
 from luthier.bench.families._newsvendor import HIGHEST, NewsVendor
-from luthier.models import normal_net
+from luthier.models import smooth_net
 from luthier.searchers.transfer._copula import scores
 from luthier.searchers.transfer._history import earlier_tasks
 from luthier.searchers.transfer.bounding_box import box, within
@@ -204,7 +204,7 @@ def drawn(order, centre, n=30, scale=1.0):
 
 @pytest.mark.parametrize("name", ["cts", "gcp", "rgpe", "zero-shot"])
 def test_the_scale_of_a_task_changes_nothing(name, monkeypatch):
-    monkeypatch.setattr(normal_net, "UPDATES", 100)
+    monkeypatch.setattr(smooth_net, "UPDATES", 100)
     plain = [drawn(1, 0.3), drawn(2, 0.4)]
     scaled = [
         plain[0],

@@ -10,7 +10,7 @@ import luthier as lu
 from luthier.base.errors import ArgumentError
 from luthier.base.records import Configuration, Constraint, Objective, Observation, Status
 from luthier.base.registry import load
-from luthier.models import normal_net
+from luthier.models import smooth_net
 from luthier.searchers._kernel_features import KernelFeatures
 from luthier.searchers.transfer._history import earlier_tasks
 from luthier.searchers.transfer._trust import Trust, compare, expected
@@ -57,7 +57,7 @@ def studied(name, problem, trials, metric=loss, seed=0):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """A network for which a tenth of the updates have to do."""
-    monkeypatch.setattr(normal_net, "UPDATES", 100)
+    monkeypatch.setattr(smooth_net, "UPDATES", 100)
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +120,8 @@ class Recalling:
 @pytest.mark.parametrize("check", [c for c in CHECKS if c.__name__ not in ("check_process", "check_better")])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_contract_holds_with_a_past(name, check):
+    if check.__name__ == "check_supports" and name in ("zero-shot", "cts"):
+        pytest.skip("results change nothing there while they do not speak against the past")
     check(type("Recalling", (Recalling, load("searcher", name)), {}), {})
 
 

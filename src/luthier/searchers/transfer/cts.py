@@ -25,9 +25,8 @@ class Cts(PastFirst):
     Args:
         problem: What is to be solved.
         seed: Decides every random draw, >= 0.
-        regressor: "trees", boosted ones with one standard deviation everywhere, that of what they miss on held-out
-            trials (as in Syne Tune, and so in what OTHPO published), or "net", a network with a mean and a standard
-            deviation at each point (as in the paper).
+        regressor: What learns the law from all earlier trials: "trees", boosted ones (as in Syne Tune, and so in what
+            OTHPO published), or "net", a smooth network (as in the paper).
         candidates: Configurations drawn once and compared at each proposal (100 000, as in Syne Tune: their scores
             take a third of a second once, and 3 ms a proposal; the authors' code draws 10 000 each time).
         guard: Whether to leave the law where it does not hold; False: as published.
@@ -36,7 +35,7 @@ class Cts(PastFirst):
         ArgumentError: an option is out of range.
 
     Source: Salinas, Shen, Perrone 2020, A quantile-based approach for hyperparameter transfer learning (CTS).
-    Differs: see `Boosted` and `fit_normal_net`; the guard; no configuration twice.
+    Differs: see `Boosted` and `fit_smooth_net`; the guard; no configuration twice.
     Cost: one regressor of all earlier trials, once; then O(candidates) a proposal.
     """
 
@@ -51,7 +50,7 @@ class Cts(PastFirst):
         return self.space.decode(row)[0] if len(row) else None
 
     def _expected(self, rows: Array) -> Array:
-        return self._common.predict(rows)[0]
+        return self._common.mean(rows)
 
     @property
     def _plan(self) -> str:
@@ -59,6 +58,6 @@ class Cts(PastFirst):
         return f"Thompson sampling from {trials} trials of {len(self._tasks)} earlier tasks"
 
     def diagnostics(self) -> dict[str, float | str]:
-        """As all of its kind, and the median standard deviation of a normal score."""
+        """As all of its kind, and the standard deviation of a normal score."""
         found = super().diagnostics()
-        return {**found, "sigma": self._common.spread()} if self._tasks else found
+        return {**found, "sigma": self._common.sigma} if self._tasks else found

@@ -26,7 +26,7 @@ class Gcp(PastFirst):
     """Corrects the earlier tasks' law of normal scores by a process of what it gets wrong today.
 
     With z the normal scores of today's trials, mu and sigma the law's mean and standard deviation, a process is fitted
-    to (z - mu(x)) / sigma(x). Its prediction, scaled back and added to mu, gives the expected improvement on the lowest
+    to (z - mu(x)) / sigma. Its prediction, scaled back and added to mu, gives the expected improvement on the lowest
     predicted score of what was tried. The first three results come from the law's draws, as those of `cts`.
 
     Trials are ordered as in `merit`: feasible ones first, then by how much they violate; a failed one is the worst.
@@ -45,8 +45,8 @@ class Gcp(PastFirst):
         ArgumentError: an option is out of range.
 
     Source: Salinas, Shen, Perrone 2020, A quantile-based approach for hyperparameter transfer learning (GCP).
-    Differs: see `fit_normal_net`; the yardstick is a predicted score; pending trials count as if they had given their
-        predicted scores; the guard.
+    Differs: see `Common` and `fit_smooth_net`; the yardstick is a predicted score; pending trials count as if they had
+        given their predicted scores; the guard.
     Cost: that of `cts` once; then one fit of O(n^3) steps, n <= 200, in the rhythm of `gp`, and O(n^2) a candidate.
     """
 
@@ -74,12 +74,11 @@ class Gcp(PastFirst):
             return self.space.decode(row)[0] if len(row) else None
         residual, rows = self._fitted()
         known = self._features(self.space.encode(waiting)[0]) if waiting else np.empty((0, residual.Z.shape[1]))
-        process = believe(residual, known)
+        process, sigma = believe(residual, known), self._common.sigma
 
         def corrected(some: Array) -> tuple[Array, Array]:
-            mu, sigma = self._common.predict(some)
             mean, sd = process.predict(self._features(some))
-            return mu + sigma * mean, sigma * sd
+            return self._common.mean(some) + sigma * mean, sigma * sd
 
         best = float(corrected(rows)[0].min())
 
@@ -111,11 +110,11 @@ class Gcp(PastFirst):
             best = np.argsort(merit, kind="stable")[: MOST // 2]
             kept = np.union1d(best, kept[-(MOST // 2) :])
         rows = self._latest.rows(snapshot)[kept]
-        mu, sigma = self._common.predict(rows)
-        return self._features(rows), (scores(merit)[kept] - mu) / sigma, rows
+        wrong = (scores(merit)[kept] - self._common.mean(rows)) / self._common.sigma
+        return self._features(rows), wrong, rows
 
     def _expected(self, rows: Array) -> Array:
-        return self._common.predict(rows)[0]
+        return self._common.mean(rows)
 
     @property
     def _plan(self) -> str:
@@ -123,6 +122,6 @@ class Gcp(PastFirst):
         return f"{trials} trials of {len(self._tasks)} earlier tasks, and a process for what is different today"
 
     def diagnostics(self) -> dict[str, float | str]:
-        """As all of its kind, and the median standard deviation of a normal score."""
+        """As all of its kind, and the standard deviation of a normal score."""
         found = super().diagnostics()
-        return {**found, "sigma": self._common.spread()} if self._tasks else found
+        return {**found, "sigma": self._common.sigma} if self._tasks else found
