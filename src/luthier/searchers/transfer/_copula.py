@@ -70,8 +70,8 @@ class Common:
 
     Source: Salinas, Shen, Perrone 2020, and for the standard deviation Syne Tune.
     Differs: the paper's network has a second head, for a standard deviation at each point. It was sure where it knew
-        little: on the news-vendor tasks `gcp` with it had a normalised score of 62 after 25 evaluations (mean of 4
-        runs; 100 is random search), with one standard deviation 13, without a past 8.
+        little: on the news-vendor tasks `gcp` with it had a normalised score of about 60 after 25 evaluations (mean of
+        4 runs; 100 is random search), with one standard deviation 13, and `gp` without a past 11.
     Cost: one fit to all trials, and one prediction for all candidates; then O(candidates) a draw.
     """
 
