@@ -1,0 +1,23 @@
+"""Benchmarks of transfer between tasks, by name.
+
+    LUTHIER_DATA=... python benchmarks/transfer.py leave-one-out run --tools gp,abrac --seeds 5
+    python benchmarks/transfer.py leave-one-out report
+"""
+
+from __future__ import annotations
+
+import sys
+
+import _leave_one_out
+
+PARTS = {"leave-one-out": _leave_one_out.main}
+
+
+def main() -> None:
+    if len(sys.argv) < 2 or sys.argv[1] not in PARTS:
+        raise SystemExit(f"{__doc__}\nGive one of: {', '.join(PARTS)}.")
+    PARTS[sys.argv[1]](sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()
