@@ -1,7 +1,7 @@
 """Benchmarks of transfer between tasks, by name.
 
-    LUTHIER_DATA=... python benchmarks/transfer.py leave-one-out run --tools gp,abrac --seeds 5
-    python benchmarks/transfer.py leave-one-out report
+LUTHIER_DATA=... python benchmarks/transfer.py leave-one-out run --tools gp,abrac --seeds 5
+python benchmarks/transfer.py leave-one-out report
 """
 
 from __future__ import annotations
