@@ -22,7 +22,7 @@ from luthier.study.study import Study
 Make = Callable[[Mapping[str, Any]], Bilevel]
 Measure = Callable[[Tensors, Tensors], Mapping[str, float]]
 
-RETRIES = 4  # times a chain starts again from its best step at half the rate: a sixteenth of it, then it gives up
+RETRIES = 4  # divergences that end a chain; by then the rate is an eighth of what it was
 
 
 class Chain:
