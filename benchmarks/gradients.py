@@ -79,7 +79,7 @@ def cells(part: str) -> Iterator[tuple[str, Any]]:
     elif part == "many":
         yield from ((method, method) for method in (*METHODS, "forward"))
     else:
-        yield from ((str(seed), seed) for seed in range(3))
+        yield from ((str(seed), seed) for seed in range(5))
 
 
 def main() -> None:
@@ -290,25 +290,25 @@ def cell(seed: int) -> dict[str, Any]:
             train=lambda p, h, b: cross(net.logits(p, h, images[0][b]), data.y[0][b]),
             validate=lambda p, h: cross(net.logits(p, h, images[1]), data.y[1]),
             start=net.start(seed),
-            optimiser=lg.momentum(0.05, 0.9),
+            optimiser=lg.momentum(0.1, 0.9),
             steps=steps,
             batches=lambda t: rows[t],
         )
 
     def trained(operations: Any) -> float:
         hyper = net.chosen(operations)
-        params = problem(200).run(hyper)["params"]
+        params = problem(400).run(hyper)["params"]
         return float((net.logits(params, hyper, images[2]).argmax(1) == data.y[2]).float().mean())
 
     began = time.process_time()
     path = lg.LookAhead(mover=lg.adam(0.03, decays=(0.5, 0.999))).train(
-        problem(150),
+        problem(200),
         net.architecture(),
         judge=lambda p, h, t: cross(net.logits(p, h, images[1][judged[t]]), data.y[1][judged[t]]),
     )
     seconds = time.process_time() - began
     found = net.derive(path.hyper)
-    others = [{edge: str(draw.choice(net.operations)) for edge in net.edges} for _ in range(4)]
+    others = [{edge: str(draw.choice(net.operations[1:])) for edge in net.edges} for _ in range(4)]
     return {
         "cell": {f"{a}-{b}": operation for (a, b), operation in found.items()},
         "searched": trained(found),

@@ -58,9 +58,12 @@ def test_a_study_is_run_continued_and_compared(call: Call, tmp_path: Path) -> No
     first = call("bench", "run", str(plan), "--out", str(out))
     assert first.exit_code == 1, "a task that is not known is an error, unless the plan says missing = 'skip'"
     plan.write_text(PLAN.replace("seeds = 2", 'seeds = 2\nmissing = "skip"'))
+    part = call("bench", "run", str(plan), "--out", str(out), "--methods", "halton", "--seeds", "1:2")
+    assert "1 cells made, 0 of them failed, 3 missing" in part.stdout
+    assert "0:0" in call("bench", "run", str(plan), "--out", str(out), "--seeds", "0:0").stderr
     first = call("bench", "run", str(plan), "--out", str(out))
     assert first.exit_code == 0, first.output
-    assert "4 cells made, 0 of them failed, 0 missing" in first.stdout
+    assert "3 cells made, 0 of them failed, 0 missing" in first.stdout
     assert "skipped synthetic/nowhere" in first.stdout
     assert "0 cells made" in call("bench", "run", str(plan), "--out", str(out)).stdout
     done = call("bench", "compare", str(out))
@@ -72,5 +75,7 @@ def test_a_study_is_run_continued_and_compared(call: Call, tmp_path: Path) -> No
 def test_wrong_words(call: Call, tmp_path: Path) -> None:
     assert "is not known" in call("bench", "generate", "svmm", "--data", "iris").stderr
     assert call("bench", "run", "no-such-preset", "--out", str(tmp_path)).exit_code == 1
+    assert "one of them" in call("bench", "run").stderr
+    assert "one of them" in call("bench", "run", "plan.toml", "--preset", "hpobench").stderr
     assert call("bench", "compare", str(tmp_path / "nothing")).exit_code == 1
     assert call("bench", "env", "remove", "nothing").exit_code == 1

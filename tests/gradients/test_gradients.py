@@ -319,7 +319,9 @@ def test_the_cell_learns_which_operation_helps():
     )
     path = lg.LookAhead(mover=lg.adam(0.1), warmup=3).train(problem, net.architecture())
     assert len(path.hypers) == 12
-    assert net.derive(path.hyper) == {(0, 1): "conv3"}
+    without, with_it = path.hyper["edges"][0]
+    assert with_it > without + 0.5
+    assert net.derive({"edges": torch.tensor([[5.0, 1.0]])}) == {(0, 1): "conv3"}  # never "none"
     chosen = net.chosen(net.derive(path.hyper))
     assert torch.equal(chosen["chosen"], torch.tensor([[0.0, 1.0]]))
     assert net.logits(net.start(0), chosen, X).shape == (64, 2)

@@ -113,6 +113,8 @@ class DesignTable(BaseBenchmark):
         self._values = every[..., metrics.index(shown)]
         self._tests = every[..., metrics.index(hidden)] if hidden in metrics else None
         self._costs = np.maximum.accumulate(every[..., metrics.index(CPU)], axis=2)
+        self._logs: dict[tuple[str, int], Array] = {}  # by metric and seed, what predictions average
+        self._last: tuple[tuple[Configuration, int], tuple[_Line, _Line]] | None = None  # read step by step
         self._unit = float(design["unit"])
         low, high = float(np.nanmin(self._values)), float(np.nanmax(self._values))
         self.bounds = {shown: (low, high)}
@@ -164,7 +166,13 @@ class DesignTable(BaseBenchmark):
 
     def _line(self, config: Configuration, seed: int | None) -> tuple[_Line, _Line]:
         """Answers along the fidelity: the objective, and the test values (the objective again without them)."""
-        pick, row = self._seeds if seed is None else seed % self._seeds, self._rows.get(config)
+        pick = self._seeds if seed is None else seed % self._seeds
+        if self._last is None or self._last[0] != (config, pick):
+            self._last = (config, pick), self._answered(config, pick)
+        return self._last[1]
+
+    def _answered(self, config: Configuration, pick: int) -> tuple[_Line, _Line]:
+        row = self._rows.get(config)
         info: dict[str, Any] = {}
         if row is None and self._missing == "error":
             raise BenchmarkError(
@@ -179,8 +187,11 @@ class DesignTable(BaseBenchmark):
         if row is None:
             info = {"predicted": True}
             by_value, by_cost = self._weights(config)
-            costs = np.exp(by_cost @ np.log(np.maximum(self._costs[:, pick], 1e-9)))
-            found = {metric: self._blend(table[:, pick], by_value) for metric, table in tables.items()}
+            costs = np.exp(by_cost @ self._log_costs[:, pick])
+            for metric, table in tables.items():
+                if (metric, pick) not in self._logs:
+                    self._logs[metric, pick] = self._forth(table[:, pick])
+            found = {metric: self._back(by_value @ self._logs[metric, pick]) for metric in tables}
         else:
             costs = self._costs[row, pick]
             found = {metric: table[row, pick] for metric, table in tables.items()}
@@ -190,10 +201,6 @@ class DesignTable(BaseBenchmark):
         return shown, hidden
 
     # predictions ---------------------------------------------------------------------------------------------
-
-    def _blend(self, table: Array, weights: Array) -> Array:
-        """(n, steps) values of recorded configurations and their (n,) weights -> (steps,)."""
-        return self._back(weights @ self._forth(table))
 
     def _forth(self, values: Array) -> Array:
         """Logarithm of one and what lies above the best recorded, in `unit`s: differences below it count as such."""
@@ -215,6 +222,11 @@ class DesignTable(BaseBenchmark):
         return found[0], found[1]
 
     @cached_property
+    def _log_costs(self) -> Array:
+        found: Array = np.log(np.maximum(self._costs, 1e-9))
+        return found
+
+    @cached_property
     def _features(self) -> Array:
         return features(self.space, self.configs)
 
@@ -224,7 +236,7 @@ class DesignTable(BaseBenchmark):
 
     def _targets(self) -> tuple[Array, Array]:
         """(n,) logarithms of values and costs at the full amount, means over seeds."""
-        return self._forth(self._values[:, -1, -1]), np.log(np.maximum(self._costs[:, -1, -1], 1e-9))
+        return self._forth(self._values[:, -1, -1]), self._log_costs[:, -1, -1]
 
     def _grown(self, X: Array, y: Array) -> Forest:
         # every tree sees all rows and ends in single ones: few are recorded, and these are to be met exactly

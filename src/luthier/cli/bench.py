@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,10 +16,10 @@ from luthier.cli._options import Debug, Json
 from luthier.cli._threads import single_thread
 
 bench = typer.Typer(help="Benchmarks, and studies that compare methods on them.", no_args_is_help=True)
-env = typer.Typer(help="Environments that benchmarks run isolated in.", no_args_is_help=True)
+env = typer.Typer(help="Environments that benchmarks and other tools run isolated in.", no_args_is_help=True)
 bench.add_typer(env, name="env")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Family or benchmark, such as xgb.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A family, a benchmark or a tool, such as xgb or smac.")]
 
 
 @bench.command("list")
@@ -112,9 +115,18 @@ def _drawn(progress: Any) -> None:
 
 @bench.command()
 def run(
-    plan: Annotated[str, typer.Argument(metavar="PLAN", help="A TOML file, or a preset such as hpobench-mini.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the results.")],
+    plan: Annotated[str, typer.Argument(metavar="[PLAN]", help="A TOML file, or a preset.", show_default=False)] = "",
+    preset: Annotated[str, typer.Option("--preset", help="A preset, such as hpobench-mini.", show_default=False)] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Default: a folder named as the study.", show_default=False),
+    ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Cells at once.")] = 1,
+    methods: Annotated[str, typer.Option("--methods", "-m", help="Only these, with commas between.")] = "",
+    tasks: Annotated[str, typer.Option("--tasks", "-t", help="Only these, with commas between.")] = "",
+    seeds: Annotated[
+        str, typer.Option("--seeds", metavar="A:B", help="Only from A up to but not B.", show_default=False)
+    ] = "",
     minutes: Annotated[float | None, typer.Option("--minutes", help="Begin no cell after.", show_default=False)] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Run failed cells again.")] = False,
     debug: Debug = False,
@@ -124,19 +136,70 @@ def run(
     Exit code 2 when cells failed.
     """
     single_thread()
+    from luthier.base.errors import ArgumentError
     from luthier.bench import studies
+
+    if bool(plan) == bool(preset):
+        given = f"{plan!r} and --preset {preset!r}" if plan else "neither a file nor a preset"
+        raise ArgumentError(
+            f"luthier bench run: {given} given. Allowed: one of them. Presets: {', '.join(studies.presets())}. "
+            "Try: luthier bench run --preset hpobench-mini"
+        )
 
     def told(one: Any) -> None:
         print(f"{one.done} of {one.total}  {one.method}  {one.task}  seed {one.seed}", file=sys.stderr, flush=True)
 
-    limit = float("inf") if minutes is None else minutes
-    done = studies.run(studies.load_plan(plan), out, jobs=jobs, minutes=limit, retry=retry, progress=told)
+    study = studies.load_plan(plan or preset)
+    where = Path(study.name) if out is None else out
+    with _ended_by_signal(where):
+        done = studies.run(
+            study,
+            where,
+            jobs=jobs,
+            methods=_names(methods),
+            tasks=_names(tasks),
+            seeds=_range(seeds),
+            minutes=float("inf") if minutes is None else minutes,
+            retry=retry,
+            progress=told,
+        )
     for name, why in done.skipped.items():
         print(f"skipped {name}: {why}")
     print(f"{done.made} cells made, {done.failed} of them failed, {done.missing} missing, in {done.seconds:.0f} s")
-    print(f"next: luthier bench compare {out}")
+    print(f"next: luthier bench compare {where}")
     if done.failed:
         raise typer.Exit(FAILED)
+
+
+def _names(given: str) -> list[str]:
+    return [name.strip() for name in given.split(",") if name.strip()]
+
+
+def _range(given: str) -> range:
+    from luthier.base.errors import ArgumentError
+
+    first, colon, last = given.partition(":")
+    if not given:
+        return range(0)
+    if not (colon and first.isdecimal() and last.isdecimal() and int(first) < int(last)):
+        raise ArgumentError(f"luthier bench run: --seeds {given!r} is no range. Allowed: A:B with A < B, such as 0:5.")
+    return range(int(first), int(last))
+
+
+@contextmanager
+def _ended_by_signal(where: Path) -> Iterator[None]:
+    """SIGTERM leaves as Ctrl-C does, so that the processes that make cells are ended too."""
+
+    def leave(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"the cells made so far are in {where}; the same command goes on.") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @bench.command()
@@ -155,7 +218,7 @@ def compare(
     from luthier.cli import _json
     from luthier.report.comparison import write_comparison, write_pictures
 
-    chosen = [name.strip() for name in methods.split(",") if name.strip()]
+    chosen = _names(methods)
     tables = analyse(folder, methods=chosen, part=part)
     where = folder / "report" if out is None else out
     write(tables, where)
@@ -189,7 +252,16 @@ def create_(
 
     made = create(name, wheels)
     print(f"{made.folder}: Python {made.python_version}, {len(made.packages)} packages, by {made.installer}")
-    print(f"next: in Python, luthier.bench.isolation.load('{name}/...')")
+    print(f"next: {_use(name)}")
+
+
+def _use(name: str) -> str:
+    from luthier.bench.studies.outside.catalogue import KINDS
+
+    mine = [tool for tool, kind in KINDS.items() if kind.environment == name]
+    if mine:
+        return f'in the TOML file of a study, [methods.{mine[0]}] with tool = "{mine[0]}"'
+    return f"in Python, luthier.bench.isolation.load('{name}/...')"
 
 
 @env.command("list")

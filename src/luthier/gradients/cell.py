@@ -13,7 +13,7 @@ OPERATIONS = ("none", "skip", "conv3", "conv1", "pool3")
 
 
 class Cell:
-    """A network of one cell: a convolution, nodes that sum what their edges bring, a mean over pixels, a linear layer.
+    """A network of one cell: a convolution, nodes that sum what their edges bring, means over quarters, a linear layer.
 
     An edge leads from each earlier node to each later one, and carries a mixture of operations, weighed by the softmax
     of a row of the architecture; `derive` takes the strongest and `chosen` turns that into weights of 0 and 1.
@@ -26,7 +26,7 @@ class Cell:
 
     Source: Liu, Simonyan and Yang 2019 (DARTS), section 2.1.
     Differs: one cell instead of a stack; few operations; no batch normalisation, so that a step is a pure function;
-        every edge stays, only its operation is chosen, "none" among them.
+        every edge stays, only its operation is chosen.
     Cost: a forward pass takes all operations of all edges.
     """
 
@@ -55,7 +55,7 @@ class Cell:
         def weights(*shape: int, fan: int) -> Tensor:
             return torch.randn(shape, generator=generator) * (2.0 / fan) ** 0.5
 
-        found = {"stem": weights(c, 1, 3, 3, fan=9), "head": weights(self.classes, c, fan=2 * c)}
+        found = {"stem": weights(c, 1, 3, 3, fan=9), "head": weights(self.classes, 4 * c, fan=8 * c)}
         found["bias"] = torch.zeros(self.classes)
         for a, b in self.edges:
             for operation, width in (("conv3", 3), ("conv1", 1)):
@@ -75,7 +75,7 @@ class Cell:
                 if to == b
             ]
             nodes.append(sum(parts[1:], parts[0]))
-        pooled = sum(nodes[1:], nodes[0]).mean(dim=(2, 3))
+        pooled = torch.nn.functional.adaptive_avg_pool2d(sum(nodes[1:], nodes[0]), 2).flatten(1)  # quarters
         return pooled @ params["head"].T + params["bias"]
 
     def _mixed(self, params: Tensors, weights: Tensor, x: Tensor, edge: str) -> Tensor:
@@ -91,8 +91,10 @@ class Cell:
         return sum(parts[1:], parts[0])
 
     def derive(self, hyper: Tensors) -> dict[tuple[int, int], str]:
-        """The strongest operation of each edge."""
-        return {edge: self.operations[int(row.argmax())] for edge, row in zip(self.edges, hyper["edges"], strict=True)}
+        """The strongest operation of each edge; "none" is left out, as others can make up for its weight."""
+        real = [place for place, operation in enumerate(self.operations) if operation != "none"]
+        strengths = hyper["edges"][:, real].argmax(dim=1)
+        return {edge: self.operations[real[int(place)]] for edge, place in zip(self.edges, strengths, strict=True)}
 
     def chosen(self, operations: dict[tuple[int, int], str]) -> Tensors:
         """Weights of 0 and 1, with which the cell is the chosen network: {"chosen": (edges, operations)}."""
