@@ -25,6 +25,7 @@ EDGE = 1e-6  # numbers keep this distance from 0 and 1 when they are bent: slope
 STARTS = ((0.5, 1e-3), (0.2, 1e-1))
 STEPS = 40  # of the optimiser from each start
 JITTERS = (0.0, 1e-8, 1e-6, 1e-4, 1e-2)  # added to the diagonal, in units of the signal, until a factor exists
+BLOCK = 50_000  # covariances computed at once: larger arrays take the time of fetching fresh memory from the system
 MEAN_WEIGHT = 1.0  # prior weight of mean 0, in units of a measurement at infinite distance
 
 
@@ -285,6 +286,13 @@ class GP:
 
     def predict(self, X: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the function, noise left out; (m, p) -> (m,), (m,)."""
+        size = max(BLOCK // max(len(self.W), 1), 1)
+        if len(X) > size:
+            parts = [self._predict(X[i : i + size]) for i in range(0, len(X), size)]
+            return np.concatenate([mean for mean, _ in parts]), np.concatenate([sd for _, sd in parts])
+        return self._predict(X)
+
+    def _predict(self, X: Array) -> tuple[Array, Array]:
         K = self._kernel(self.W, self.bend(X))
         half = solve_triangular(self.factor, K, lower=True, check_finite=False)
         variance = self.hyper.signal - np.einsum("ij,ij->j", half, half)

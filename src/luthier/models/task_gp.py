@@ -155,10 +155,24 @@ class TaskGP(GP):
         """
         if not len(X):
             return self
-        W = np.concatenate([self.W, self.bend(X)])
+        bent = self.bend(X)
+        W = np.concatenate([self.W, bent])
         y = np.concatenate([self.y, self.predict(X)[0]])
         weights = np.concatenate([self.weights, np.full(len(X), sure)])
-        return _conditioned(W, y, self.hyper, self.correlation, self.squares.categorical, weights)
+        # the factor grows by a few rows: what stands in it stays
+        across = self._kernel(self.W, bent)
+        half = solve_triangular(self.factor, across, lower=True, check_finite=False)
+        rest = self._kernel(bent, bent) - half.T @ half
+        rest[np.diag_indices(len(X))] += (self.hyper.noise * sure) + 1e-9 * self.hyper.signal
+        try:
+            corner = cholesky(rest, lower=True, check_finite=False)
+        except np.linalg.LinAlgError:
+            return _conditioned(W, y, self.hyper, self.correlation, self.squares.categorical, weights)
+        n = len(self.W)
+        factor = np.zeros((len(W), len(W)))
+        factor[:n, :n], factor[n:, :n], factor[n:, n:] = self.factor, half.T, corner
+        mean, alpha = _solved(factor, y)
+        return replace(self, Z=W[:, :-1], W=W, y=y, mean=mean, factor=factor, alpha=alpha, weights=weights)
 
 
 def _with_task(Z: Array, tasks: Codes) -> Array:
@@ -197,11 +211,16 @@ def _conditioned(W: Array, y: Array, hyper: Hyper, correlation: Array, categoric
         break
     else:
         factor, jitter = np.diag(np.sqrt(np.diag(C))), math.inf
+    mean, alpha = _solved(factor, y)
+    return TaskGP(W[:, :-1], W, y, hyper, squares, mean, factor, alpha, jitter, weights, correlation)
+
+
+def _solved(factor: Array, y: Array) -> tuple[float, Array]:
+    """Mean of the process, and inverse covariance times (values - mean)."""
     ones = solve_triangular(factor, np.ones(len(y)), lower=True, check_finite=False)
     half = solve_triangular(factor, y, lower=True, check_finite=False)
     mean = float(ones @ half) / (float(ones @ ones) + MEAN_WEIGHT)
-    alpha = solve_triangular(factor, half - mean * ones, lower=True, trans=1, check_finite=False)
-    return TaskGP(W[:, :-1], W, y, hyper, squares, mean, factor, alpha, jitter, weights, correlation)
+    return mean, solve_triangular(factor, half - mean * ones, lower=True, trans=1, check_finite=False)
 
 
 class _Loss:
