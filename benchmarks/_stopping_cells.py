@@ -20,7 +20,7 @@ from luthier.space.problem import Problem
 FOLDER = _machine.RESULTS / "stopping"
 TRIALS, SEEDS, SEARCHER = 100, 5, "gp"
 HOWS = {"cv": SEEDS, "holdout": 3}  # what a study sees, and how many seeds of it
-LATER = {"cv": 0.0, "holdout": 0.5}  # seeds that are recorded first
+LATER = {"cv": 0.0, "holdout": 1.5}  # seeds that are recorded first
 
 
 class Key(NamedTuple):

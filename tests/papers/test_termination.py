@@ -3,7 +3,6 @@
 import itertools
 import json
 import math
-import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +12,11 @@ import numpy as np
 import pytest
 
 import luthier as lu
-from luthier.base.errors import UnsupportedError
+from luthier.base.errors import BenchmarkError, UnsupportedError
 from luthier.base.records import Configuration, Constraint, Fidelity, Objective, Observation, Report, Status, Trial
 from luthier.base.registry import load
 from luthier.base.seeds import generator
+from luthier.bench.isolation import environment as environments
 from luthier.models.gp import Hyper, condition
 from luthier.space.problem import Problem
 from luthier.stopping import _model
@@ -410,9 +410,10 @@ def test_check_9_thirty_seeds():
 
 def watched_by_optuna(trials, at):
     """Optuna's bounds and errors; skips where its environment is not there."""
-    python = Path(os.environ.get("LUTHIER_PEERS", "~/.cache/luthier-peers")).expanduser() / "optuna" / "bin" / "python"
-    if not python.exists():
-        pytest.skip(f"no Optuna at {python}: benchmarks/peers/install.py makes it")
+    try:
+        python = environments.find("optuna").python
+    except BenchmarkError:
+        pytest.skip("Optuna's environment is not built: luthier bench env create optuna")
     names = list(trials[0].config)
     rows = [
         {"x": [t.config[n] for n in names], "value": t.metrics["loss"], "folds": list(t.reports[0].folds)}
