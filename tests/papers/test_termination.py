@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 import luthier as lu
 from luthier.base.errors import BenchmarkError, UnsupportedError
@@ -17,11 +18,12 @@ from luthier.base.records import Configuration, Constraint, Fidelity, Objective,
 from luthier.base.registry import load
 from luthier.base.seeds import generator
 from luthier.bench.isolation import environment as environments
-from luthier.models.gp import Hyper, condition
+from luthier.models.acquisition import log_ei
+from luthier.models.gp import Hyper, condition, matern
 from luthier.space.problem import Problem
 from luthier.stopping import _model
 from luthier.stopping._base import History
-from luthier.stopping._posterior import Candidates, Posterior, Results, cut, results_of
+from luthier.stopping._posterior import Candidates, Posterior, Results, cut, factor, results_of
 from luthier.stopping._threshold import corrected
 from luthier.stopping.regret import Regret
 
@@ -148,6 +150,54 @@ def test_check_2_zero_means_nothing_is_left():
         results = Results([], tried, y[-len(tried) :], 0.0, 1.0, np.ones(len(tried), bool), np.ones(len(tried)))
         bound = Posterior(results, process, Candidates(problem_of(space), seed=0)).bound(2.0)
         assert (bound < 1e-3) is zero
+
+
+# 3 and 4: does it hold, and does it follow the regret -------------------------------------------------------
+
+
+def along(seed, steps=40, points=25):
+    """True regret and the bound with known parameters along a search of a draw from the process's own prior."""
+    rng = np.random.default_rng([seed, 11])
+    space = lu.Space(x=lu.Int(0, points - 1), y=lu.Int(0, points - 1))
+    candidates = Candidates(problem_of(space), seed=seed)
+    rows, hyper = candidates.rows, Hyper(np.full(2, 0.25), 1.0, 0.05**2, np.zeros((2, 2)))
+    squared = ((rows[:, None] - rows[None]) ** 2).sum(axis=2) / 0.25**2
+    truth = factor(matern(squared, 1.0), 1.0) @ rng.standard_normal(len(rows))
+    places = [*rng.choice(len(rows), 5, replace=False)]
+    y = [truth[p] + 0.05 * rng.standard_normal() for p in places]
+    regrets, bounds = [], []
+    for _ in range(steps):
+        Z, n = rows[places], len(places)
+        process = condition(Z, np.array(y), hyper, np.zeros(2, bool))
+        results = Results([], Z, np.array(y), 0.0, 1.0, np.ones(n, bool), np.ones(n))
+        means = process.predict(Z)[0]
+        regrets.append(truth[places[int(np.argmin(means))]] - truth.min())
+        bounds.append(Posterior(results, process, candidates).bound(2.0))
+        places.append(int(np.argmax(log_ei(*process.predict(rows), float(means.min())))))
+        y.append(truth[places[-1]] + 0.05 * rng.standard_normal())
+    return regrets, bounds
+
+
+def check_validity(functions):
+    regret, bound = (np.array(each) for each in zip(*(along(seed) for seed in functions), strict=True))
+    assert (bound > 0).all()
+    assert np.mean(bound >= regret) >= 0.85
+    medians = np.median(bound, axis=0)
+    assert medians[-1] < 0.25 * medians[0]
+    falls = np.mean(np.diff(medians) <= 0)
+    assert falls > 0.6, falls
+    together = [spearmanr(b, r).statistic for b, r in zip(bound, regret, strict=True) if np.ptp(r) > 0]
+    assert np.median(together) > 0.5, together
+
+
+def test_checks_3_and_4_valid_and_falling():
+    check_validity(range(2000, 2005))
+
+
+@pytest.mark.slow
+def test_checks_3_and_4_on_forty_functions():
+    """Figures with fitted parameters, and of other bounds: docs/results/stopping.md."""
+    check_validity(range(3000, 3040))
 
 
 # 5: the threshold -------------------------------------------------------------------------------------------
