@@ -2,6 +2,8 @@
 
 LUTHIER_DATA=... python benchmarks/transfer.py leave-one-out run --tools gp,abrac --seeds 5
 python benchmarks/transfer.py leave-one-out report
+python benchmarks/transfer.py sweep run --seeds 10
+python benchmarks/transfer.py sweep report
 """
 
 from __future__ import annotations
@@ -9,8 +11,9 @@ from __future__ import annotations
 import sys
 
 import _leave_one_out
+import _sweep
 
-PARTS = {"leave-one-out": _leave_one_out.main}
+PARTS = {"leave-one-out": _leave_one_out.main, "sweep": _sweep.main}
 
 
 def main() -> None:

@@ -126,6 +126,10 @@ class Auto(Searcher):
         rows, _ = self.space.encode(self._first)
         return [config for config, key in zip(self._first, self.space.unit_keys(rows), strict=True) if key not in taken]
 
+    def from_past(self, config: Configuration) -> bool:
+        """Whether a configuration is one of those that come first, or the chosen searcher had it from a task."""
+        return config in self._first or self._chosen.from_past(config)
+
     def recommend(self) -> int | None:
         """Pass on."""
         return self._chosen.recommend()
