@@ -5,8 +5,8 @@
              parallel, slices,       dictionaries            offline
              curves, rungs,
              brackets, genealogy,
-             timeline, pareto_front,
-             coverage
+             outer_steps, timeline,
+             pareto_front, coverage
 
 A table is made of lists and dictionaries that JSON can hold; the command line, the page, a notebook and the tests
 share its numbers. Anything shaped like `StudyView` can be reported.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from luthier.report._gradients_section import gradients_section
 from luthier.report._html import element, escape
 from luthier.report._section import Section, put, wide
 from luthier.report._source import Snapshot
@@ -46,6 +47,7 @@ def sections(shot: Snapshot) -> list[Section]:
         _slices(shot),
         _curves(shot),
         _genealogy(shot),
+        gradients_section(shot),
         _timeline(shot),
         _pareto(shot),
         stopping_section(shot),

@@ -10,6 +10,7 @@ from luthier.report.coverage import coverage
 from luthier.report.curves import curves, rungs
 from luthier.report.genealogy import genealogy
 from luthier.report.history import history
+from luthier.report.outer_steps import outer_steps
 from luthier.report.overtuned import overtuned
 from luthier.report.parallel import parallel
 from luthier.report.pareto_front import pareto_front
@@ -28,8 +29,8 @@ def tables(study: StudyView) -> dict[str, Any]:
 
     Returns:
         `history` (a list, one for each objective), `trials`, `parallel`, `slices`, `curves`, `rungs`, `brackets`,
-        `genealogy`, `timeline`, `pareto`, `stopping`, `overtuned`, `tuning_curve` and `coverage`, each as its own
-        function describes it.
+        `genealogy`, `outer_steps`, `timeline`, `pareto`, `stopping`, `overtuned`, `tuning_curve` and `coverage`, each
+        as its own function describes it.
     """
     shot = snapshot(study)
     return {
@@ -41,6 +42,7 @@ def tables(study: StudyView) -> dict[str, Any]:
         "rungs": rungs(shot),
         "brackets": brackets(shot),
         "genealogy": genealogy(shot),
+        "outer_steps": outer_steps(shot),
         "timeline": timeline(shot),
         "pareto": pareto_front(shot),
         "stopping": stopping(shot),

@@ -5,6 +5,7 @@ from luthier.report.figures.coverage import coverage_figure
 from luthier.report.figures.curves import curves_figure, rungs_figure
 from luthier.report.figures.genealogy import genealogy_figure, schedule_figures
 from luthier.report.figures.history import history_figure
+from luthier.report.figures.outer_steps import outer_figures
 from luthier.report.figures.parallel import parallel_figure
 from luthier.report.figures.pareto import hypervolume_figure, pareto_figures
 from luthier.report.figures.slices import slice_figures
@@ -18,6 +19,7 @@ __all__ = [
     "genealogy_figure",
     "history_figure",
     "hypervolume_figure",
+    "outer_figures",
     "overtuned_figure",
     "parallel_figure",
     "pareto_figures",

@@ -118,3 +118,16 @@ def scale_axis(scale: dict[str, Any], *, most: int = 16) -> dict[str, Any]:
     margin = 0.03 * (high - low) or 0.5
     ticks = {"tickvals": scale["levels"], "ticktext": [text for _, text in scale["ticks"]]}
     return {**ticks, **title, "range": [low - margin, high + margin]}
+
+
+def few_ticks(axis: dict[str, Any]) -> dict[str, Any]:
+    """Fewer ticks for an axis that stands upright and is low: of a logarithmic one its ends and the powers of ten."""
+    marks = list(zip(axis["tickvals"], axis["ticktext"], strict=True))
+    if axis.get("type") != "log" or len(marks) <= 7:
+        return axis
+    kept = [
+        marks[0],
+        *(mark for mark in marks[1:-1] if abs(math.log10(mark[0]) - round(math.log10(mark[0]))) < 1e-9),
+        marks[-1],
+    ]
+    return {**axis, "tickvals": [value for value, _ in kept], "ticktext": [text for _, text in kept]}

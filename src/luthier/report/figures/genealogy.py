@@ -15,6 +15,7 @@ from luthier.report.figures._style import (
     STATUS,
     VERMILION,
     Figure,
+    few_ticks,
     gapped,
     hover,
     label,
@@ -260,22 +261,9 @@ def _one(table: dict[str, Any], entry: dict[str, Any]) -> Figure:
     }
     top = _top(table)
     x = {"title": {"text": label(table["fidelity"] or "resource"), "standoff": 6}, "range": [0, 1.02 * top]}
-    made = layout(height=230, x=x, y=_few(scale_axis(scale, most=12)), showlegend=False)
+    made = layout(height=230, x=x, y=few_ticks(scale_axis(scale, most=12)), showlegend=False)
     made["margin"] = {"l": 58, "r": 10, "t": 8, "b": 40}
     return {"data": [trace for trace in (others, line) if trace["x"]], "layout": made}
-
-
-def _few(axis: dict[str, Any]) -> dict[str, Any]:
-    """Fewer ticks for an axis that stands upright and is low: of a logarithmic one its ends and the powers of ten."""
-    marks = list(zip(axis["tickvals"], axis["ticktext"], strict=True))
-    if axis.get("type") != "log" or len(marks) <= 7:
-        return axis
-    kept = [
-        marks[0],
-        *(mark for mark in marks[1:-1] if abs(math.log10(mark[0]) - round(math.log10(mark[0]))) < 1e-9),
-        marks[-1],
-    ]
-    return {**axis, "tickvals": [value for value, _ in kept], "ticktext": [text for _, text in kept]}
 
 
 def _place(value: Any, scale: dict[str, Any]) -> Any:
