@@ -145,10 +145,27 @@ def test_a_step_that_cuts_the_derivative_is_found():
 
     own = bowl(step=step, train=None, optimiser=lg.sgd(0.1))
     assert not lg.examine(own, HYPER).differentiable
-    with pytest.raises(ArgumentError, match=r"derivatives of a step differ from finite differences.*detach\(\)"):
+    with pytest.raises(
+        ArgumentError, match=r"derivatives of a step by parameters differ from finite differences.*detach\(\)"
+    ):
         quiet(own)
     still = lg.examine(bowl(train=train, optimiser=lg.sgd(0.1)), {"pull": f64(0.1)})
+    assert "derivatives of a step by 'pull' differ" in " ".join(still.problems)
     assert "look for item(), detach()" in " ".join(still.problems)
+
+
+def test_a_small_rate_beside_a_large_one_is_no_problem_and_a_cut_beside_whole_ones_is_one():
+    """A rate of 0.001 must not become negative by a step that is small for one of 0.3."""
+    rate = lambda h, t: h["rates"][0] ** 0.9 * h["rates"][1] ** 0.1  # noqa: E731
+    rates = {"rates": torch.tensor([0.3, 0.001]), "pull": torch.tensor(0.1)}
+    start = {"w": torch.tensor(0.0)}
+    assert lg.examine(bowl(optimiser=lg.sgd(rate), start=start), rates).mismatch < 0.01
+
+    def cut(p, h, batch):
+        return 0.5 * (p["w"] - 2.0) ** 2 + 0.5 * h["pull"].detach() * p["w"] ** 2
+
+    seen = lg.examine(bowl(optimiser=lg.sgd(rate), start=start, train=cut), rates)
+    assert (seen.differentiable, seen.by) == (False, "'pull'")
 
 
 def test_noise_that_is_drawn_anew_and_divergence_are_found():

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from luthier.base.errors import NumericsWarning
-from luthier.base.records import Configuration
+from luthier.base.records import Configuration, Event
 from luthier.gradients._tree import WHAT, Tensors, Tree, detached, entries, norm, torch_for
 from luthier.gradients.bounds import Bounds
 from luthier.gradients.examination import Examination
@@ -64,7 +64,7 @@ class Chain:
         self.best: tuple[float, Tensors, int, Tensors, dict[str, Any]] | None = None
         self.turn: tuple[Tensors, Tensors] = (self.free, self.free)  # the best step's free numbers and their gradient
         self.why = "the study's budget is used up"
-        self.warned = False
+        self.warned = self.over = False
         self._loss = study.problem.objectives[0].name
         self._awaited: Configuration | None = None
 
@@ -74,6 +74,11 @@ class Chain:
     def begin(self) -> None:
         """Ask for the first step."""
         self._await()
+
+    def heard(self, study: Study, event: Event) -> None:
+        """End the study's run with the last step; before that one is through, it would be stopped and not count."""
+        if self.over and event.kind in ("finished", "failed", "stopped"):
+            study.stop(self.why)
 
     def _await(self) -> None:
         values = self.bounds.values(self.free)
@@ -101,8 +106,7 @@ class Chain:
         try:
             self._step(run, values)
         except Exception as error:  # the study logs it as a failure; there is no next step
-            self.why = f"{type(error).__name__}: {error}"
-            self.study.stop(self.why)
+            self.why, self.over = f"{type(error).__name__}: {error}", True
             raise
 
     def _step(self, run: Any, values: Tensors) -> None:
@@ -167,7 +171,7 @@ class Chain:
             return
         if self.retries > 0:
             self.why = f"all {self.steps} outer steps are made"
-        self.study.stop(self.why)
+        self.over = True
 
     def result(self, seen: Examination | None) -> dict[str, Any]:
         """What was found, as arguments of `Tuned`."""

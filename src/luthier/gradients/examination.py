@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from luthier.base.checks import check
@@ -26,6 +26,7 @@ from luthier.gradients.method import check_hyper
 from luthier.gradients.problem import Bilevel
 
 AGREES = 0.05  # relative difference of a derivative and a finite difference: more, and a part of the step is cut off
+NAMES = 50  # hyperparameters that are looked at one by one, of two steps each; more would take long
 LEFT = 0.001  # share of an early influence that is left at the end, below which the end has forgotten the beginning
 
 
@@ -40,7 +41,8 @@ class Examination:
         repeatable: Whether the same step twice gives the same.
         diverged: Whether training ended in numbers that are not finite.
         mismatch: Relative difference between derivatives of a step and finite differences, the largest of those by
-            state and by hyperparameters; NaN where there is none.
+            parameters and by each hyperparameter.
+        by: The one that has it.
         influence: Whether a step or the validation loss depends on the hyperparameters at all.
         contraction: Factor by which a step shrinks a small difference of parameters at the end of training.
         unrest: Length of one more step, relative to the first.
@@ -52,6 +54,7 @@ class Examination:
     repeatable: bool
     diverged: bool
     mismatch: float
+    by: str
     influence: bool
     contraction: float
     unrest: float
@@ -78,8 +81,8 @@ class Examination:
             found.append("training diverges at the first hyperparameters: begin with a lower learning rate")
         elif not self.differentiable:
             found.append(
-                f"derivatives of a step differ from finite differences by {self.mismatch:.1g}: look for item(), "
-                "detach(), no_grad(), argmax or rounding in it"
+                f"derivatives of a step by {self.by} differ from finite differences by {self.mismatch:.1g}: look for "
+                "item(), detach(), no_grad(), argmax or rounding in it"
             )
         if not self.influence:
             found.append("neither a step nor the validation loss depends on the hyperparameters")
@@ -115,8 +118,8 @@ class Examination:
 def examine(problem: Bilevel, hyper: Mapping[str, Tensor], *, probes: int = 20, seed: int = 0) -> Examination:
     """Look at a problem before it is tuned.
 
-    Differences of plain steps tell whether steps contract; no second derivative is needed for that, and one product
-    each way is compared with a finite difference.
+    Differences of plain steps tell whether steps contract, without second derivatives; products of the derivative are
+    compared with finite differences.
 
     Args:
         problem: What is trained and what judges it.
@@ -126,7 +129,7 @@ def examine(problem: Bilevel, hyper: Mapping[str, Tensor], *, probes: int = 20, 
         seed: Decides the directions.
 
     Source: the power method on finite differences; contraction as in Grazzi et al. 2020.
-    Cost: one training and `probes` + 10 steps; memory of a few states.
+    Cost: one training, `probes` + 10 steps and two for each name of a hyperparameter, up to 50; memory of a few states.
     """
     check("probes", probes, at_least=1, whole=True)
     torch, now = torch_for(WHAT), check_hyper(hyper)
@@ -136,48 +139,64 @@ def examine(problem: Bilevel, hyper: Mapping[str, Tensor], *, probes: int = 20, 
     first = begun[0]
     with torch.no_grad():
         once, again = (problem.advance(first, now, 0) for _ in range(2))
-    same = norm(plus(once["params"], again["params"], -1.0)) == 0.0
     broken = not finite(last) or not math.isfinite(float(problem.validate(last["params"], now)))
-    mismatch, moved = _mismatch(problem, begun[-1], now, len(begun) - 1, generator)
+    mismatch, by, moved = _mismatch(problem, begun[-1], now, len(begun) - 1, generator)
     _, _, direct = problem.judged(once, now)
     made = callable(problem.start)
     return Examination(
         problem.steps,
         entries(first["params"]),
         entries(now),
-        same,
+        norm(plus(once["params"], again["params"], -1.0)) == 0.0,
         broken,
         mismatch,
+        by,
         moved or made or norm(direct) > 0,
         math.inf if broken else _contraction(problem, last, now, probes, generator),
         math.inf if broken else _unrest(problem, first, once, last, now),
     )
 
 
-def _mismatch(problem: Bilevel, state: Tree, hyper: Tensors, t: int, generator: object) -> tuple[float, bool]:
-    """Largest relative difference of derivative and finite difference; whether the step depends on `hyper`."""
+def _mismatch(problem: Bilevel, state: Tree, hyper: Tensors, t: int, generator: object) -> tuple[float, str, bool]:
+    """Largest relative difference of derivative and finite difference; by what; whether the step needs `hyper`."""
     torch = torch_for(WHAT)
-    out, back = torch.func.vjp(lambda s, h: problem.advance(s, h, t), state, hyper)
+    params = state["params"]
+
+    def step(params: Tensors, hyper: Tensors) -> Tree:
+        return problem.advance({**state, "params": params}, hyper, t)
+
+    out, back = torch.func.vjp(step, params, hyper)
     weight = noise(out, generator)
-    by_state, by_hyper = back(weight)
-    tiny = torch.finfo(next(iter(hyper.values())).dtype).eps ** (1 / 3)  # balances rounding and curvature
-    worst, moved = 0.0, False
-    for place, slope in enumerate((by_state["params"], by_hyper)):
-        at = (state["params"], hyper)[place]
-        way = noise(at, generator)
-        width = tiny * max(norm(at), 1e-3) / max(norm(way), 1e-30)
-        ends = []
-        for sign in (1.0, -1.0):
-            near = plus(at, way, sign * width)
-            with torch.no_grad():
-                begin, under = ({**state, "params": near}, hyper) if place == 0 else (state, near)
-                ends.append(problem.advance(begin, under, t))
-        change = plus(ends[0], ends[1], -1.0)
-        seen, told = dot(weight, change) / (2 * width), dot(slope, way)
-        floor = tiny * norm(weight) * norm(out)  # what rounding alone may show
-        moved = moved or (place == 1 and (norm(change) > 0 or norm(slope) > 0))
-        worst = max(worst, abs(seen - told) / max(abs(seen), abs(told), floor, 1e-30))
-    return worst, moved
+    by_params, by_hyper = back(weight)
+    eps = torch.finfo(next(iter(hyper.values())).dtype).eps
+    width = eps ** (1 / 3)  # balances rounding and curvature
+    rounding = 40 * eps * norm(weight) * norm(out) / entries(out) ** 0.5 / width  # what may be seen of it, with room
+
+    def differs(near: Callable[[float], Tree], told: float) -> tuple[float, float]:
+        with torch.no_grad():
+            change = plus(near(width), near(-width), -1.0)
+        seen = dot(weight, change) / (2 * width)
+        return abs(seen - told) / max(abs(seen), abs(told), rounding, 1e-30), norm(change)
+
+    way = noise(params, generator)
+    way = times(way, max(norm(params), 1e-3) / max(norm(way), 1e-30))
+    found = [(differs(lambda shift: step(plus(params, way, shift), hyper), dot(by_params, way))[0], "parameters")]
+    moved = norm(by_hyper) > 0
+    for name in list(hyper)[:NAMES]:
+        own = _share(hyper[name], generator)
+        near = lambda shift, name=name, own=own: step(params, {**hyper, name: hyper[name] + shift * own})  # noqa: E731
+        off, change = differs(near, dot(by_hyper[name], own))
+        found.append((off, repr(name)))
+        moved = moved or change > 0
+    worst, by = max(found)
+    return worst, by, moved
+
+
+def _share(value: Tensor, generator: object) -> Tensor:
+    """Each number up or down by itself: a rate of 0.001 beside one of 0.3 must not become negative by a small step."""
+    torch = torch_for(WHAT)
+    signs = noise({"value": value}, generator)["value"].sign()
+    return signs * torch.where(value == 0, torch.ones_like(value), value.abs())
 
 
 def _contraction(problem: Bilevel, state: Tree, hyper: Tensors, probes: int, generator: object) -> float:

@@ -113,7 +113,11 @@ def tune_with_gradients(
     chain = Chain(known, inner, make, bounds, method_of(method), steps=steps, rate=rate, measure=measure)
     chain.begin()
     before = len(known.trials)
-    known.run(chain, trials=trials or before + steps, seconds=seconds, executor="inline")
+    known.callbacks.append(chain.heard)
+    try:
+        known.run(chain, trials=trials or before + steps, seconds=seconds, executor="inline")
+    finally:
+        known.callbacks.remove(chain.heard)
     found = chain.result(seen)
     _tell(say, f"{found['steps']} outer steps, best loss {found['value']:.6g} ({found['stopped']})")
     return Tuned(study=known, **found)
