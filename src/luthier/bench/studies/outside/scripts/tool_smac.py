@@ -20,6 +20,7 @@ from smac import (  # type: ignore[import-not-found,unused-ignore]
     MultiFidelityFacade,
     Scenario,
 )
+from smac.main.exceptions import ConfigurationSpaceExhaustedException  # type: ignore[import-not-found,unused-ignore]
 from smac.runhistory.dataclasses import TrialInfo, TrialValue  # type: ignore[import-not-found,unused-ignore]
 
 logging.disable(logging.CRITICAL)
@@ -60,7 +61,7 @@ class Smac:
         """The next configuration, with the budget that Hyperband gives it; None when the space is used up."""
         try:
             info = self._trials[trial] = self._smac.ask()
-        except StopIteration:
+        except (StopIteration, ConfigurationSpaceExhaustedException):
             return None
         return dict(info.config), info.budget
 
