@@ -109,7 +109,7 @@ def _stored(data: str) -> dict[str, np.ndarray]:
         return dict(file)
 
 
-def record_all(only: list[str] | None = None) -> None:
+def record_all(only: list[str] | None = None, seeds: int | None = None) -> None:
     """Record what is missing, one study after the other; each is on disk as soon as it is done.
 
     By seed first, cross-validation before hold-out: what is done early covers every data set.
@@ -119,7 +119,8 @@ def record_all(only: list[str] | None = None) -> None:
     for data in sorted({*(only or SETS)} - {*there}):
         print(f"{data}: left out, its source ({SETS[data].source}) is not there", flush=True)
     for key in sorted((key for data in there for key in keys(data)), key=lambda key: key.seed + LATER[key.how]):
-        _record_one(key)
+        if seeds is None or key.seed < seeds:
+            _record_one(key)
 
 
 def _record_one(key: Key) -> None:

@@ -1,6 +1,6 @@
 """When could a study have ended? Rules judged on recorded studies of real data, and the bound on known functions.
 
-    python benchmarks/stopping.py record [--only DATA,DATA]   studies of real data, run to the end (resumable)
+    python benchmarks/stopping.py record [--only DATA,DATA] [--seeds N]   studies of real data, run to the end (resumable)
     python benchmarks/stopping.py validity                    functions of a known prior (resumable)
     python benchmarks/stopping.py judge                       every rule on every recorded study (resumable)
     python benchmarks/stopping.py report                      docs/results/stopping.md and .json from what there is
@@ -22,11 +22,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["record", "validity", "judge", "report"])
     parser.add_argument("--only", default="", help="data sets, with commas between")
+    parser.add_argument("--seeds", type=int, default=None, help="record only so many seeds")
     given = parser.parse_args()
     if given.what == "record":
         import _stopping_cells
 
-        _stopping_cells.record_all([name for name in given.only.split(",") if name] or None)
+        _stopping_cells.record_all([name for name in given.only.split(",") if name] or None, given.seeds)
     elif given.what == "validity":
         import _stopping_validity
 
