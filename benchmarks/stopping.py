@@ -1,6 +1,6 @@
 """When could a study have ended? Rules judged on recorded studies of real data, and the bound on known functions.
 
-    python benchmarks/stopping.py record [--only DATA,DATA] [--seeds N]   studies of real data, run to the end (resumable)
+    python benchmarks/stopping.py record [--only A,B] [--seeds N]   studies of real data, run to the end (resumable)
     python benchmarks/stopping.py validity                    functions of a known prior (resumable)
     python benchmarks/stopping.py judge                       every rule on every recorded study (resumable)
     python benchmarks/stopping.py report                      docs/results/stopping.md and .json from what there is
