@@ -5,7 +5,9 @@ import pytest
 from luthier.base.errors import ArgumentError, MissingExtra
 from luthier.base.registry import load, names
 from luthier.searchers.random import Random
-from luthier.testing.searcher import CHECKS, check_searcher
+from luthier.searchers.transfer._history import earlier_tasks
+from luthier.searchers.transfer._selection import select
+from luthier.testing.searcher import CHECKS, check_better, check_searcher
 
 SLOW = {"botorch"}  # a good second an ask
 
@@ -79,6 +81,23 @@ class Timid(Random):
 def test_battery_notices(cls, message):
     with pytest.raises((AssertionError, ValueError), match=message):
         check_searcher(cls)
+
+
+class Remembering(Random):
+    """Proposes what was best before; without a past it has nothing to go by."""
+
+    model_based = True
+    warms = True
+
+    def _propose(self, n, k, pending):
+        best = select(earlier_tasks(self.problem), 10)
+        return best[k : k + n] or super()._propose(n, k, pending)
+
+
+def test_battery_gives_a_past_to_who_needs_one():
+    check_better(Remembering, {})
+    with pytest.raises(AssertionError, match="random search has"):
+        check_better(Boastful, {})
 
 
 def test_battery_needs_a_known_name():

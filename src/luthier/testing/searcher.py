@@ -26,6 +26,7 @@ Metrics = Callable[[Configuration], dict[str, float]]
 _LOSS = (Objective("loss"),)
 _TRIALS = 14  # of a short study: past every initial design of convention, and cheap
 _EVALUATIONS, _SEEDS = 25, 4  # of the comparison with random search
+_BEFORE = 100  # trials of each earlier task: the best of them are clearly better than a study's best random one
 
 
 def check_searcher(searcher: str | type[Searcher], **own: Any) -> None:
@@ -352,7 +353,7 @@ def _earlier(problem: Problem, metrics: Metrics) -> tuple[PastTask, ...]:
     """Two earlier studies of the same task, random configurations each."""
     found = []
     for order in (0, 1):
-        configs = problem.space.sample(_EVALUATIONS, np.random.default_rng(order))
+        configs = problem.space.sample(_BEFORE, np.random.default_rng(order))
         told = tuple(problem.observe(k, config, metrics(config)) for k, config in enumerate(configs))
         found.append(PastTask(f"task {order}", float(order), problem.space, problem.objectives, told))
     return tuple(found)
