@@ -146,7 +146,7 @@ class Threshold:
         if not errors:
             return self._none()
         source = max(errors, key=lambda one: errors[one])
-        words = {"holdout": "hold-out split only", "repeats": f"from {RUNS} or more repetitions"}[source]
+        words = {"holdout": "of the hold-out split only", "repeats": f"from {RUNS} or more repetitions"}[source]
         return Noise(errors[source], source, words)
 
     def beforehand(self, found: Sequence[Trial]) -> str:

@@ -70,7 +70,8 @@ class StopWhen:
             last = self.checks[-1]["reason"] if self.checks else "it never looked"
             return f"{self.rule} would not have stopped this study of {count} trials: {last}"
         reason = next(check["reason"] for check in self.checks if check["stop"])
-        saved = f"{count - self.after} trials"
+        left = count - self.after
+        saved = f"{left} trial{'s' if left != 1 else ''}"
         if self.seconds[0] > 0:
             saved += f" and {1 - self.seconds[1] / self.seconds[0]:.0%} of the time"
         words = f"{self.rule} would have stopped this study after {self.after} of {count} trials ({reason})"
