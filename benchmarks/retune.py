@@ -4,8 +4,8 @@
     LUTHIER_DATA=... python benchmarks/retune.py report
 
 Each month a gradient boosting classifier is tuned live on all half-hours of the electricity market until then, and
-judged on the next month; ten evaluations, read off after five. `run` adds what is missing to docs/results/retune/ and
-may be stopped at any moment; `report` writes docs/results/retune.md, .json and .svg.
+judged on the next month; five evaluations. `run` adds what is missing to docs/results/retune/ and
+may be stopped at any moment; `report` writes docs/results/retune.md and .json, and docs/img/retune.svg.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import _machine
 
 _machine.one_thread()
 
+import _pictures  # noqa: E402
 import numpy as np  # noqa: E402
 
 import luthier as lu  # noqa: E402
@@ -27,8 +28,8 @@ from luthier.bench.data import folder  # noqa: E402
 
 FOLDER = _machine.RESULTS / "retune"
 HALF_HOURS = 48 * 30  # a month
-FIRST, MONTHS, EVALUATIONS = 3, 12, 10
-READ = (1, 2, 3, 5, 10)
+FIRST, MONTHS, EVALUATIONS = 3, 12, 5
+READ = (1, 2, 3, 5)
 WAYS = ("none", "past")
 
 SPACE = lu.Space(
@@ -69,7 +70,7 @@ def month(X: np.ndarray, y: np.ndarray, number: int) -> Any:
 
 
 def one(seed: int, way: str) -> dict[str, Any]:
-    """Twelve months with one seed: the best loss so far after each evaluation, (12, 10)."""
+    """Twelve months with one seed: the best loss so far after each evaluation, (12, 5)."""
     X, y = rows()
     past: list[lu.Study] = []
     best, begin, chosen = [], time.perf_counter(), ""
@@ -150,6 +151,20 @@ def report() -> None:
         ]
     )
     data = {"date": date.today().isoformat(), "machine": machine, "seeds": seeds, "table": table, "months": months}
+    _pictures.draw(
+        _machine.RESULTS.parent / "img" / "retune.svg",
+        {
+            name: _pictures.Line(
+                range(FIRST + 1, FIRST + MONTHS + 1),
+                found[..., -1].mean(axis=0),
+                found[..., -1].std(axis=0, ddof=1) / len(seeds) ** 0.5 if len(seeds) > 1 else None,
+            )
+            for name, found in (("with past", with_past), ("without", without))
+        },
+        control="without",
+        x="month",
+        y=f"log loss after {EVALUATIONS} evaluations",
+    )
     print(_machine.write("retune", "Retuning month by month", text, data))
 
 
