@@ -73,7 +73,7 @@ def selftest(
         fine = len({one.family for one in paper if one.status == "ok"} - {o.family for o in paper if o.status != "ok"})
         if paper:
             print(f"{fine} of {len({one.family for one in paper})} families of HPOBench work here")
-        print("next: luthier bench run hpobench-mini --out DIR")
+        print("next: luthier bench run --preset hpobench-mini")
     states = {one.status for one in found}
     if "failed" in states or any(one.status == "no data" and one.twelve for one in found):
         raise typer.Exit(WRONG)
