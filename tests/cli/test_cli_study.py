@@ -204,6 +204,20 @@ def test_space_first_and_past_from_files(place: Path, call: Call) -> None:
     assert [t.origin for t in lu.Study.open("b").trials][:2] == ["default", "past"]
 
 
+def test_earlier_studies_and_who_learns_from_them(place: Path, call: Call) -> None:
+    common = ["tune", "train.py:two", *INLINE, "--trials", "4"]
+    assert call(*common, "--order", "100", "--out", "a").exit_code == 0
+    result = call(*common, "--past", "a", "--order", "200", "--searcher", "simple-previous", "--out", "b")
+    assert result.exit_code == 0, result.output
+    study = lu.Study.open("b")
+    assert study.problem.order == 200
+    assert study.trials[1].config in [trial.config for trial in lu.Study.open("a").trials]
+    assert study.trials[1].origin == "past"
+    result = call(*common, "--past", "b", "--past", "a", "--out", "c")
+    assert result.exit_code == 1
+    assert "Allowed: oldest (or smallest) first" in " ".join(result.output.split())
+
+
 def test_own_arguments_reach_the_parts(place: Path, call: Call) -> None:
     result = call(
         "tune", "train.py:train", *ASHA, *INLINE, "--set", "scheduler.eta=2", "--set", "scheduler.type=promotion",

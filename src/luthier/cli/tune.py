@@ -112,6 +112,15 @@ def tune(
             show_default=False,
         ),
     ] = None,
+    order: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Where this study stands in time or data size, where its past has such numbers.",
+            rich_help_panel=_HERE,
+            show_default=False,
+        ),
+    ] = None,
     searcher: Annotated[str, typer.Option(metavar="NAME", help="Who proposes.", rich_help_panel=_HOW)] = "auto",
     scheduler: Annotated[
         str, typer.Option(metavar="NAME", help="Who spends the resource.", rich_help_panel=_HOW)
@@ -221,6 +230,7 @@ def tune(
         fidelity=_fidelity(minimum, maximum),
         constraints=[_constraint(text) for text in constraint or []],
         past=past or [],
+        order=order,
         first=_configurations(first),
         repeats=repeats,
         incumbent=incumbent,
