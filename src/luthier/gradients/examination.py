@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from luthier.base.checks import check
 from luthier.gradients._tree import (
@@ -166,26 +167,28 @@ def _mismatch(problem: Bilevel, state: Tree, hyper: Tensors, t: int, generator: 
         return problem.advance({**state, "params": params}, hyper, t)
 
     out, back = torch.func.vjp(step, params, hyper)
-    weight = noise(out, generator)
-    by_params, by_hyper = back(weight)
     eps = torch.finfo(next(iter(hyper.values())).dtype).eps
     width = eps ** (1 / 3)  # balances rounding and curvature
-    rounding = 40 * eps * norm(weight) * norm(out) / entries(out) ** 0.5 / width  # what may be seen of it, with room
+    rounding = 40 * eps * norm(out)  # what may be seen of it, with room
+    any_way = noise(out, generator)
 
-    def differs(near: Callable[[float], Tree], told: float) -> tuple[float, float]:
+    def differs(near: Callable[[float], Tree], by: Callable[[Any], Tree], way: Tree) -> tuple[float, float]:
         with torch.no_grad():
             change = plus(near(width), near(-width), -1.0)
-        seen = dot(weight, change) / (2 * width)
-        return abs(seen - told) / max(abs(seen), abs(told), rounding, 1e-30), norm(change)
+        size = norm(change)
+        weight = change if size > rounding else any_way  # seen from where it leads, it cannot hide by chance
+        seen, told = dot(weight, change), 2 * width * dot(by(back(weight)), way)
+        floor = rounding * norm(weight) / entries(out) ** 0.5
+        return abs(seen - told) / max(abs(seen), abs(told), floor, 1e-30), size
 
     way = noise(params, generator)
     way = times(way, max(norm(params), 1e-3) / max(norm(way), 1e-30))
-    found = [(differs(lambda shift: step(plus(params, way, shift), hyper), dot(by_params, way))[0], "parameters")]
-    moved = norm(by_hyper) > 0
+    off, _ = differs(lambda shift: step(plus(params, way, shift), hyper), lambda slopes: slopes[0], way)
+    found, moved = [(off, "parameters")], norm(back(any_way)[1]) > 0
     for name in list(hyper)[:NAMES]:
         own = _share(hyper[name], generator)
         near = lambda shift, name=name, own=own: step(params, {**hyper, name: hyper[name] + shift * own})  # noqa: E731
-        off, change = differs(near, dot(by_hyper[name], own))
+        off, change = differs(near, lambda slopes, name=name: slopes[1][name], own)  # type: ignore[misc]
         found.append((off, repr(name)))
         moved = moved or change > 0
     worst, by = max(found)
@@ -193,10 +196,13 @@ def _mismatch(problem: Bilevel, state: Tree, hyper: Tensors, t: int, generator: 
 
 
 def _share(value: Tensor, generator: object) -> Tensor:
-    """Each number up or down by itself: a rate of 0.001 beside one of 0.3 must not become negative by a small step."""
+    """Each number up or down by 4 times itself, so that the step of finite differences is at most some percent of it.
+
+    A rate of 0.001 beside one of 0.3 must not become negative; and what acts weakly must show above rounding.
+    """
     torch = torch_for(WHAT)
     signs = noise({"value": value}, generator)["value"].sign()
-    return signs * torch.where(value == 0, torch.ones_like(value), value.abs())
+    return 4 * signs * torch.where(value == 0, torch.ones_like(value), value.abs())
 
 
 def _contraction(problem: Bilevel, state: Tree, hyper: Tensors, probes: int, generator: object) -> float:
