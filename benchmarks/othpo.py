@@ -12,184 +12,20 @@ docs/results/othpo.md and .json from what is there.
 from __future__ import annotations
 
 import argparse
-import time
-from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import _machine
 
 _machine.one_thread()
 
+import _pictures  # noqa: E402
 import numpy as np  # noqa: E402
+from _othpo import CHECKPOINTS, FOLDER, METHODS, PROBLEMS, Series, Store, run, scores, stores_of  # noqa: E402
 
-from luthier import bench  # noqa: E402
-from luthier.base.records import Configuration, Observation  # noqa: E402
-from luthier.base.registry import load, names  # noqa: E402
-from luthier.base.seeds import generator  # noqa: E402
-from luthier.bench.families.othpo import SIZES  # noqa: E402
-from luthier.space.problem import PastTask, Problem  # noqa: E402
-
-FOLDER = _machine.RESULTS / "othpo"
-EVALUATIONS, WORKERS = 25, 4
-CHECKPOINTS = (1, 5, 10, 25)
-FRACTIONS = ("0.05", "0.25", "0.5", "0.75", "1")
-
-
-@dataclass(frozen=True)
-class Method:
-    """A searcher, with its own arguments; without `past` it learns from the current task alone."""
-
-    searcher: str
-    own: Mapping[str, Any] = field(default_factory=dict)
-    past: bool = True
-    published: str = ""  # its name in the published results
-
-
-#: As published: without luthier's guard against earlier tasks that lead astray.
-PLAIN = {"guard": False}
-METHODS = {
-    "random": Method("random", past=False, published="RandomSearch"),
-    "gp": Method("gp", past=False, published="BayesianOptimization"),
-    "simple-ordered": Method("simple-ordered", PLAIN, published="WarmBO"),
-    "shuffled": Method("simple-ordered", {**PLAIN, "shuffled": True}, published="WarmBOShuffled"),
-    "simple-previous": Method("simple-previous", PLAIN, published="PrevBO"),
-    "replay": Method("simple-previous", {**PLAIN, "replay": True}, published="PrevNoBO"),
-    "bounding-box": Method("bounding-box", PLAIN, published="BoundingBox"),
-    "zero-shot": Method("zero-shot", PLAIN, published="ZeroShot"),
-    "cts": Method("cts", PLAIN, published="Quantiles"),
-    "gcp": Method("gcp", PLAIN),
-    "rgpe": Method("rgpe"),
-    "transfer-bo-reference": Method("transfer-bo", {"reference": True}, published="BoTorchTransfer"),
-    "transfer-bo": Method("transfer-bo"),
-    "task-gp": Method("task-gp"),
-    "abrac": Method("abrac"),
-    "auto": Method("auto"),
-}
-
-
-@dataclass(frozen=True)
-class Series:
-    """Tasks in order.
-
-    Args:
-        tasks: Names of their benchmarks.
-        orders: Where each stands.
-        published: The experiment's name in the published results, if they have it.
-    """
-
-    tasks: tuple[str, ...]
-    orders: tuple[float, ...]
-    published: str = ""
-
-
-def _fractions(scenario: str, dataset: str) -> Series:
-    return Series(
-        tuple(f"othpo/{scenario}/{dataset}/{part}" for part in FRACTIONS), tuple(float(part) for part in FRACTIONS)
-    )
-
-
-#: Those of the seven published ones whose tables are at hand, at five fractions of the data in place of twenty.
-YAHPO = (("aknn", "4538"), ("aknn", "41138"), ("glmnet", "375"), ("glmnet", "40981"))
-PROBLEMS = {
-    "newsvendor": Series(tuple(f"othpo/newsvendor/{n}" for n in range(1, 10)), tuple(range(1, 10)), "SimOpt"),
-    "xgboost": Series(tuple(f"othpo/xgboost_mnist/{n}" for n in SIZES), tuple(float(n) for n in SIZES)),
-    **{f"{scenario}-{dataset}": _fractions(scenario, dataset) for scenario, dataset in YAHPO},
-}
-
-
-class Store:
-    """Runs of one method on one problem: `best` (n, T, 25), the best value so far; less is better."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.runs: dict[int, np.ndarray] = {}
-        self.seconds: dict[int, float] = {}
-        if path.exists():
-            with np.load(path, allow_pickle=False) as kept:
-                for seed, best, seconds in zip(kept["seed"], kept["best"], kept["seconds"], strict=True):
-                    self.runs[int(seed)], self.seconds[int(seed)] = best, float(seconds)
-
-    def add(self, seed: int, best: np.ndarray, seconds: float) -> None:
-        self.runs[seed], self.seconds[seed] = best, seconds
-        seeds = sorted(self.runs)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part.npz")
-        np.savez_compressed(
-            part,
-            seed=np.array(seeds),
-            best=np.array([self.runs[s] for s in seeds], dtype=np.float32),
-            seconds=np.array([self.seconds[s] for s in seeds]),
-        )
-        part.replace(self.path)
-
-
-def one_run(series: Series, method: Method, seed: int, *, shared: bool) -> tuple[np.ndarray, float]:
-    """All tasks of a series with one seed.
-
-    Returns:
-        (T, 25), the best value so far, to be minimised; and the mean seconds of a proposal.
-    """
-    past: list[PastTask] = []
-    rows, spent = [], 0.0
-    for number, (name, order) in enumerate(zip(series.tasks, series.orders, strict=True)):
-        benchmark = bench.load(name)
-        problem = Problem(
-            benchmark.space, benchmark.objectives[:1], past=tuple(past) if method.past else (), order=order
-        )
-        told, seconds = one_task(benchmark, problem, method, seed * 1000 + number)
-        spent += seconds
-        rows.append(np.minimum.accumulate([o.values[0] for o in told]))
-        kept = told
-        if shared:
-            rng = generator(seed, "bench", number)
-            kept = [_measure(benchmark, problem, i, c) for i, c in enumerate(benchmark.space.sample(EVALUATIONS, rng))]
-        past.append(PastTask(name, order, benchmark.space, problem.objectives, tuple(kept)))
-    return np.array(rows), spent / (len(rows) * EVALUATIONS)
-
-
-def one_task(benchmark: Any, problem: Problem, method: Method, seed: int) -> tuple[list[Observation], float]:
-    """Four workers that are equally fast: a result arrives when three more are being waited for."""
-    begin = time.process_time()
-    searcher = load("searcher", method.searcher)(problem, seed=seed, **method.own)
-    spent = time.process_time() - begin
-    waiting: deque[tuple[int, Configuration]] = deque()
-    told: list[Observation] = []
-    asked = 0
-    while len(told) < EVALUATIONS:
-        while len(waiting) < WORKERS and asked < EVALUATIONS:
-            begin = time.process_time()
-            found = searcher.ask(k=asked, pending=[config for _, config in waiting])
-            spent += time.process_time() - begin
-            # a list that has come to its end is filled up at random
-            config = found[0] if found else problem.space.sample(1, generator(seed, "bench", asked))[0]
-            waiting.append((asked, Configuration(config)))
-            asked += 1
-        number, config = waiting.popleft()
-        observation = _measure(benchmark, problem, number, config)
-        begin = time.process_time()
-        searcher.tell([observation])
-        spent += time.process_time() - begin
-        told.append(observation)
-    return told, spent
-
-
-def _measure(benchmark: Any, problem: Problem, number: int, config: Mapping[str, Any]) -> Observation:
-    return problem.observe(number, Configuration(config), benchmark.evaluate(config, seed=0).metrics)
-
-
-def scores(means: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Score of othpo.md section 3 of each method: 0 is the best mean seen, 100 random search at its end.
-
-    Tasks on which random search ends at the best have none (NaN).
-    """
-    best = np.min([mean.min(axis=1) for mean in means.values()], axis=0)
-    width = means["random"][:, -1] - best
-    width = np.where(width > 1e-9 * np.maximum(np.abs(best), 1.0), width, np.nan)
-    return {name: 100 * (mean - best[:, None]) / width[:, None] for name, mean in means.items()}
+SHOWN = ("auto", "simple-ordered", "shuffled", "cts", "rgpe", "gp", "random")  # in the pictures
+SIGNS = 2.0  # paired standard errors within which two methods count as equal
 
 
 def report() -> None:
@@ -206,13 +42,22 @@ def report() -> None:
     }
     for title, series in PROBLEMS.items():
         for shared in (False, True):
-            stores = _stores(title, shared=shared)
+            stores = stores_of(title, shared=shared)
             if "random" not in stores:
                 continue
             label = f"{title}, shared history" if shared else title
             rows = _rows(stores)
             data[label] = rows
             parts += [f"## {label}", _machine.table(rows)]
+            if "auto" in stores:
+                beside = _default(stores)
+                data[f"{label}, auto"] = beside
+                parts += [
+                    "`auto` beside the method with the best mean at each point, paired by seed; equal: within "
+                    f"{SIGNS:g} standard errors of the difference:",
+                    _machine.table(beside),
+                ]
+            parts += _draw(label, stores)
             found = _published(series, stores) if series.published and not shared else []
             if found:
                 data[f"{label}, published"] = found
@@ -226,36 +71,74 @@ def report() -> None:
     print(_machine.write("othpo", "Ordered transfer", "\n\n".join(parts), data))
 
 
-def _stores(problem: str, *, shared: bool) -> dict[str, Store]:
-    found = {}
-    for name in METHODS:
-        store = Store(_path(problem, name, shared=shared))
-        if store.runs:
-            found[name] = store
-    return found
+class Scale:
+    """Scores of runs on the tasks after the first: 0 is the best mean of any method, 100 random search at its end."""
 
+    def __init__(self, stores: Mapping[str, Store]) -> None:
+        means = {name: np.mean(list(store.runs.values()), axis=0) for name, store in stores.items()}
+        self.mean = {name: found[1:] for name, found in scores(means).items()}  # (T - 1, 25)
+        self._best = np.min([mean.min(axis=1) for mean in means.values()], axis=0)[1:]
+        width = means["random"][1:, -1] - self._best
+        self._width = np.where(width > 1e-9 * np.maximum(np.abs(self._best), 1.0), width, np.nan)
 
-def _path(problem: str, method: str, *, shared: bool) -> Path:
-    return FOLDER / f"{problem}{'-shared' if shared else ''}-{method}.npz"
+    def __call__(self, store: Store, seeds: Iterable[int]) -> np.ndarray:
+        """(seeds, T - 1, 25)."""
+        runs = np.array([store.runs[s][1:] for s in seeds])
+        return 100 * (runs - self._best[:, None]) / self._width[:, None]
 
 
 def _rows(stores: Mapping[str, Store]) -> list[dict[str, Any]]:
-    """One row a method; means over each method's own seeds, paired differences to simple-previous on common ones."""
-    runs = {name: np.array([store.runs[s] for s in sorted(store.runs)]) for name, store in stores.items()}
-    score = scores({name: found.mean(axis=0) for name, found in runs.items()})
-    best = np.min([found.mean(axis=0).min(axis=1) for found in runs.values()], axis=0)
-    width = runs["random"].mean(axis=0)[:, -1] - best
-    rows = []
-    for name in stores:
-        row: dict[str, Any] = {"method": name, "seeds": len(runs[name])}
+    """One row a method; means over each method's own seeds."""
+    scale, rows = Scale(stores), []
+    for name, store in stores.items():
+        each, mean = scale(store, sorted(store.runs)), scale.mean[name]
+        row: dict[str, Any] = {"method": name, "seeds": len(each)}
         for at in CHECKPOINTS:
-            each = 100 * (runs[name][:, 1:, at - 1] - best[1:]) / np.where(width[1:] > 0, width[1:], np.nan)
-            error = np.nanmean(each, axis=1).std(ddof=1) / np.sqrt(len(each)) if len(each) > 1 else np.nan
-            row[f"at {at}"] = f"{np.nanmean(score[name][1:, at - 1]):.1f} ± {error:.1f}"
-        row["median at 25"] = f"{np.nanmedian(score[name][1:, -1]):.1f}"
-        row["ms a proposal"] = f"{1000 * np.mean(list(stores[name].seconds.values())):.1f}"
+            error = _error(np.nanmean(each[..., at - 1], axis=1))
+            row[f"at {at}"] = f"{np.nanmean(mean[:, at - 1]):.1f} ± {error:.1f}"
+        row["median at 25"] = f"{np.nanmedian(mean[:, -1]):.1f}"
+        row["ms a proposal"] = f"{1000 * np.mean(list(store.seconds.values())):.1f}"
         rows.append(row)
     return rows
+
+
+def _error(values: np.ndarray) -> float:
+    """Standard error of a mean; NaN for one value."""
+    return float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else float("nan")
+
+
+def _default(stores: Mapping[str, Store]) -> list[dict[str, Any]]:
+    """`auto` against the best other method at each point, on the seeds that both have."""
+    scale, rows = Scale(stores), []
+    for at in CHECKPOINTS:
+        found = []
+        for name, store in stores.items():
+            seeds = sorted(set(store.runs) & set(stores["auto"].runs))
+            if name != "auto" and seeds:
+                gap = scale(stores["auto"], seeds)[..., at - 1] - scale(store, seeds)[..., at - 1]
+                found.append((float(np.nanmean(scale(store, seeds)[..., at - 1])), name, np.nanmean(gap, axis=1)))
+        _, name, gap = min(found, key=lambda one: one[0])
+        verdict = "better" if gap.mean() < 0 else "equal" if gap.mean() <= SIGNS * _error(gap) else "worse"
+        rows.append({"at": at, "best other": name, "auto minus it": f"{gap.mean():+.1f} ± {_error(gap):.1f}",
+                     "auto is": verdict, "seeds": len(gap)})  # fmt: skip
+    return rows
+
+
+def _draw(label: str, stores: Mapping[str, Store]) -> list[str]:
+    """Pictures over evaluations and over tasks."""
+    scale, over_evaluations, over_tasks = Scale(stores), {}, {}
+    for name in SHOWN:
+        if name in stores:
+            each = scale(stores[name], sorted(stores[name].runs))
+            whole, after_five = np.nanmean(each, axis=1), each[..., 4]
+            for lines, found, first in ((over_evaluations, whole, 1), (over_tasks, after_five, 2)):
+                error = found.std(axis=0, ddof=1) / len(found) ** 0.5 if len(found) > 1 else None
+                lines[name] = _pictures.Line(range(first, first + found.shape[1]), found.mean(axis=0), error)
+    slug = label.replace(", ", "-").replace(" ", "-")
+    first, second = FOLDER / f"{slug}-evaluations.svg", FOLDER / f"{slug}-tasks.svg"
+    _pictures.draw(first, over_evaluations, control="random", log=True, x="evaluations", y="score")
+    _pictures.draw(second, over_tasks, control="random", log=True, x="task", y="score after 5 evaluations")
+    return [f"![Scores over evaluations](othpo/{first.name})", f"![Scores after five evaluations](othpo/{second.name})"]
 
 
 def _published(series: Series, stores: Mapping[str, Store]) -> list[dict[str, Any]]:
@@ -294,20 +177,6 @@ def _published(series: Series, stores: Mapping[str, Store]) -> list[dict[str, An
             }
         )
     return rows
-
-
-def run(problem: str, methods: Sequence[str], seeds: range, *, shared: bool) -> None:
-    known = set(names("searcher"))
-    usable = [name for name in methods if METHODS[name].searcher in known]
-    for seed in seeds:
-        for name in usable:
-            store = Store(_path(problem, name, shared=shared))
-            if seed in store.runs:
-                continue
-            best, seconds = one_run(PROBLEMS[problem], METHODS[name], seed, shared=shared)
-            store.add(seed, best, seconds)
-            ends = " ".join(f"{value:.4g}" for value in best[:, -1])
-            print(f"{problem} {name} {seed}: {1000 * seconds:.0f} ms a proposal; {ends}", flush=True)
 
 
 def main() -> None:
