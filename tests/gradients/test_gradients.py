@@ -6,37 +6,13 @@ import sys
 import pytest
 
 import luthier as lu
-from luthier.base.errors import ArgumentError, MissingExtra, NumericsWarning, UnsupportedError
+from luthier.base.errors import ArgumentError, MissingExtra, UnsupportedError
 
 torch = pytest.importorskip("torch", reason='torch is not installed: pip install "luthier[torch]"')
 
+from gradients_bowl import HYPER, SPACE, bowl, f64, quiet  # noqa: E402
+
 from luthier import gradients as lg  # noqa: E402
-
-SPACE = lu.Space(pull=lu.Float(1e-3, 10.0, log=True), rate=lu.Float(0.01, 1.0))
-
-
-def f64(value):
-    return torch.tensor(value, dtype=torch.float64)
-
-
-def bowl(steps=10, optimiser=None, **changes):
-    """w is drawn to 2 by the data and to 0 by `pull`; validation wants 1, so pull = 1 is best."""
-    parts = {
-        "train": lambda p, h, b: 0.5 * (p["w"] - 2.0) ** 2 + 0.5 * h["pull"] * p["w"] ** 2,
-        "validate": lambda p, h: 0.5 * (p["w"] - 1.0) ** 2,
-        "start": {"w": f64(0.0)},
-        "optimiser": lg.sgd("rate") if optimiser is None else optimiser,
-        "steps": steps,
-    }
-    return lg.Bilevel(**{**parts, **changes})
-
-
-HYPER = {"pull": f64(0.1), "rate": f64(0.3)}
-
-
-def quiet(problem=None, space=SPACE, **own):
-    return lg.tune_with_gradients(bowl() if problem is None else problem, space, **{"steps": 6, "say": None, **own})
-
 
 # -- torch is optional --
 
@@ -177,122 +153,6 @@ def test_noise_that_is_drawn_anew_and_divergence_are_found():
     assert not apart.contracting
     expands = lg.examine(bowl(3), {"pull": f64(10.0), "rate": f64(1.0)})
     assert expands.contraction == pytest.approx(10.0, rel=1e-6)
-
-
-# -- in a study --
-
-
-def test_outer_steps_are_trials_and_lead_to_the_best_pull():
-    told = []
-    found = quiet(steps=25, rate=0.5, method="forward", say=told.append, start={"pull": 0.1, "rate": 0.5})
-    assert found.value < 1e-3
-    assert float(found.hyper["pull"]) == pytest.approx(1.0, abs=0.1)
-    rows = lg.outer_steps(found.study)
-    assert [row["outer_step"] for row in rows] == list(range(25))
-    assert rows[0]["pull"] == pytest.approx(0.1)
-    assert {"trial", "loss", "hypergradient", "rate"} <= set(rows[0])
-    assert found.study.trials[found.trial].metrics["loss"] == found.value
-    assert found.stopped == "all 25 outer steps are made"
-    assert told[0].startswith("10 steps, 1 parameters, 2 hyperparameters")
-    assert told[1].startswith("25 outer steps")
-
-
-def test_gradients_refine_what_a_search_found_under_one_budget(tmp_path):
-    study = lu.Study(SPACE, "loss", searcher="random", folder=tmp_path / "mixed", seed=1)
-    study.run(lg.objective(bowl()), trials=6)
-    before = study.best
-    found = quiet(study=study, refine=True, trials=10, steps=100, rate=0.3)
-    assert found.stopped == "the study's budget is used up"
-    assert found.steps == 4  # of 10 trials six were used
-    assert [trial.origin for trial in study.trials[6:]] == ["enqueued"] * 4
-    assert study.trials[6].metrics["loss"] == pytest.approx(before.metrics["loss"], rel=1e-9)
-    assert study.trials[6].metrics["outer_step"] == 0
-    assert study.best.metrics["loss"] < before.metrics["loss"]
-    study.run(lg.objective(bowl()), trials=13)  # the search goes on, and has seen all of it
-    assert len(study.trials) == 13
-    assert lu.Study.open(tmp_path / "mixed").best.config == study.best.config
-    assert not study.replay().differences
-
-
-def test_a_numbered_trial_is_refined_and_others_are_left_alone():
-    study = lu.Study(SPACE, "loss", searcher="random", defaults_first=False)
-    study.run(lg.objective(bowl()), trials=3)
-    worst = max(study.trials, key=lambda trial: trial.metrics["loss"])
-    found = quiet(study=study, refine=worst.number, steps=2)
-    assert dict(study.trials[3].config) == pytest.approx(dict(worst.config))
-    assert found.steps == 2
-
-
-def test_an_empty_study_tries_its_default_and_that_is_no_outer_step():
-    study = lu.Study(SPACE, "loss", searcher="random")
-    found = quiet(study=study, start={"pull": 0.5, "rate": 0.3}, steps=2, trials=3)
-    assert [trial.origin for trial in study.trials] == ["default", "enqueued", "enqueued"]
-    assert "outer_step" not in study.trials[0].metrics
-    assert found.steps == 2
-
-
-def test_whole_tensors_are_logged_by_their_range():
-    problem = bowl(train=lambda p, h, b: (0.5 * h["weight"] * (p["w"] - f64([0.0, 4.0])) ** 2).sum())
-    found = quiet(problem, None, tensors={"weight": lg.Box(0.5, 0, 1, (2,)), "rate": lg.Box(0.3, 0.01, 1)}, steps=8)
-    rows = lg.outer_steps(found.study)
-    assert rows[0]["weight.mean"] == pytest.approx(0.5)
-    assert rows[-1]["weight.max"] > rows[0]["weight.max"]
-    assert found.hyper["weight"][0] > found.hyper["weight"][1]  # validation wants 1, nearer to 0 than to 4
-
-
-def test_choices_stay_and_make_the_problem():
-    space = lu.Space(pull=lu.Float(1e-3, 10.0, log=True), optimiser=lu.Choice("sgd", "momentum"))
-    made = []
-
-    def make(config):
-        made.append(config["optimiser"])
-        return bowl(optimiser=lg.sgd(0.3) if config["optimiser"] == "sgd" else lg.momentum(0.1, 0.5))
-
-    found = quiet(make, space, start={"pull": 0.1, "optimiser": "momentum"}, steps=3)
-    assert found.config["optimiser"] == "momentum"
-    assert set(made) == {"momentum"}
-
-
-def test_a_step_that_diverges_is_logged_and_the_next_starts_at_half_the_rate():
-    """Validation is finite for pull below 0.5 alone, and wants more of it."""
-    problem = bowl(
-        validate=lambda p, h: torch.where(h["pull"] < 0.5, -h["pull"], torch.full_like(h["pull"], math.nan)),
-        optimiser=lg.sgd(0.3),
-    )
-    found = quiet(problem, lu.Space(pull=lu.Float(0.0, 1.0)), start={"pull": 0.4}, rate=1.0, steps=20)
-    states = [trial.status.value for trial in found.study.trials]
-    assert states[:2] == ["completed", "diverged"]
-    pulls = [trial.config["pull"] for trial in found.study.trials]
-    assert abs(pulls[2] - 0.4) < abs(pulls[1] - 0.4)
-    assert found.stopped == "training diverged 4 times"
-    assert 0.4 <= found.config["pull"] < 0.5
-
-
-def test_a_start_that_diverges_ends_at_once():
-    found = quiet(bowl(400), start={"pull": 10.0, "rate": 1.0}, examined=False)
-    assert found.stopped == "training diverged at the start"
-    assert found.trial is None
-    assert len(found.study.trials) == 1
-
-
-def test_a_program_that_fails_ends_the_chain():
-    def broken(p, h):
-        raise RuntimeError("no data")
-
-    found = quiet(bowl(validate=broken), examined=False, trials=9)
-    assert found.stopped == "RuntimeError: no data"
-    assert [trial.status.value for trial in found.study.trials] == ["failed"]
-
-
-def test_an_unreliable_gradient_warns_once():
-    with pytest.warns(NumericsWarning, match="training has not come to rest") as caught:
-        quiet(bowl(2), method="implicit-cg", steps=3)
-    assert len(caught) == 1
-
-
-def test_further_metrics_are_measured():
-    found = quiet(steps=2, measure=lambda p, h: {"w": float(p["w"])})
-    assert "w" in lg.outer_steps(found.study)[0]
 
 
 # -- while training goes on --

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from luthier.base.errors import NumericsWarning
 from luthier.base.records import Configuration, Event
-from luthier.gradients._tree import WHAT, Tensors, Tree, detached, entries, norm, torch_for
+from luthier.gradients._tree import WHAT, Tensor, Tensors, Tree, detached, entries, norm, torch_for
 from luthier.gradients.bounds import Bounds
 from luthier.gradients.examination import Examination
 from luthier.gradients.method import Hypergradient, Method
@@ -21,6 +22,8 @@ from luthier.study.study import Study
 #: Makes the problem from a configuration; measures further metrics of trained parameters.
 Make = Callable[[Mapping[str, Any]], Bilevel]
 Measure = Callable[[Tensors, Tensors], Mapping[str, float]]
+#: (parameters, hyperparameters, outer step from 0) -> the loss whose gradient is followed.
+Follow = Callable[[Tensors, Tensors, int], Tensor]
 
 RETRIES = 4  # divergences that end a chain; by then the rate is an eighth of what it was
 
@@ -41,6 +44,7 @@ class Chain:
         steps: Most outer steps.
         rate: Of Adam, in free numbers.
         measure: Further metrics.
+        follow: Loss to differentiate; None: the one that is reported.
     """
 
     def __init__(
@@ -54,9 +58,10 @@ class Chain:
         steps: int,
         rate: float,
         measure: Measure | None,
+        follow: Follow | None = None,
     ) -> None:
         self.study, self.inner, self.make, self.bounds = study, inner, make, bounds
-        self.method, self.steps, self.measure = method, steps, measure
+        self.method, self.steps, self.measure, self.follow = method, steps, measure, follow
         self.free = bounds.start()
         self.rate, self.retries, self.done, self.moves = rate, RETRIES, 0, 0
         self.memory: Tree = self._mover().memory(self.free)
@@ -110,7 +115,7 @@ class Chain:
             raise
 
     def _step(self, run: Any, values: Tensors) -> None:
-        found = self.method.gradient(self.inner, values, warm=self.warm)
+        found = self._differentiated(values)
         by_free = self.bounds.slope(self.free, found.gradient)
         good = found.finite and math.isfinite(norm(by_free))
         extra = self._measured(found.params, values) if good else {}
@@ -124,6 +129,15 @@ class Chain:
         self.done += 1
         self._go_on()  # before the report: that of a diverged trial is the last thing its program does
         run.report(metrics)
+
+    def _differentiated(self, values: Tensors) -> Hypergradient:
+        follow, step = self.follow, self.done
+        if follow is None:
+            return self.method.gradient(self.inner, values, warm=self.warm)
+        other = replace(self.inner, validate=lambda p, h: follow(p, h, step))
+        found = self.method.gradient(other, values, warm=self.warm)
+        with torch_for(WHAT).no_grad():
+            return replace(found, value=float(self.inner.validate(found.params, values)))
 
     def _plain(self, run: Any, values: Tensors) -> None:
         problem = self.make(run.config)

@@ -8,7 +8,7 @@ from typing import Any
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, UnsupportedError
-from luthier.gradients._chain import Chain, Make, Measure, hyper_of
+from luthier.gradients._chain import Chain, Follow, Make, Measure, hyper_of
 from luthier.gradients._compute import method_of
 from luthier.gradients._tree import Tensors
 from luthier.gradients.bounds import Bounds, Box
@@ -60,6 +60,7 @@ def tune_with_gradients(
     trials: int | None = None,
     seconds: float | None = None,
     measure: Measure | None = None,
+    follow: Follow | None = None,
     examined: bool = True,
     say: Callable[[str], None] | None = print,
 ) -> Tuned:
@@ -83,6 +84,9 @@ def tune_with_gradients(
         trials: Trials of the study in all, as `study.run` counts them; None: as many as `steps` need.
         seconds: Time, as in `study.run`.
         measure: (parameters, hyperparameters) -> further metrics of each trial, such as the error on test data.
+        follow: (parameters, hyperparameters, outer step) -> the loss whose gradient is followed; None: the validation
+            loss, by which steps are reported and the best one is chosen in any case. With few validation rows
+            hyperparameters soon fit them: follow one part of them and choose by the other.
         examined: Check the problem before the run and refuse one that cannot work.
         say: Where the checks and the end are told; None: nowhere.
 
@@ -110,7 +114,7 @@ def tune_with_gradients(
         _tell(say, str(seen))
         if seen.problems:
             raise ArgumentError(f"tune_with_gradients: {'; '.join(seen.problems)}. (examined=False leaves this out.)")
-    chain = Chain(known, inner, make, bounds, method_of(method), steps=steps, rate=rate, measure=measure)
+    chain = Chain(known, inner, make, bounds, method_of(method), steps=steps, rate=rate, measure=measure, follow=follow)
     chain.begin()
     before = len(known.trials)
     known.callbacks.append(chain.heard)
