@@ -169,12 +169,12 @@ def test_one_loss_is_followed_and_another_one_chooses():
 
     problem = bowl(40, lg.sgd(0.3), validate=lambda p, h: 0.5 * (p["w"] - 1.6) ** 2)
     space = lu.Space(pull=lu.Float(1e-3, 10.0, log=True))
-    found = quiet(problem, space, start={"pull": 0.1}, follow=follow, steps=25, rate=0.2)
+    found = quiet(problem, space, start={"pull": 0.1}, follow=follow, steps=10, rate=0.2)
     losses = [row["loss"] for row in lg.outer_steps(found.study)]
-    assert 0 < losses.index(min(losses)) < 24
-    assert losses[-1] > 0.1  # at w = 1 it is 0.18
+    assert 0 < losses.index(min(losses)) < 9
+    assert losses[-1] > 0.18  # its value at w = 1
     assert found.value == min(losses) < 0.01
-    assert sorted(set(seen)) == list(range(25))
+    assert sorted(set(seen)) == list(range(10))
 
 
 def test_a_module_is_tuned_by_its_function():
