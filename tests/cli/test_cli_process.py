@@ -122,3 +122,22 @@ def test_an_unwritable_pipe_is_no_traceback(shared: Path) -> None:
     assert process.stderr is not None
     assert "Traceback" not in process.stderr.read()
     process.stderr.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_a_study_of_methods_that_is_ended_leaves_no_process(tmp_path: Path) -> None:
+    process = started("bench", "run", "--preset", "hpobench-mini", "--methods", "random", "--out", "s", cwd=tmp_path)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if " of " in line:
+            break
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    threads = Path(f"/proc/{process.pid}/task")
+    for thread in threads.iterdir():
+        children += (thread / "children").read_text().split()
+    assert children
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert err.splitlines()[-1] == "interrupted: the cells made so far are in s; the same command goes on."
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
