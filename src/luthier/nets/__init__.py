@@ -1,0 +1,50 @@
+"""nets: transformer families, the reference decoder, the one training loop, checkpoints, tokens from local text.
+
+    from luthier.nets import Batches, Recipe, RefConfig, RefGPT, python_library, train
+
+    text, held_out = python_library(1_000_000).split(0.1)
+    model = RefGPT(RefConfig(d_model=128, layers=2), seed=0)
+    history = train(model, Batches(text, 16, 128), torch.optim.AdamW(model.parameters(), lr=1e-3), Recipe(steps=500))
+
+It needs torch and safetensors (extra `llm`); both are imported when something here is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+# public name -> module that holds it
+_EXPORTS = {
+    "Batches": "luthier.nets.data",
+    "Checkpoint": "luthier.nets.checkpoints",
+    "Constant": "luthier.nets.schedules",
+    "History": "luthier.nets.training",
+    "Moment": "luthier.nets.training",
+    "Recipe": "luthier.nets.training",
+    "RefConfig": "luthier.nets.refgpt",
+    "RefGPT": "luthier.nets.refgpt",
+    "Tokens": "luthier.nets.data",
+    "WSD": "luthier.nets.schedules",
+    "held_out_loss": "luthier.nets.data",
+    "next_token": "luthier.nets.training",
+    "python_library": "luthier.nets.data",
+    "read_text": "luthier.nets.data",
+    "synthetic": "luthier.nets.data",
+    "train": "luthier.nets.training",
+}
+
+__all__ = sorted(_EXPORTS)
+
+
+def __getattr__(name: str) -> Any:
+    module = _EXPORTS.get(name)
+    if module is None:
+        raise AttributeError(f"module 'luthier.nets' has no attribute {name!r}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

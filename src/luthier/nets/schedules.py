@@ -1,0 +1,74 @@
+"""Learning-rate schedules: a factor for each step, by which every group's own rate is multiplied."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from luthier.base.checks import check
+
+
+class Schedule(Protocol):
+    """A factor for each step."""
+
+    def factor(self, step: int, steps: int) -> float:
+        """The factor of step `step` (from 0) out of `steps`."""
+        ...
+
+    def data(self) -> dict[str, Any]:
+        """What a checkpoint says about it."""
+        ...
+
+
+@dataclass(frozen=True)
+class WSD:
+    """Warm up, stay, decay: linear up, constant, linear down.
+
+    The constant part makes its last checkpoint one that can be grown or continued; `cooldown_starts` says where it is.
+
+    Args:
+        warmup: Share of the steps that the rate rises in; 0.01 as in the runs of the warmstarting paper.
+        cooldown: Share of the steps that it falls in; 0.2, as there. 0: no cooldown (judge by merged checkpoints).
+        least_warmup: Fewest warm-up steps. A grown model with fresh moments needs some (its variance estimate is 0).
+
+    Source: the setting of Warmstarting for Scaling Language Models (2024); trapezoid schedules in general.
+    """
+
+    warmup: float = 0.01
+    cooldown: float = 0.2
+    least_warmup: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse shares that overlap."""
+        check("warmup", self.warmup, at_least=0, at_most=1)
+        check("cooldown", self.cooldown, at_least=0, at_most=1 - self.warmup)
+        check("least_warmup", self.least_warmup, at_least=0, whole=True)
+
+    def cooldown_starts(self, steps: int) -> int:
+        """The first step of the cooldown; `steps` when there is none."""
+        return steps - round(self.cooldown * steps)
+
+    def factor(self, step: int, steps: int) -> float:
+        """Between 0 and 1, never 0: the first and the last step move too."""
+        up = max(round(self.warmup * steps), self.least_warmup)
+        down = steps - self.cooldown_starts(steps)
+        rising = (step + 1) / (up + 1) if step < up else 1.0
+        falling = (steps - step) / (down + 1) if step >= steps - down else 1.0
+        return min(rising, falling)
+
+    def data(self) -> dict[str, Any]:
+        """Its numbers."""
+        return {"kind": "wsd", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Always 1: for checks that follow a few steps."""
+
+    def factor(self, step: int, steps: int) -> float:
+        """One."""
+        return 1.0
+
+    def data(self) -> dict[str, Any]:
+        """Its name."""
+        return {"kind": "constant"}
