@@ -254,33 +254,6 @@ def test_one_step_ahead_by_hand():
     assert float(flat.gradient["h"]) == 0.0  # w at the start of the step does not depend on h
 
 
-@pytest.mark.slow
-def test_against_hypertorch():
-    """The reference code of Grazzi et al., where it is installed (github.com/prolearner/hypertorch)."""
-    reference = pytest.importorskip("hypergrad", reason="hypertorch is not installed: pip install git+<its repository>")
-    ridge = RIDGE
-    w = ridge.solution(ridge.hyper["h"]) + 0.01
-    for ours, theirs in (
-        (lg.Implicit(iterations=5, tolerance=0.0), "CG"),
-        (lg.Implicit(solver="fixed-point", iterations=5, tolerance=0.0), "fixed_point"),
-    ):
-        problem = ridge.problem(1, start=w)
-        end = problem.run(ridge.hyper)["params"]["w"].clone().requires_grad_(True)
-        h = ridge.hyper["h"].clone().requires_grad_(True)
-
-        def step(params, hparams):
-            loss = ridge.train({"w": params[0]}, {"h": hparams[0]}, None)
-            [slope] = torch.autograd.grad(loss, params[0], create_graph=True)
-            return [params[0] - ridge.rate * slope]
-
-        def outer(params, hparams):
-            return ridge.validate({"w": params[0]}, {})
-
-        [found] = getattr(reference, theirs)([end], [h], 5, step, outer, tol=0.0, set_grad=False)
-        mine = lg.hypergradient(problem, ridge.hyper, method=ours).gradient["h"]
-        assert torch.allclose(mine, found, atol=1e-8), theirs
-
-
 MEMORY = """
 import resource, sys, torch
 from luthier import gradients as lg
