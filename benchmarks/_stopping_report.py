@@ -52,7 +52,7 @@ def _real(studies: Sequence[tuple[Any, Any]], data: dict[str, Any]) -> list[str]
     main = [name for name in rows[0] if " less that of " not in name]
     parts = [
         "## Cross-validation: ten folds",
-        f"{sets} data sets, {len(tasks)} tasks (set and learner), {len(seeds)} seeds.",
+        f"{sets} data sets, {len(tasks)} tasks (set and learner), {_seeds(seeds)}.",
         _machine.table([{name: row[name] for name in main} for row in rows]),
         "Paired with the default rule:",
         _machine.table([{name: row[name] for name in row if name == "rule" or name not in main} for row in rows[1:]]),
@@ -79,8 +79,14 @@ def _aim(row: Mapping[str, Any]) -> str:
     words = "met" if rtc > 0.3 and ryc < 0.02 else "not met"
     return (
         f"The aim set beforehand, a mean RTC above 0.3 with a median size of RYC below 0.02, is **{words}** by the "
-        f"default rule: {rtc:.3f} and {ryc:.4f}."
+        f"default rule: {rtc:.3f} and {ryc:.4f}. It left the test score more than 2 % worse in "
+        f"{row['worse by > 2 %']} of the studies, and more than 2 % better in {row['better by > 2 %']}."
     )
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    short = f" of the {cells.SEEDS} that are meant (`record` goes on with the others)"
+    return f"{len(seeds)} seed{'s' if len(seeds) != 1 else ''}{short if len(seeds) < cells.SEEDS else ''}"
 
 
 def _by_group(studies: Sequence[tuple[Any, Any]]) -> list[dict[str, Any]]:
@@ -108,7 +114,7 @@ def _split(studies: Sequence[tuple[Any, Any]], data: dict[str, Any]) -> list[str
     data["holdout"] = {"tasks": ["/".join(t) for t in tasks], "seeds": seeds, "rules": rows}
     return [
         "## One hold-out split, without folds",
-        f"The standard error of the split's losses is the threshold. {len(tasks)} tasks, {len(seeds)} seeds.",
+        f"The standard error of the split's losses is the threshold. {len(tasks)} tasks, seeds: {len(seeds)}.",
         _machine.table(rows),
     ]
 
@@ -132,6 +138,13 @@ def _first_half(cv: Sequence[Any], holdout: Sequence[Any], data: dict[str, Any])
         "is no overfitting by itself; the gain in test beside the gain in validation is what to look at.",
         _machine.table(rows),
     ]
+    known = data["first half"]
+    told = [
+        f"in {known[f'{how}, all']['test worsens, of these']:.0%} by {how} ({known[f'{how}, all']['studies']} studies)"
+        for how in ("cross-validation", "hold-out")
+        if f"{how}, all" in known
+    ]
+    parts.append(f"While the validation score improved, the test score worsened {', '.join(told)}.")
     if holdout:
         table, pairs = figures.paired_test(cv, holdout)
         data["cv against holdout"] = {"pairs": pairs, "gain": figures.mean_and_interval(table, 4)}
