@@ -101,6 +101,19 @@ def decays_and_schedule(name: str, seed: int) -> tuple[lg.Bilevel, Callable[[Any
     return problem, measure
 
 
+def half(name: str, seed: int, *, other: bool = False) -> Callable[[Any, Any, int], torch.Tensor]:
+    """The validation loss on half of its rows, drawn anew for each outer step; `other`: on the other half."""
+    data = load(name, seed)
+    middle = len(data.y[1]) // 2
+
+    def loss(p: Any, h: Any, step: int) -> torch.Tensor:
+        order = torch.randperm(len(data.y[1]), generator=torch.Generator().manual_seed(step))
+        rows = order[middle:] if other else order[:middle]
+        return data.loss(network(p, data.X[1][rows]), data.y[1][rows])
+
+    return loss
+
+
 def noisy_digits(seed: int, wrong: float, rows: int) -> tuple[Data, torch.Tensor, torch.Tensor]:
     """Digits with wrong training labels: data, the labels given, and which of them are wrong."""
     raw = load("digits", seed, shares=(rows / 1797, rows / 1797))

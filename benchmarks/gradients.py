@@ -1,6 +1,6 @@
 """What gradients of hyperparameters are worth: cleaning labels, tuning at equal time, 10 000 hyperparameters, a cell.
 
-    python benchmarks/gradients.py [clean] [tune] [many] [cell] [report] [picture]
+    python benchmarks/gradients.py [clean] [tune] [remedies] [many] [cell] [report] [picture]
 
 Parts, all by default; cells that are done are read from docs/results/gradients/, so that the script can be stopped and
 started again.
@@ -10,8 +10,13 @@ regression; a weight for each training row is tuned in 40 outer steps of 60 inne
 looked at while the setting was chosen). The best network by validation loss is judged; then one that is trained on
 validation rows too, which is what one would use.
 tune: a tanh network of 3 layers; a weight decay for each and a learning rate schedule of four knots are tuned for
-validation loss by random, cqr, gp, gradients, and gradients that refine what cqr found in half of the time. Each gets
-5 seconds of one core: processor time, for the machine is shared. Judged by the test loss of the best by validation.
+validation loss by random, cqr, gp, gradients, gradients that follow half of the validation rows, drawn anew for each
+outer step ("halves"; all rows choose the best step), and gradients that refine what cqr found in half of the time. Each
+gets 5 seconds of one core: processor time, for the machine is shared; halves get as many steps as gradients made.
+Judged by the test loss of the best by validation. Halves were chosen among remedies against overfitting on seeds 100
+to 103; the judged seeds are 0 to 9.
+remedies: what was tried against overfitting the validation rows, on the same problems with other seeds: 40 outer steps
+that follow all validation rows, one half of them (the other half chooses the best step), or another half each step.
 many: 10 000 hyperparameters, one weight for each of 10 000 rows, of which each method computes one hypergradient in a
 process of its own: seconds beside plain training, most memory.
 cell: operations of a cell chosen by one-step gradients on digits, trained from the start, beside random choices.
@@ -20,6 +25,7 @@ cell: operations of a cell chosen by one-step gradients on digits, trained from 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import re
@@ -31,7 +37,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +52,7 @@ from _gradients_tasks import (  # noqa: E402
     SPACE,
     accuracy,
     decays_and_schedule,
+    half,
     load,
     noisy_digits,
     weighed,
@@ -64,7 +71,9 @@ torch.set_num_threads(1)
 FOLDER = _machine.RESULTS / "gradients"
 SEEDS = range(10)
 SECONDS = 5.0
-TUNERS = ("random", "cqr", "gp", "gradients", "cqr+gradients")
+TUNERS = ("random", "cqr", "gp", "gradients", "gradients, halves", "cqr+gradients")
+TRIED = range(100, 104)
+REMEDIES = ("all rows", "one half, the other chooses", "another half each step, all choose")
 METHODS = ("plain", "reverse", "reverse-sqrt", "truncated", "implicit-cg", "implicit-neumann", "implicit-fixed-point")
 ROWS, INNER = 10_000, 200
 
@@ -76,6 +85,8 @@ def cells(part: str) -> Iterator[tuple[str, Any]]:
         )
     elif part == "tune":
         yield from ((f"{n}-{s}-{m}", (n, s, m)) for s in SEEDS for n in SETS for m in TUNERS)
+    elif part == "remedies":
+        yield from ((f"{n}-{s}-{k}", (n, s, k)) for s in TRIED for n in SETS for k in REMEDIES)
     elif part == "many":
         yield from ((method, method) for method in (*METHODS, "forward"))
     else:
@@ -84,7 +95,7 @@ def cells(part: str) -> Iterator[tuple[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", default=["clean", "many", "cell", "tune", "report"])
+    parser.add_argument("parts", nargs="*", default=["clean", "many", "cell", "tune", "remedies", "report"])
     parser.add_argument("--one", help="of part many: compute one method here and print it")
     given = parser.parse_args()
     warnings.simplefilter("ignore")  # "unreliable" is a column
@@ -100,7 +111,7 @@ def main() -> None:
         done = json.loads(path.read_text()) if path.exists() else {}
         for name, what in cells(part):
             if name not in done:
-                done[name] = {"clean": clean, "tune": tune, "many": many, "cell": cell}[part](what)
+                done[name] = {"clean": clean, "tune": tune, "remedies": remedy, "many": many, "cell": cell}[part](what)
                 path.write_text(json.dumps(done, indent=1) + "\n")
                 print(part, name, done[name], flush=True)
 
@@ -158,7 +169,7 @@ def on_both(data: Any, labels: torch.Tensor, kept: torch.Tensor, how: dict[str, 
 def tune(what: tuple[str, int, str]) -> dict[str, Any]:
     name, seed, tuner = what
     problem, measure = decays_and_schedule(name, seed)
-    searcher = {"gradients": "random", "cqr+gradients": "cqr"}.get(tuner, tuner)
+    searcher = {"gradients": "random", "gradients, halves": "random", "cqr+gradients": "cqr"}.get(tuner, tuner)
     study = lu.Study(SPACE, "loss", searcher=searcher, seed=seed, untouched="test_loss")
     began = time.process_time()
     limit = [SECONDS]
@@ -168,11 +179,32 @@ def tune(what: tuple[str, int, str]) -> dict[str, Any]:
             study.stop("time is up")
 
     study.callbacks.append(late)
-    if tuner != "gradients":
+    if not tuner.startswith("gradients"):
         limit[0] = SECONDS / 2 if tuner == "cqr+gradients" else SECONDS
         study.run(lg.objective(problem, measure=measure), trials=100_000)
     limit[0] = SECONDS
-    while "gradients" in tuner and time.process_time() - began < SECONDS:
+    if (
+        tuner == "gradients, halves"
+    ):  # computed later, on a busier machine: as many steps as its twin made, each as dear
+        twin = read("tune")[f"{name}-{seed}-gradients"]["trials"]
+        limit[0] = math.inf
+        climb(study, problem, measure, trials=twin, follow=Followed(half(name, seed)))
+    elif "gradients" in tuner:
+        climb(study, problem, measure, until=began + SECONDS)
+    return {**judged(study), "seconds": time.process_time() - began}
+
+
+def climb(
+    study: lu.Study,
+    problem: lg.Bilevel,
+    measure: Any,
+    *,
+    trials: int = 100_000,
+    until: float = math.inf,
+    follow: Any = None,
+) -> None:
+    """Chains of outer steps, each from the incumbent, until trials or processor time are spent."""
+    while time.process_time() < until and len(study.trials) < trials:
         refine = len(study.trials) > 0
         rate = 0.1 if refine else 0.3  # a start from the middle has further to go than an incumbent
         lg.tune_with_gradients(
@@ -181,11 +213,15 @@ def tune(what: tuple[str, int, str]) -> dict[str, Any]:
             refine=refine,
             steps=1000,
             rate=rate,
-            trials=100_000,
+            trials=trials,
             measure=measure,
+            follow=follow,
             examined=False,
             say=None,
         )
+
+
+def judged(study: lu.Study) -> dict[str, Any]:
     best = study.best
     assert best is not None
     return {
@@ -193,8 +229,34 @@ def tune(what: tuple[str, int, str]) -> dict[str, Any]:
         "test": float(best.untouched if best.untouched is not None else np.nan),
         "trials": len(study.trials),
         "gradient steps": len(lg.outer_steps(study)),
-        "seconds": time.process_time() - began,
     }
+
+
+def remedy(what: tuple[str, int, str]) -> dict[str, Any]:
+    name, seed, kind = what
+    problem, measure = decays_and_schedule(name, seed)
+    study = lu.Study(SPACE, "loss", searcher="random", seed=seed, untouched="test_loss")
+    follow: Any = None
+    if kind == "one half, the other chooses":
+        one = half(name, seed)
+        rest = half(name, seed, other=True)
+        problem = dataclasses.replace(problem, validate=lambda p, h: rest(p, h, 0))
+        follow = lambda p, h, step: one(p, h, 0)  # noqa: E731
+    elif kind == "another half each step, all choose":
+        follow = Followed(half(name, seed))
+    climb(study, problem, measure, trials=40, follow=follow)
+    return judged(study)
+
+
+class Followed:
+    """Other rows at each call, those of a second chain too."""
+
+    def __init__(self, loss: Callable[[Any, Any, int], torch.Tensor]) -> None:
+        self.loss, self.calls = loss, 0
+
+    def __call__(self, p: Any, h: Any, step: int) -> torch.Tensor:
+        self.calls += 1
+        return self.loss(p, h, self.calls)
 
 
 # -- many --
@@ -332,8 +394,8 @@ def spread(values: list[float], digits: int = 3) -> str:
 
 
 def report() -> None:
-    parts = {part: read(part) for part in ("clean", "tune", "many", "cell")}
-    makers = {"clean": clean_text, "tune": tune_text, "many": many_text, "cell": cell_text}
+    parts = {part: read(part) for part in ("clean", "tune", "remedies", "many", "cell")}
+    makers = {"clean": clean_text, "tune": tune_text, "remedies": remedies_text, "many": many_text, "cell": cell_text}
     text = [makers[part](done) for part, done in parts.items() if done]
     facts = _machine.machine(["luthier", "torch", "numpy", "scikit-learn"])
     text.append("; ".join(f"{name} {value}" for name, value in facts.items()) + "; one thread; processor seconds.")
@@ -385,8 +447,8 @@ def tune_text(done: dict[str, Any]) -> str:
             row["trials"] = f"{statistics.median(c['trials'] for c in own):.0f}"
             row["gradient steps"] = f"{statistics.median(c['gradient steps'] for c in own):.0f}"
             rows.append(row)
-        for rival in ("random", "cqr", "gp"):
-            for m in ("gradients", "cqr+gradients"):
+        for rival in ("random", "cqr", "gp", "gradients"):
+            for m in ("gradients", "gradients, halves", "cqr+gradients"):
                 for what in ("validation", "test"):
                     gaps = [cells_of[m][s][what] - cells_of[rival][s][what] for s in full]
                     judged.append({"data": name, "tuner": m, "against": rival, "loss": what, **verdict(gaps)})
@@ -394,6 +456,18 @@ def tune_text(done: dict[str, Any]) -> str:
         f"## Equal time\n\n{paragraph('tune')}\n\n{_machine.table(rows)}\n\nPaired differences (below 0: lower loss):"
         f"\n\n{_machine.table(judged)}"
     )
+
+
+def remedies_text(done: dict[str, Any]) -> str:
+    rows = []
+    for name in SETS:
+        for kind in REMEDIES:
+            own = [done[key] for s in TRIED if (key := f"{name}-{s}-{kind}") in done]
+            if own:
+                row = {"data": name, "gradients follow": kind, "seeds": len(own)}
+                row["test loss"] = spread([cell["test"] for cell in own], 4)
+                rows.append(row)
+    return f"### Remedies\n\n{paragraph('remedies')}\n\n{_machine.table(rows)}"
 
 
 def verdict(gaps: list[float]) -> dict[str, str]:
@@ -482,7 +556,7 @@ def picture() -> None:
 def paragraph(part: str) -> str:
     """What the docstring above says of a part."""
     text = " ".join((__doc__ or "").split("\n\n", 3)[3].split("\n"))
-    parts = ("clean: ", "tune: ", "many: ", "cell: ")
+    parts = ("clean: ", "tune: ", "remedies: ", "many: ", "cell: ")
     start = text.index(f"{part}: ") + len(part) + 2
     ends = [text.index(p) for p in parts if text.index(p) > start]
     said = text[start : min(ends, default=len(text))].strip()

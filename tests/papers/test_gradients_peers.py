@@ -18,19 +18,34 @@ HYPERTORCH = "git+https://github.com/prolearner/hypertorch"
 ROUNDING = 1e-12  # of numbers near 0.2, in float64
 
 
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Installs a package without what it needs (torch is there): requirement -> its folder, or why there is none."""
+    found = {}
+
+    def get(requirement):
+        if requirement not in found:
+            folder = tmp_path_factory.mktemp("peer")
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), requirement]
+            done = subprocess.run(pip, capture_output=True, text=True)
+            found[requirement] = done.stderr if done.returncode else folder
+        return found[requirement]
+
+    return get
+
+
 @pytest.fixture
-def peer(tmp_path, monkeypatch):
-    """Installs a package into a folder of its own and imports a module of it; torch is the one that is there."""
+def peer(folders, monkeypatch):
+    """Imports a module of another package; a function of requirement and module."""
     names = []
 
     def get(requirement, module):
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path), requirement]
-        done = subprocess.run(pip, capture_output=True, text=True)
-        if done.returncode and "git+" in requirement:
+        folder = folders(requirement)
+        if isinstance(folder, str) and "git+" in requirement:
             warnings.warn(f"NOT COMPARED with {requirement}: it cannot be fetched from here", stacklevel=1)
-            pytest.skip(f"{requirement} cannot be fetched from here: {done.stderr.strip().splitlines()[-1]}")
-        assert done.returncode == 0, done.stderr
-        monkeypatch.syspath_prepend(tmp_path)
+            pytest.skip(f"{requirement} cannot be fetched from here")
+        assert not isinstance(folder, str), folder
+        monkeypatch.syspath_prepend(folder)
         names.append(module.partition(".")[0])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it was written for older releases of torch
@@ -101,13 +116,18 @@ def test_the_neumann_series_against_hypergrad(peer, count):
     assert off(ours(problem, neumann(count + 1)), theirs) < ROUNDING
 
 
+class Weights(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.zeros(RIDGE.d, dtype=torch.float64))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("steps", [5, 30])
 def test_unrolled_training_against_higher(peer, steps):
     """torch's own SGD with momentum, made differentiable by the higher library."""
     higher = peer("higher==0.2.1", "higher")
-    module = torch.nn.Module()
-    module.w = torch.nn.Parameter(torch.zeros(RIDGE.d, dtype=torch.float64))
+    module = Weights()
     h = RIDGE.hyper["h"].clone().requires_grad_(True)
     with higher.innerloop_ctx(module, torch.optim.SGD(module.parameters(), lr=RIDGE.rate, momentum=0.3)) as (net, sgd):
         for _ in range(steps):
