@@ -41,5 +41,5 @@ def test_a_study_says_who_learns_from_its_past():
     study.run(lambda run: (run.config["x"] - 0.35) ** 2, trials=6)
     assert "1 earlier task with 8 trials" in study.searcher_words
     assert study.trials[1].config == older.best.config
-    assert [trial.origin for trial in study.trials] == ["default", "past", *["auto"] * 4]
+    assert [trial.origin for trial in study.trials] == ["default", "past", "past", *["auto"] * 3]
     assert not study.replay().differences
