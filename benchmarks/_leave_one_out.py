@@ -266,7 +266,10 @@ def report() -> None:
             continue
         text, data["groups"][group] = section(found)
         note = " (defaults were looked at here: no part of the verdict)" if group == "development" else ""
-        parts += [f"## {group}: {len(tasks)} tasks, {found.regret.shape[2]} seeds{note}", text]
+        parts += [
+            f"## {group}: {len(tasks)} tasks, {found.regret.shape[2]} seed{'s' * (found.regret.shape[2] != 1)}{note}",
+            text,
+        ]
         if group == "transfer_xgboost":
             words, data["published"] = published()
             nine = [i for i, name in enumerate(tasks) if name.split("/")[1] in data["published"]["tasks"]]

@@ -49,8 +49,7 @@ def report() -> None:
             rows = _rows(stores)
             data[label] = rows
             parts += [f"## {label}", _machine.table(rows)]
-            if "auto" in stores:
-                beside = _default(stores)
+            if beside := _default(stores) if "auto" in stores else []:
                 data[f"{label}, auto"] = beside
                 parts += [
                     "`auto` beside the method with the best mean at each point, paired by seed; equal: within "
@@ -114,9 +113,11 @@ def _default(stores: Mapping[str, Store]) -> list[dict[str, Any]]:
         found = []
         for name, store in stores.items():
             seeds = sorted(set(store.runs) & set(stores["auto"].runs))
-            if name != "auto" and seeds:
+            if name != "auto" and len(seeds) > 1:
                 gap = scale(stores["auto"], seeds)[..., at - 1] - scale(store, seeds)[..., at - 1]
                 found.append((float(np.nanmean(scale(store, seeds)[..., at - 1])), name, np.nanmean(gap, axis=1)))
+        if not found:
+            return []
         _, name, gap = min(found, key=lambda one: one[0])
         verdict = "better" if gap.mean() < 0 else "equal" if gap.mean() <= SIGNS * _error(gap) else "worse"
         rows.append({"at": at, "best other": name, "auto minus it": f"{gap.mean():+.1f} ± {_error(gap):.1f}",

@@ -125,6 +125,7 @@ def report() -> None:
                 "without": f"{without[:, 1:, at - 1].mean():.4f}",
                 "with past": f"{with_past[:, 1:, at - 1].mean():.4f}",
                 "difference": f"{change.mean():+.4f} [{low:+.4f}, {high:+.4f}]",
+                "median month": f"{np.median(change.mean(axis=0)):+.4f}",
                 "better in months": f"{int((change.mean(axis=0) < 0).sum())} of {MONTHS - 1}",
             }
         )
@@ -141,8 +142,9 @@ def report() -> None:
     text = "\n\n".join(
         [
             f"A gradient boosting classifier on the electricity market, tuned anew in {MONTHS} months, {len(seeds)} "
-            "seeds: log loss on the month that follows, best so far. Without: `auto` on this month alone, the default "
-            f"first. With: `past=` all earlier months ({kept['past'][seeds[0]]['searcher']}). Intervals: 95 %, seeds "
+            f"seed{'s' * (len(seeds) != 1)}: log loss on the month that follows, best so far. Without: "
+            "`auto` on this month alone, the default first. "
+            f"With: `past=` all earlier months ({kept['past'][seeds[0]]['searcher']}). Intervals: 95 %, seeds "
             "drawn again.",
             _machine.table(table),
             "After five evaluations, month by month:",
