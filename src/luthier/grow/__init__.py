@@ -1,0 +1,37 @@
+"""grow: tune a small model, carry its hyperparameters to a large one by muP, start the large one from the small one.
+
+    from luthier.grow import MuPlan
+
+    plan = MuPlan.infer("refgpt", proxy={"d_model": 128, "layers": 4}, target={"d_model": 512})
+    model = plan.build(seed=0)
+    optimiser = torch.optim.AdamW(plan.param_groups(model, lr=4e-3, weight_decay=0.1))
+
+It needs torch and safetensors (extra `llm`), which are imported when something here is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+# public name -> module that holds it
+_EXPORTS = {
+    "Diagnostic": "luthier.grow.diagnostics",
+    "MuPlan": "luthier.grow.mu_plan",
+    "Options": "luthier.grow.mu_plan",
+}
+
+__all__ = sorted(_EXPORTS)
+
+
+def __getattr__(name: str) -> Any:
+    module = _EXPORTS.get(name)
+    if module is None:
+        raise AttributeError(f"module 'luthier.grow' has no attribute {name!r}")
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,119 @@
+"""Where models come from: a function of sizes, or a word that stands for one.
+
+"refgpt"                     the reference decoder of luthier.nets
+"hf:llama"                   a causal language model of transformers of that type; hf:llama/MaskedLM another head
+"package.module:function"    your own
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from luthier.base.errors import ArgumentError
+from luthier.base.imports import need
+from luthier.nets._torch import nn
+
+Factory = Callable[..., nn.Module]
+
+#: Names of sizes that grow with width, the delta's ratios, and the width's own name.
+_KNOBS: dict[str, dict[str, int]] = {
+    "refgpt": {"d_model": 2, "heads": 2, "kv_heads": 2, "d_ff": 3},
+    "gpt2": {"n_embd": 2, "n_head": 2, "n_inner": 3},
+    "gpt_neox": {"hidden_size": 2, "num_attention_heads": 2, "intermediate_size": 3},
+    "bert": {"hidden_size": 2, "num_attention_heads": 2, "intermediate_size": 3},
+    "roberta": {"hidden_size": 2, "num_attention_heads": 2, "intermediate_size": 3},
+    "llama": {"hidden_size": 2, "num_attention_heads": 2, "num_key_value_heads": 2, "intermediate_size": 3},
+}
+for _like in ("mistral", "qwen2", "qwen3", "granite"):
+    _KNOBS[_like] = _KNOBS["llama"]
+_LAYERS = {"refgpt": "layers", "gpt2": "n_layer"}
+
+
+def factory_of(where: str | Factory) -> tuple[Factory, str]:
+    """The function, and the word that finds it again.
+
+    Raises:
+        ArgumentError: nothing is found there.
+    """
+    if not isinstance(where, str):
+        module, name = getattr(where, "__module__", ""), getattr(where, "__qualname__", "")
+        return where, f"{module}:{name}" if name.isidentifier() else ""
+    if where == "refgpt":
+        from luthier.nets.refgpt import refgpt
+
+        return refgpt, where
+    if where.startswith("hf:"):
+        return _hugging_face(where), where
+    module, colon, name = where.partition(":")
+    if not colon:
+        raise ArgumentError(f"model={where!r}. Allowed: 'refgpt', 'hf:TYPE' or 'package.module:function'.")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ArgumentError(f"model={where!r}: {error}. Allowed: a function that can be imported.") from error
+    return found, where
+
+
+def _hugging_face(where: str) -> Factory:
+    kind, _, head = where[3:].partition("/")
+    transformers = need("transformers", what=f"model {where!r}", extra="llm")
+    usual = "MaskedLM" if kind in ("bert", "roberta", "distilbert") else "CausalLM"
+    auto = getattr(transformers, f"AutoModelFor{head or usual}")
+
+    def make(**sizes: Any) -> nn.Module:
+        found: nn.Module = auto.from_config(transformers.AutoConfig.for_model(kind, **sizes))
+        return found
+
+    return make
+
+
+def kind_of(word: str) -> str:
+    """The architecture's name: "refgpt", "llama"; empty where it is your own."""
+    return word if word == "refgpt" else word[3:].partition("/")[0] if word.startswith("hf:") else ""
+
+
+def knobs(word: str) -> Mapping[str, int]:
+    """Sizes that grow with width, and by how much the delta should differ; empty where that is not known."""
+    return _KNOBS.get(kind_of(word), {})
+
+
+def layers_knob(word: str) -> str:
+    """The name of the number of layers."""
+    return _LAYERS.get(kind_of(word), "num_hidden_layers" if word.startswith("hf:") else "layers")
+
+
+def full_sizes(word: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
+    """Sizes with every knob spelt out, so that a delta and a target can multiply them."""
+    kind = kind_of(word)
+    if kind == "refgpt":
+        from luthier.nets.refgpt import RefConfig
+
+        config = RefConfig.of(dict(sizes)).data()
+        return {**sizes, **{name: config[name] for name in (*_KNOBS[kind], "d_head")}}
+    if not kind:
+        return dict(sizes)
+    transformers = need("transformers", what=f"model {word!r}", extra="llm")
+    own = transformers.AutoConfig.for_model(kind, **sizes)
+    filled: dict[str, Any] = {name: getattr(own, name, None) for name in knobs(word)}
+    if kind == "gpt2" and filled["n_inner"] is None:
+        filled["n_inner"] = 4 * filled["n_embd"]
+    if getattr(own, "head_dim", None) is not None and kind not in ("gpt2", "gpt_neox", "bert", "roberta"):
+        filled["head_dim"] = own.head_dim
+    return {**sizes, **{k: v for k, v in filled.items() if v is not None}}
+
+
+def delta_of(word: str, proxy: Mapping[str, Any]) -> dict[str, Any]:
+    """A delta for a known architecture: every width-like size differs, heads grow at a fixed width.
+
+    Raises:
+        ArgumentError: the architecture is not known.
+    """
+    known = knobs(word)
+    if not known:
+        raise ArgumentError(
+            "delta: missing. Allowed: the proxy's sizes with every width-like one changed (width, heads, inner width), "
+            "so that dimensions that grow can be told from those that do not."
+        )
+    return {**proxy, **{name: proxy[name] * ratio for name, ratio in known.items() if name in proxy}}
