@@ -14,19 +14,19 @@ from typing import Any
 
 # public name -> module that holds it
 _EXPORTS = {
-    "Child": "luthier.shrink.extract",
+    "Child": "luthier.shrink.extraction",
     "Cost": "luthier.shrink.cost",
     "CostModel": "luthier.shrink.cost",
     "LayerSpec": "luthier.shrink.spec",
     "Order": "luthier.shrink._permute",
-    "Parity": "luthier.shrink.verify",
-    "ParityError": "luthier.shrink.verify",
+    "Parity": "luthier.shrink.parity",
+    "ParityError": "luthier.shrink.parity",
     "SubNetSpec": "luthier.shrink.spec",
     "SuperNet": "luthier.shrink.supernet",
-    "extract": "luthier.shrink.extract",
-    "load": "luthier.shrink.extract",
-    "masked": "luthier.shrink.masked",
-    "verify": "luthier.shrink.verify",
+    "extract": "luthier.shrink.extraction",
+    "load": "luthier.shrink.extraction",
+    "masked": "luthier.shrink.oracle",
+    "verify": "luthier.shrink.parity",
 }
 
 __all__ = sorted(_EXPORTS)

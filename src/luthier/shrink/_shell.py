@@ -39,16 +39,21 @@ class Shell:
         self.refresh()
         _count_features(self.model)
 
-    def refresh(self) -> nn.Module:
-        """Take the slices of the super-network's present parameters."""
-        for own, source, key, takes in self._slots:
+    def refresh(self, adapters: Any = None) -> nn.Module:
+        """Take the slices of the super-network's present parameters.
+
+        Args:
+            adapters: What adds to them (`Lora`), sliced alike.
+        """
+        for own, source, key, takes, name in self._slots:
             tensor = source[key]
             for dim, taken in takes:
                 if isinstance(taken, int):
                     tensor = tensor.narrow(dim, 0, taken)
                 else:
                     tensor = tensor.index_select(dim, taken.to(tensor.device))
-            own[key] = tensor
+            more = None if adapters is None else adapters.delta(name, takes)
+            own[key] = tensor if more is None else tensor + more
         return self.model
 
 
@@ -127,15 +132,15 @@ def _copy(module: nn.Module, copies: dict[int, nn.Module]) -> nn.Module:
     return new
 
 
-def _slots(model: nn.Module, shell: nn.Module, layout: Layout, spec: SubNetSpec) -> list[tuple[Any, Any, str, Any]]:
-    """(own parameters, the super-network's, name in both, what is taken) of each parameter that is kept."""
+def _slots(model: nn.Module, shell: nn.Module, layout: Layout, spec: SubNetSpec) -> list[tuple[Any, Any, str, Any, str]]:
+    """(own parameters, the super-network's, name in both, what is taken, full name) of each parameter that is kept."""
     kept = set(names(layout, spec).values())
     found = []
     for entry in layout.entries.values():
         if entry.name in kept:
             key = entry.name.rpartition(".")[2]
             source, own = model.get_submodule(entry.module), shell.get_submodule(entry.module)
-            found.append((own._parameters, source._parameters, key, takes(entry.dims, layout, spec, entry.layer)))
+            found.append((own._parameters, source._parameters, key, takes(entry.dims, layout, spec, entry.layer), entry.tied or entry.name))
     return found
 
 

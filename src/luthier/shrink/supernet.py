@@ -36,6 +36,7 @@ class SuperNet:
         self.model, self.layout = model, layout
         self.order: Order | None = None  # how it was permuted, in terms of the model it began as
         self.ranking: tuple[int, ...] = ()  # layers, the most important first
+        self.adapters: Any = None  # a `Lora` while one is on
         self._shells: OrderedDict[SubNetSpec, Shell] = OrderedDict()
 
     @classmethod
@@ -74,7 +75,7 @@ class SuperNet:
         Raises:
             ArgumentError: it is not a sub-network of this model.
         """
-        child = self.shell(spec).refresh()
+        child = self.shell(spec).refresh(self.adapters)
         wanted = self.model.training and dropout
         if child.training != wanted:
             child.train(wanted)

@@ -9,7 +9,7 @@ from typing import Any
 from luthier.base.errors import LuthierError
 from luthier.shrink._torch import nn, torch
 from luthier.shrink.cost import CostModel
-from luthier.shrink.masked import masked
+from luthier.shrink.oracle import masked
 from luthier.shrink.spec import SubNetSpec
 from luthier.shrink.supernet import SuperNet, inputs, output
 

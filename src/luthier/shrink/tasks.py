@@ -1,0 +1,306 @@
+"""What a network is for: its loss, its score, and local data split for training, search, selection and test.
+
+Text files make a language-modelling task, tables of texts and labels (CSV, TSV, JSON lines, Parquet) a classification
+or regression task. Nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from luthier.base.checks import check
+from luthier.base.errors import ArgumentError
+from luthier.base.imports import need
+from luthier.nets.data import Batches, Tokens
+from luthier.shrink._torch import nn, torch
+from luthier.shrink.supernet import inputs, output
+
+Batch = Mapping[str, Any]
+KINDS = ("lm", "classification", "regression")
+TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
+#: Shares of the data: what trains, what the search sees, what picks from its front, what is reported.
+SHARES = (0.7, 0.1, 0.1, 0.1)
+LABELS = ("label", "labels", "score", "target")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is learned.
+
+    Args:
+        kind: "lm" (next token), "classification", "regression".
+        labels: Classes; 1 for regression.
+        chance: The score of who knows nothing.
+    """
+
+    kind: str
+    labels: int = 1
+    chance: float = 0.0
+
+    @property
+    def score_name(self) -> str:
+        """"perplexity", "accuracy" or "correlation" (Pearson's)."""
+        return {"lm": "perplexity", "classification": "accuracy", "regression": "correlation"}[self.kind]
+
+    def logits(self, model: Callable[..., Any], batch: Batch) -> torch.Tensor:
+        """What a model says of a batch."""
+        return output(model(**inputs(batch)))
+
+    def loss(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Mean loss: cross-entropy in nats, or the mean square; targets of -100 do not count."""
+        if self.kind == "lm":
+            return nn.functional.cross_entropy(logits.flatten(0, -2).float(), batch["targets"].flatten())
+        if self.kind == "classification":
+            return nn.functional.cross_entropy(logits.float(), batch["labels"])
+        return nn.functional.mse_loss(logits.squeeze(-1).float(), batch["labels"].float())
+
+    def evaluate(self, model: Any, batches: Iterable[Batch]) -> dict[str, float]:
+        """Loss and score over batches, each row weighed alike; the model's mode is put back.
+
+        Returns:
+            "loss" and `score_name`.
+        """
+        was = getattr(model, "training", False)
+        model.eval()
+        losses, rows, said, told = 0.0, 0, [], []
+        with torch.no_grad():
+            for batch in batches:
+                logits = self.logits(model, batch)
+                n = len(batch["input_ids"])
+                losses += float(self.loss(logits, batch)) * n
+                rows += n
+                if self.kind != "lm":
+                    said.append(logits.float().cpu().numpy())
+                    told.append(batch["labels"].cpu().numpy())
+        model.train(was)
+        loss = losses / max(rows, 1)
+        return {"loss": loss, self.score_name: self._score(loss, said, told)}
+
+    def _score(self, loss: float, said: list[Any], told: list[Any]) -> float:
+        if self.kind == "lm":
+            return float(np.exp(min(loss, 50.0)))
+        logits, labels = np.concatenate(said), np.concatenate(told)
+        if self.kind == "classification":
+            return float((logits.argmax(-1) == labels).mean())
+        values = logits.reshape(len(labels))
+        if values.std() == 0 or labels.std() == 0:
+            return 0.0
+        return float(np.corrcoef(values, labels)[0, 1])
+
+
+@dataclass(frozen=True)
+class Data:
+    """A task with its data.
+
+    Args:
+        task: The task.
+        train: Batch number k -> batch; a pure function.
+        search: Batches that a search sees.
+        select: Batches that pick from its front.
+        test: Batches for the report alone.
+        about: Where it comes from.
+    """
+
+    task: Task
+    train: Callable[[int], dict[str, torch.Tensor]]
+    search: Sequence[Batch]
+    select: Sequence[Batch]
+    test: Sequence[Batch]
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def calibration(self, batches: int = 8) -> list[dict[str, torch.Tensor]]:
+        """Batches of the training part, from its end of the numbering: what importance is measured on."""
+        return [self.train(10**6 + k) for k in range(batches)]
+
+
+def language(
+    tokens: Tokens, *, size: int = 16, length: int = 64, seed: int = 0, evaluated: int = 16, shares: Any = SHARES
+) -> Data:
+    """Next tokens of a text: its beginning trains, later parts search, select and report.
+
+    Args:
+        tokens: The text.
+        size: Windows per batch.
+        length: Tokens per window.
+        seed: Of the order of windows.
+        evaluated: Most batches of each later part.
+        shares: Of the four parts.
+
+    Raises:
+        ArgumentError: a part is shorter than one window.
+    """
+    from dataclasses import replace
+
+    cuts = np.round(np.cumsum((0.0, *shares)) * len(tokens)).astype(int)
+    parts = [replace(tokens, values=tokens.values[a:b]) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    train = Batches(parts[0], size, length, seed=seed)
+    held = []
+    for part in parts[1:]:
+        batches = Batches(part, size, length, seed=seed)
+        held.append([batches(k) for k in range(max(1, min(evaluated, batches.windows // size)))])
+    about = {"name": tokens.name, "tokens": len(tokens), "size": size, "length": length}
+    return Data(Task("lm"), train, held[0], held[1], held[2], about)
+
+
+def examples(
+    rows: Sequence[Mapping[str, Any]],
+    tokenizer: Any,
+    *,
+    texts: Sequence[str] = (),
+    label: str = "",
+    size: int = 16,
+    length: int = 64,
+    seed: int = 0,
+    evaluated: int = 64,
+    kind: str = "",
+) -> Data:
+    """Labelled texts, shuffled by the seed and split into training, search, selection and test.
+
+    Args:
+        rows: One mapping each.
+        tokenizer: Of Hugging Face.
+        texts: Columns with one or two texts; found by themselves if not named.
+        label: Column with the label.
+        size: Rows per batch.
+        length: Most tokens; longer texts are cut.
+        seed: Of the split and the order.
+        evaluated: Most batches of each later part.
+        kind: "classification" or "regression"; empty: regression for numbers that are not whole.
+
+    Raises:
+        ArgumentError: no rows, or no such columns.
+    """
+    if len(rows) < 20:
+        raise ArgumentError(f"data: {len(rows)} rows. Allowed: 20 or more, to split in four.")
+    label = label or next((name for name in LABELS if name in rows[0]), "")
+    names = list(texts) or [k for k, v in rows[0].items() if isinstance(v, str) and k not in (label, "index", "id")][:2]
+    if label not in rows[0] or not names or any(name not in rows[0] for name in names):
+        raise ArgumentError(
+            f"data: columns {sorted(rows[0])}. Allowed: one or two texts, and a label called {' or '.join(LABELS)}. "
+            "Name them: texts=[...], label=..."
+        )
+    values, task = _labels([row[label] for row in rows], kind)
+    order = np.random.default_rng([seed, 41]).permutation(len(rows))
+    encoded = [_encoded(tokenizer, [str(rows[i][name]) for name in names], length) for i in order]
+    values = values[order]
+    cuts = np.round(np.cumsum((0.0, *SHARES)) * len(rows)).astype(int)
+    pad = tokenizer.pad_token_id or 0
+
+    def made(places: Sequence[int]) -> dict[str, torch.Tensor]:
+        return _padded([encoded[i] for i in places], values[list(places)], pad, task.kind)
+
+    def train(k: int) -> dict[str, torch.Tensor]:
+        epoch, first = divmod(k * size, cuts[1])
+        order = np.random.default_rng([seed, 42, int(epoch)]).permutation(int(cuts[1]))
+        return made([int(order[(first + i) % cuts[1]]) for i in range(size)])
+
+    held = []
+    for a, b in zip(cuts[1:-1], cuts[2:], strict=True):
+        places = list(range(int(a), int(b)))[: evaluated * size]
+        held.append([made(places[i : i + size]) for i in range(0, len(places), size)])
+    return Data(task, train, held[0], held[1], held[2], {"rows": len(rows), "texts": names, "label": label})
+
+
+def _labels(given: Sequence[Any], kind: str) -> tuple[np.ndarray, Task]:
+    if kind:
+        check("kind", kind, one_of=KINDS[1:])
+    numbers = all(isinstance(v, (int, float, np.integer, np.floating)) or _is_number(v) for v in given)
+    if kind == "regression" or (not kind and numbers and any(float(v) != int(float(v)) for v in given)):
+        return np.array([float(v) for v in given], dtype=np.float32), Task("regression")
+    words = sorted({str(v) for v in given})
+    place = {word: i for i, word in enumerate(words)}
+    found = np.array([place[str(v)] for v in given], dtype=np.int64)
+    return found, Task("classification", len(words), float(np.bincount(found).max() / len(found)))
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _encoded(tokenizer: Any, texts: list[str], length: int) -> tuple[list[int], list[int]]:
+    found = tokenizer(*texts, truncation=True, max_length=length)
+    return found["input_ids"], found.get("token_type_ids") or [0] * len(found["input_ids"])
+
+
+def _padded(rows: list[tuple[list[int], list[int]]], labels: Any, pad: int, kind: str) -> dict[str, torch.Tensor]:
+    """Rows as one batch, as long as its longest."""
+    longest = max(len(ids) for ids, _ in rows)
+    ids = torch.full((len(rows), longest), pad, dtype=torch.long)
+    mask, types = torch.zeros_like(ids), torch.zeros_like(ids)
+    for i, (tokens, kinds) in enumerate(rows):
+        ids[i, : len(tokens)] = torch.tensor(tokens)
+        types[i, : len(tokens)] = torch.tensor(kinds)
+        mask[i, : len(tokens)] = 1
+    told = torch.tensor(labels)
+    found = {"input_ids": ids, "attention_mask": mask, "labels": told if kind == "classification" else told.float()}
+    return {**found, "token_type_ids": types} if int(types.max()) > 0 else found
+
+
+def read_data(
+    path: str | Path,
+    model_folder: str | Path | None = None,
+    *,
+    size: int = 16,
+    length: int = 64,
+    seed: int = 0,
+    **columns: Any,
+) -> Data:
+    """A task from a local file: a table of labelled texts, or plain text (also `.gz`) for language modelling.
+
+    Args:
+        path: The file.
+        model_folder: Folder whose tokenizer reads it; None, or one without a tokenizer: bytes.
+        size: Rows or windows per batch.
+        length: Tokens of each.
+        seed: Of order and split.
+        **columns: As in `examples`.
+
+    Raises:
+        ArgumentError: no such file, an empty one, or a table without a tokenizer.
+    """
+    place = Path(path)
+    if not place.is_file():
+        raise ArgumentError(f"data {str(path)!r}: no such file. Allowed: a text, or one of {', '.join(TABLES)}.")
+    tokenizer = _tokenizer(model_folder)
+    if place.suffix in TABLES:
+        if tokenizer is None:
+            raise ArgumentError(f"data {str(path)!r}: a table of texts needs a tokenizer. Put one into the model's folder.")
+        return examples(read_table(place), tokenizer, size=size, length=length, seed=seed, **columns)
+    raw = gzip.decompress(place.read_bytes()) if place.suffix == ".gz" else place.read_bytes()
+    if not raw:
+        raise ArgumentError(f"data {str(path)!r} is empty. Allowed: some thousand letters or more.")
+    if tokenizer is None:
+        tokens = Tokens(np.frombuffer(raw, dtype=np.uint8), 256, place.name)
+    else:
+        ids = tokenizer(raw.decode("utf-8", errors="replace"), add_special_tokens=False)["input_ids"]
+        tokens = Tokens(np.asarray(ids, dtype=np.int32), len(tokenizer), place.name)
+    return language(tokens, size=size, length=length, seed=seed)
+
+
+def _tokenizer(folder: str | Path | None) -> Any:
+    if folder is None or not any(Path(folder).glob("tokenizer*")) and not (Path(folder) / "vocab.txt").is_file():
+        return None
+    auto = need("transformers", what="a Hugging Face tokenizer", extra="llm").AutoTokenizer
+    return auto.from_pretrained(str(folder), local_files_only=True)
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """Rows of a table."""
+    if path.suffix == ".parquet":
+        return list(need("pyarrow.parquet", what="Parquet data", extra="bench").read_table(path).to_pylist())
+    with path.open(encoding="utf-8", newline="") as stream:
+        if path.suffix == ".jsonl":
+            return [json.loads(line) for line in stream if line.strip()]
+        return list(csv.DictReader(stream, delimiter="\t" if path.suffix == ".tsv" else ","))
