@@ -40,6 +40,11 @@ def test_json(call: Call, log: str) -> None:
     assert found["words"].startswith("regret would have stopped")
 
 
+def test_one_trial_is_one_trial(call: Call, log: str) -> None:
+    result = call("stop-when", log, "--epsilon", "0.1", "--set", "regret.patience=4")
+    assert result.stdout.splitlines()[-1].endswith("; 1 trial would have been saved")
+
+
 def test_another_rule_has_no_table(call: Call, log: str) -> None:
     result = call("stop-when", log, "--rule", "plateau", "--set", "plateau.trials=23", "--goal", "max")
     assert result.exit_code == 0, result.output
