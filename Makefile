@@ -28,7 +28,7 @@ test: $(TEST)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(TEST)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow -rs
 	$(BIN)/python tools/check_wheel.py
 
 bench: $(TEST)
