@@ -17,8 +17,12 @@ from typing import Any
 # public name -> module that holds it
 _EXPORTS = {
     "Diagnostic": "luthier.grow.diagnostics",
+    "Grown": "luthier.grow.growing",
+    "Growth": "luthier.grow.growing",
     "MuPlan": "luthier.grow.mu_plan",
     "Options": "luthier.grow.mu_plan",
+    "grow": "luthier.grow.growing",
+    "moments_of": "luthier.grow.moments",
 }
 
 __all__ = sorted(_EXPORTS)

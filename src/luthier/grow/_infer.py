@@ -122,7 +122,7 @@ def _row(
     if wrong:
         raise ArgumentError(
             f"target: dimension {wrong[0]} of {slot.name!r} is {slot.shape[wrong[0]]} and {small.shape[wrong[0]]} "
-            "in the proxy, but the delta left it alone. Change the size behind it in the delta too, or keep it in the target."
+            "in the proxy, but the delta left it alone. Change the size behind it in the delta too, or keep it here."
         )
     role, out, into = roles.role_of(small, dims, roles.override(slot.name, overrides))
     m_in = 1.0 if into is None else slot.shape[into] / small.shape[into]

@@ -13,7 +13,7 @@ from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, SchemaError
 from luthier.base.seeds import check_seed
 from luthier.grow import _infer, scaled
-from luthier.grow.factories import Factory, factory_of
+from luthier.grow.factories import Factory, factory_of, kind_of
 from luthier.grow.tables import ALPHA, COLUMNS, Factors, Row, factors
 from luthier.nets._torch import nn, torch
 
@@ -118,7 +118,7 @@ class MuPlan:
     def for_target(self, target: Mapping[str, Any], *, options: Options | None = None) -> MuPlan:
         """The plan of another target of the same proxy."""
         return type(self).infer(
-            self._factory(),
+            self.model if kind_of(self.model) else self._factory(),
             proxy=self.proxy,
             delta=self.delta,
             target=target,

@@ -1,0 +1,394 @@
+"""Growth: a large model's start values made from a small model's, tensor by tensor.
+
+    szp        W = lambda pad(W_small) + the target's own start values      the paper's; lambda 0.4, 0.2 beyond growth 2
+    zeropad    pad alone; `exact=True` corrects the norms (never trains well by itself: new units have no gradient)
+    duplicate  every unit repeated k times, what reads them divided by k     the same function, exactly
+
+Depth: "stack" repeats the layers in order, "interpolate" each in place, "identity" adds blocks that do nothing yet,
+"random" adds blocks as the plan starts them.
+
+Source: szp: Warmstarting for Scaling Language Models (arXiv 2411.07340), as its public experiments show it; duplicate:
+    Net2Net, HyperCloning; corrections of padding under norms, and the spreading of rotary pairs: derived, and tested
+    here to rounding error.
+Differs: the paper's operator code was not seen. One rule for all tensors here: shrink towards the mean of the start
+    (1 for norm gains), noise as the target's plan starts each tensor.
+Cost: one read of the source, one model's memory for the target.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from luthier.base.checks import check
+from luthier.base.errors import ArgumentError, CostWarning
+from luthier.base.seeds import check_seed
+from luthier.grow.diagnostics import check_fingerprint
+from luthier.grow.layouts import DEPTHS, NEW, Layout, Part, counts, layout, padded, tiled
+from luthier.grow.mu_plan import MuPlan, start
+from luthier.grow.tables import Row
+from luthier.nets import checkpoints
+from luthier.nets._torch import nn, torch
+
+OPERATORS = ("szp", "zeropad", "duplicate")
+WARN, REFUSE = 2.0, 8.0  # growth factors: most reliable up to 2, an upper bound is reported beyond (arXiv 2605.13405)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growth:
+    """How to grow.
+
+    Args:
+        operator: "szp", "zeropad" or "duplicate".
+        lam: How much of the source stays under szp, 0 to 1. 0.4 is what the paper's runs use; 0.2 beyond growth 2.
+        noise: Times the plan's start values: 1 is szp's own; for duplicate a share that breaks the symmetry of copies
+            (0 leaves them equal for ever).
+        readout: "stored": as it is; "effective": times m_target / m_source, so that old units give the same logits.
+        depth: What new layers are.
+        exact: Correct norms under zeropad, so that the function stays.
+        perturb_readout: Noise on a readout that the plan starts at zero too.
+        seed: Of the noise: the target's start values of the same seed.
+    """
+
+    operator: str = "szp"
+    lam: float = 0.4
+    noise: float | None = None
+    readout: str = "stored"
+    depth: str = "stack"
+    exact: bool = False
+    perturb_readout: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range."""
+        check("operator", self.operator, one_of=OPERATORS)
+        check("lam", self.lam, at_least=0, at_most=1)
+        check("readout", self.readout, one_of=("stored", "effective"))
+        check("depth", self.depth, one_of=DEPTHS)
+        check_seed(self.seed)
+        if self.noise is not None:
+            check("noise", self.noise, at_least=0)
+
+    @property
+    def share(self) -> float:
+        """Noise, in units of the plan's start."""
+        return (1.0 if self.operator == "szp" else 0.0) if self.noise is None else self.noise
+
+    @property
+    def keeps(self) -> float:
+        """What the source is multiplied by."""
+        return self.lam if self.operator == "szp" else 1.0
+
+    def data(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**vars(self), "noise": self.share}
+
+
+@dataclass(frozen=True)
+class Grown:
+    """What growth has made.
+
+    Args:
+        plan: The target's plan.
+        weights: Its tensors by name.
+        growth: How.
+        factor: Parameters of the target / parameters of the source (embeddings and readout left out).
+        provenance: One mapping a tensor: where its numbers come from.
+        moments: Optimiser state by tensor, when it was carried.
+        source: Where the source lies.
+    """
+
+    plan: MuPlan
+    weights: Mapping[str, torch.Tensor] = field(repr=False)
+    growth: Growth
+    factor: float
+    provenance: tuple[dict[str, Any], ...] = field(repr=False)
+    moments: Mapping[str, Mapping[str, torch.Tensor]] | None = field(default=None, repr=False)
+    source: str = ""
+
+    def model(self, dtype: torch.dtype | None = None) -> nn.Module:
+        """The target with these values."""
+        model = self.plan.build(seed=self.growth.seed, dtype=dtype)
+        own = dict(model.named_parameters())
+        with torch.no_grad():
+            for name, tensor in self.weights.items():
+                own[name].copy_(tensor)
+        return model
+
+    def carry(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        """Put the carried moments into an optimiser of the model.
+
+        Raises:
+            ArgumentError: none were carried.
+        """
+        if self.moments is None:
+            raise ArgumentError("moments: none were carried. Grow with optimiser_state='carry'.")
+        for name, tensor in model.named_parameters():
+            if name in self.moments and tensor.requires_grad:
+                optimiser.state[tensor] = {k: v.clone() for k, v in self.moments[name].items()}
+
+    def save(self, folder: str | Path) -> checkpoints.Checkpoint:
+        """Write it as a checkpoint, with plan, provenance and how it was grown."""
+        extra = {
+            "plan": self.plan.data(),
+            "growth": {**self.growth.data(), "factor": self.factor, "source": self.source},
+            "provenance": list(self.provenance),
+        }
+        return checkpoints.save(folder, self.model(), extra=extra)
+
+
+def grow(
+    weights: Mapping[str, torch.Tensor],
+    source: MuPlan,
+    target: MuPlan,
+    growth: Growth | None = None,
+    *,
+    moments: Mapping[str, Mapping[str, torch.Tensor]] | None = None,
+    force: bool = False,
+    reason: str | None = None,
+    where: str = "",
+) -> Grown:
+    """Make the start of a large model from a small one.
+
+    Args:
+        weights: The small model's tensors.
+        source: Its plan.
+        target: The large model's plan, of the same proxy.
+        growth: How; None: szp as in the paper.
+        moments: Optimiser state of the source by tensor, to carry it (duplicate only, Adam).
+        force: Grow beyond a factor of 8.
+        reason: Why plans of different proxies are right here.
+        where: Where the source lies, for the record.
+
+    Raises:
+        ArgumentError: sizes that do not fit the operator, a smaller target, missing or extra tensors, numbers that are
+            not finite, or a factor beyond 8.
+    """
+    how = growth or Growth()
+    check_fingerprint(target, source.fingerprint, reason=reason)
+    small, large = layout(source), layout(target)
+    _check(weights, source, small, large)
+    factor = _inner(target, large) / max(_inner(source, small), 1)
+    _guard(factor, force)
+    if how.exact and how.operator == "zeropad":
+        weights = _centred(weights, source, small)
+        _check_eps(source, target, large.sizes.width / small.sizes.width)
+    maps = (tiled if how.operator == "duplicate" else padded)(small.sizes, large.sizes)
+    made = _Maker(weights, source, target, small, large, maps, how)
+    found = {name: made.tensor(name) for name in target.rows}
+    carried = None
+    if moments is not None:
+        from luthier.grow.moments import carry
+
+        carried = carry(moments, made)
+    return Grown(target, found, how, factor, tuple(made.provenance), carried, where)
+
+
+class _Maker:
+    """Makes each tensor of the target, and writes down how."""
+
+    def __init__(
+        self,
+        weights: Mapping[str, torch.Tensor],
+        source: MuPlan,
+        target: MuPlan,
+        small: Layout,
+        large: Layout,
+        maps: Mapping[str, np.ndarray],
+        growth: Growth,
+    ) -> None:
+        self.weights, self.source, self.target = weights, source, target
+        self.small, self.large, self.maps, self.growth = small, large, maps, growth
+        self.provenance: list[dict[str, Any]] = []
+        self.preserves = growth.operator == "duplicate" or growth.exact
+
+    def origin(self, name: str) -> str | None:
+        """The source's tensor that a target's tensor comes from; None: it is new."""
+        part = self.large.parts[name]
+        if part.layer is None:
+            return name
+        own, count = self.small.sizes.layers, self.large.sizes.layers
+        if own == count:
+            return name
+        layer = NEW if own == 0 else DEPTHS[self.growth.depth](part.layer, own, count)
+        path = self.large.layers
+        return None if layer == NEW else f"{path}.{layer}.{name.removeprefix(f'{path}.{part.layer}.')}"
+
+    def tensor(self, name: str) -> torch.Tensor:
+        row, part, how = self.target.rows[name], self.large.parts[name], self.growth
+        origin = self.origin(name)
+        own = self._noise(row)
+        if origin is None:
+            silent = how.depth == "identity" and part.kind == "writer"
+            self._note(row, None, "zero" if silent else "start", 0.0, 1.0)
+            return torch.zeros(tuple(row.shape)) if silent else start(row, how.seed)
+        if how.keeps == 0:
+            self._note(row, origin, how.operator, 0.0, how.share)
+            return start(row, how.seed)
+        old = self.weights[origin].detach().cpu()
+        mean = row.value if row.start == "constant" else 0.0
+        factor = self.factor(name, origin)
+        block = self.take(old, part, mean if part.kind == "norm" else 0.0) * factor
+        if how.exact and part.kind == "norm" and row.kind == "gain":
+            block = block / math.sqrt(self.large.sizes.width / self.small.sizes.width)
+        self._note(row, origin, how.operator, how.keeps, how.share)
+        if how.keeps != 1:
+            block = mean + how.keeps * (block - mean)
+        return block if own is None else block + own.to(block.dtype)
+
+    def take(self, old: torch.Tensor, part: Part, fill: float) -> torch.Tensor:
+        """Numbers of the source at their places, the readers of copies divided, `fill` at new places."""
+        found = old
+        for place, dim in enumerate(part.dims):
+            if dim not in self.maps:
+                continue
+            units = self.maps[dim]
+            index = torch.from_numpy(np.where(units == NEW, 0, units))
+            found = found.index_select(place, index)
+            shape = [1] * found.ndim
+            shape[place] = -1
+            if (units == NEW).any():
+                found = torch.where(torch.from_numpy(units == NEW).view(shape), torch.full_like(found, fill), found)
+            if self.growth.operator == "duplicate" and place == part.into:
+                found = found / torch.from_numpy(counts(units)).view(shape).to(found.dtype)
+        return found
+
+    def factor(self, name: str, origin: str) -> float:
+        """What keeps the effective value although multipliers differ."""
+        part, how = self.large.parts[name], self.growth
+        old, new = _multiplier(self.source, origin), _multiplier(self.target, name)
+        if part.kind == "readout" or (part.kind == "table" and self.target.rows[name].aliases):
+            if part.into is None and part.kind != "table":
+                return 1.0  # a readout's bias is not multiplied
+            tied = part.kind == "table"
+            if how.operator == "duplicate":
+                copies = self.large.sizes.width / self.small.sizes.width
+                needed = old / new  # take() has divided an untied one by the copies
+                if tied and abs(needed - copies) > 1e-9 * copies:
+                    raise ArgumentError(
+                        "duplicate: embedding and readout are tied, and the readout's multiplier does not fall with "
+                        "the width. Allowed: a muP plan of the target (multiplier alpha / m), or an untied source."
+                    )
+                return 1.0 if tied else needed
+            return old / new if (how.readout == "effective" or how.exact) and not tied else 1.0
+        scale = _scale_ratio(self.source, self.target, origin, part) if self.preserves and part.kind == "query" else 1.0
+        return scale * (old / new if self.preserves else 1.0)
+
+    def _noise(self, row: Row) -> torch.Tensor | None:
+        share = self.growth.share
+        readout = row.role == "readout" and row.kind == "weight"
+        if (
+            share == 0
+            or row.kind != "weight"
+            or (row.start == "constant" and not (readout and self.growth.perturb_readout))
+        ):
+            return None
+        noisy = replace(row, start="normal", value=row.sigma) if row.start == "constant" else row
+        return start(noisy, self.growth.seed) * share
+
+    def _note(self, row: Row, origin: str | None, rule: str, keeps: float, share: float) -> None:
+        part = self.large.parts[row.name]
+        new = {d: f"{int((self.maps[d] == NEW).sum())} of {len(self.maps[d])} new" for d in part.dims if d in self.maps}
+        noise = share * row.value if row.start == "normal" else 0.0
+        self.provenance.append(
+            {"tensor": row.name, "from": origin, "rule": rule, "lambda": keeps, "noise_std": noise, "units": new}
+        )
+
+
+def _check(weights: Mapping[str, torch.Tensor], source: MuPlan, small: Layout, large: Layout) -> None:
+    aliases = {alias for row in source.rows.values() for alias in row.aliases}
+    missing, extra = sorted(source.rows.keys() - weights.keys()), sorted(weights.keys() - source.rows.keys() - aliases)
+    extra = [name for name in extra if "rotary" not in name and not name.endswith(("inv_freq", ".attn.bias"))]
+    if missing or extra:
+        raise ArgumentError(
+            f"source: missing {missing[:3]}, too many {extra[:3]}. Allowed: the tensors of its own plan (tied and "
+            "untied readouts differ)."
+        )
+    if small.parts.keys() and large.parts.keys():
+        untied = {n for n, p in small.parts.items() if p.kind == "readout"} ^ {
+            n for n, p in large.parts.items() if p.kind == "readout"
+        }
+        if untied:
+            raise ArgumentError("source and target: one has a tied readout, the other not. Allowed: both alike.")
+    for name, row in source.rows.items():
+        if tuple(weights[name].shape) != tuple(row.shape):
+            raise ArgumentError(f"source: {name!r} has shape {tuple(weights[name].shape)}, its plan says {row.shape}.")
+        if not torch.isfinite(weights[name]).all():
+            raise ArgumentError(
+                f"source: {name!r} has numbers that are not finite. Allowed: a run that did not diverge."
+            )
+    for word in ("width", "heads", "groups", "head", "inter", "layers"):
+        a, b = getattr(small.sizes, word), getattr(large.sizes, word)
+        if b < a:
+            raise ArgumentError(f"target: {word} {b} is smaller than the source's {a}. To make models smaller: shrink.")
+
+
+def _inner(plan: MuPlan, own: Layout) -> int:
+    return sum(math.prod(r.shape) for n, r in plan.rows.items() if own.parts[n].kind not in ("table", "readout"))
+
+
+def _guard(factor: float, force: bool) -> None:
+    if factor > REFUSE and not force:
+        raise ArgumentError(
+            f"growth by {factor:.3g} in parameters: beyond {REFUSE:g} no gain was ever found. Allowed: up to "
+            f"{REFUSE:g}; force it, or grow in two stages."
+        )
+    if factor > WARN * 1.25:  # a doubling of width and inner width alone is a little more than its aim
+        warnings.warn(
+            CostWarning(
+                f"growth by {factor:.3g} in parameters: 2 is the most reliable, gains fade beyond and with many tokens "
+                "per parameter. lambda 0.2 is better than 0.4 there."
+            ),
+            stacklevel=3,
+        )
+
+
+def _multiplier(plan: MuPlan, name: str) -> float:
+    for full in (name, *plan.rows[name].aliases):
+        module = full.rpartition(".")[0]
+        if module in plan.multipliers:
+            number, side = plan.multipliers[module]
+            return number if side == "after" or full.endswith("weight") else 1.0
+    return 1.0
+
+
+def _scale_ratio(source: MuPlan, target: MuPlan, origin: str, part: Part) -> float:
+    """Attention's scale in the source / in the target: queries are multiplied by it to keep the logits."""
+    from luthier.grow import roles
+
+    def own(plan: MuPlan, path: str) -> float:
+        if path in plan.scales:
+            return plan.scales[path][1]
+        model = roles.on_meta(plan._factory(), plan.target)
+        return next(float(getattr(m, word)) for p, m, word, _ in roles.attentions(model) if p == path)
+
+    return own(source, origin.rpartition(".")[0].rpartition(".")[0]) / own(target, part.module.rpartition(".")[0])
+
+
+def _check_eps(source: MuPlan, target: MuPlan, k: float) -> None:
+    names = ("norm_eps", "rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps")
+    name = next((n for n in names if n in target.target or n in source.target), "norm_eps")
+    own = float(source.target.get(name, 1e-5))
+    if abs(float(target.target.get(name, own)) - own / k) > 1e-9 * own:
+        raise ArgumentError(
+            f"exact: the norms' epsilon has to be divided by {k:g} too. Give the target {name}={own / k!r}."
+        )
+
+
+def _centred(weights: Mapping[str, torch.Tensor], plan: MuPlan, own: Layout) -> dict[str, torch.Tensor]:
+    """Under LayerNorm: what is written to the stream has mean zero, which LayerNorm does not see."""
+    found = dict(weights)
+    if not any(part.kind == "norm" and name.endswith("bias") for name, part in own.parts.items()):
+        return found  # RMSNorm does see it, and does not need it
+    for name, part in own.parts.items():
+        if part.kind in ("table", "writer") and part.dims[part.out] == "width":
+            if plan.rows[name].aliases:
+                raise ArgumentError("exact: a tied table cannot be centred. Allowed: RMSNorm, or an untied readout.")
+            found[name] = weights[name] - weights[name].mean(dim=part.out, keepdim=True)
+    return found
