@@ -24,8 +24,8 @@ class Local(Searcher):
     """Keeps the results that no other one dominates, picks one of them, and changes one hyperparameter.
 
     1. The first `initial` results come from the draws that `random` makes under the same seed.
-    2. A member of the Pareto set of all feasible results is drawn uniformly, and one of its hyperparameters gets another
-       value: numbers move by a normal step, small and large ones equally often; choices jump.
+    2. A member of the Pareto set of all feasible results is drawn uniformly, and one of its hyperparameters gets
+       another value: numbers move by a normal step, small and large ones equally often; choices jump.
 
     Without a feasible result the one that violates least is changed; with one objective the set is the best result and
     its equals. Failed and diverged trials are no members.

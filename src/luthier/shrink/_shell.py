@@ -16,6 +16,7 @@ from luthier.shrink._stubs import Stub
 from luthier.shrink._torch import nn, torch
 from luthier.shrink.spec import LayerSpec, SubNetSpec, count
 
+Slot = tuple[Any, Any, str, Any, str]  # see `_slots`
 Taken = Any  # int: the first so many; LongTensor: these; None: all
 
 
@@ -132,7 +133,7 @@ def _copy(module: nn.Module, copies: dict[int, nn.Module]) -> nn.Module:
     return new
 
 
-def _slots(model: nn.Module, shell: nn.Module, layout: Layout, spec: SubNetSpec) -> list[tuple[Any, Any, str, Any, str]]:
+def _slots(model: nn.Module, shell: nn.Module, layout: Layout, spec: SubNetSpec) -> list[Slot]:
     """(own parameters, the super-network's, name in both, what is taken, full name) of each parameter that is kept."""
     kept = set(names(layout, spec).values())
     found = []
@@ -140,7 +141,15 @@ def _slots(model: nn.Module, shell: nn.Module, layout: Layout, spec: SubNetSpec)
         if entry.name in kept:
             key = entry.name.rpartition(".")[2]
             source, own = model.get_submodule(entry.module), shell.get_submodule(entry.module)
-            found.append((own._parameters, source._parameters, key, takes(entry.dims, layout, spec, entry.layer), entry.tied or entry.name))
+            found.append(
+                (
+                    own._parameters,
+                    source._parameters,
+                    key,
+                    takes(entry.dims, layout, spec, entry.layer),
+                    entry.tied or entry.name,
+                )
+            )
     return found
 
 

@@ -110,8 +110,8 @@ def _reaching(net: SuperNet, at: Callable[[float], SubNetSpec], target: float) -
     least = at(0.0)
     if parameters(least) > target * full:
         raise ArgumentError(
-            f"target={target}: {target * full:,.0f} parameters. The smallest possible here has {parameters(least):,}, a "
-            f"share of {parameters(least) / full:.3f}. Ask for that or more, or also cut the width."
+            f"target={target}: {target * full:,.0f} parameters. The smallest possible here has "
+            f"{parameters(least):,}, a share of {parameters(least) / full:.3f}. Ask for more, or cut the width too."
         )
     low, high, best = 0.0, 1.0, least
     if parameters(at(1.0)) <= target * full:

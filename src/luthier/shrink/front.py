@@ -62,7 +62,7 @@ class Front:
         values = np.array([[point.metrics[name] for name in objectives] for point in distinct]).reshape(
             len(distinct), len(objectives)
         )
-        keep = nondominated(values) if len(distinct) else []
+        keep: Any = nondominated(values) if len(distinct) else []
         points = sorted(
             (p for p, kept in zip(distinct, keep, strict=True) if kept), key=lambda p: p.metrics["parameters"]
         )
@@ -111,7 +111,9 @@ class Front:
         fit = [p for p in self.points if all(p.metrics[name] <= upper for name, upper in limits.items())]
         if not fit:
             least = {name: min((p.metrics[name] for p in self.points), default=float("nan")) for name in limits}
-            told = ", ".join(f"{name} <= {upper:,.6g} (the least found is {least[name]:,.6g})" for name, upper in limits.items())
+            told = ", ".join(
+                f"{name} <= {upper:,.6g} (the least found is {least[name]:,.6g})" for name, upper in limits.items()
+            )
             raise ArgumentError(f"select: no sub-network of the front has {told}. Ask for more, or search further.")
         chosen = by or ("select_loss" if all("select_loss" in p.metrics for p in fit) else "loss")
         return min(fit, key=lambda p: (p.metrics[chosen], p.metrics["parameters"]))
@@ -175,7 +177,9 @@ class Front:
         if not place.is_file():
             raise ArgumentError(f"{place}: no front there. Search first: luthier shrink search RUN.")
         data = json.loads(place.read_text(encoding="utf-8"))
-        read = [[Point(SubNetSpec.from_json(p["spec"]), p["metrics"]) for p in data[key]] for key in ("points", "tried")]
+        read = [
+            [Point(SubNetSpec.from_json(p["spec"]), p["metrics"]) for p in data[key]] for key in ("points", "tried")
+        ]
         return cls(read[0], read[1], tuple(data["objectives"]), data["full"], data["chance"], data["about"])
 
 

@@ -70,8 +70,10 @@ class Ranking:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Ranking:
         """From plain data."""
-        arrays = [np.asarray(data[name], dtype=float) for name in ("width", "heads", "inter", "layers")]
-        return cls(data["method"], data["layers_by"], *arrays, dict(data.get("about", {})))
+        width, heads, inter, layers = (
+            np.asarray(data[name], dtype=float) for name in ("width", "heads", "inter", "layers")
+        )
+        return cls(data["method"], data["layers_by"], width, heads, inter, layers, dict(data.get("about", {})))
 
 
 def _down(scores: Scores) -> tuple[int, ...]:
@@ -184,7 +186,7 @@ def _magnitude(net: SuperNet) -> tuple[Scores, Scores, Scores]:
 
 
 def _by_unit(word: str, squares: Any, layout: Layout) -> Iterator[tuple[str, Any]]:
-    """Sums of squares of rows as those of neurons or of query heads; keys are left out, values count for their heads."""
+    """Sums of squares of rows as those of neurons or of query heads; values count for the heads that read them."""
     sizes = layout.sizes
     if word == "inter":
         yield "inter", squares

@@ -73,7 +73,7 @@ def measure(
         check(name, value, at_least=1, whole=True)
     generator = torch.Generator().manual_seed(seed)
     times: list[list[float]] = [[] for _ in models]
-    for turn in range(rounds):
+    for _turn in range(rounds):
         for place, model in enumerate(models):
             device = next(model.parameters()).device
             ids = torch.randint(0, model.config.vocab_size, (batch, tokens), generator=generator).to(device)

@@ -85,5 +85,3 @@ class Lora(nn.Module):
             parameter.requires_grad_(self._learned[name])
         self.net.adapters = None
         return self.net
-
-

@@ -17,6 +17,7 @@ from luthier.space import Choice
 
 KINDS = ("uniform_axes", "uniform_params", "log_params", "grid", "around")
 POOL = 2000  # draws of all axes but the neurons, from which each target takes one that reaches it
+ROUNDS = 3  # of correcting: a sub-layer that is left out whole takes its norm along
 TOLERANCE = 0.01  # of the target's size: the papers' bins are wider
 
 
@@ -114,10 +115,20 @@ class Sampler:
             near = np.flatnonzero(off <= max(off.min(), TOLERANCE * parameters))
             picked = int(rng.choice(near))
         config = dict(self._pool[picked])
-        if self._axes and self._most[picked] > self._least[picked]:
-            share = (parameters - self._least[picked]) / (self._most[picked] - self._least[picked])
-            config |= self._solved(float(np.clip(share, 0, 1)), rng, config)
-        return self.space.decode(config)
+        width = float(self._most[picked] - self._least[picked])
+        if not self._axes or width <= 0:
+            return self.space.decode(config)
+        weights, aim = rng.exponential(size=len(self._axes)), float(parameters)
+        found: list[tuple[float, SubNetSpec]] = []
+        for _ in range(ROUNDS):
+            share = float(np.clip((aim - self._least[picked]) / width, 0, 1))
+            spec = self.space.decode({**config, **self._solved(share, weights, config)})
+            missing = parameters - float(self.costs.parameters(self.costs.arrays([spec]))[0])
+            found.append((abs(missing), spec))
+            if abs(missing) <= TOLERANCE / 2 * parameters:
+                break
+            aim += missing
+        return min(found, key=lambda one: one[0])[1]
 
     def _fill(self, rng: np.random.Generator) -> None:
         """Draws of all axes but the neurons, with what they count with the fewest and the most neurons."""
@@ -138,7 +149,7 @@ class Sampler:
             found[name] = int(values[at])
         return found
 
-    def _solved(self, share: float, rng: np.random.Generator, config: Mapping[str, Any]) -> dict[str, int]:
+    def _solved(self, share: float, drawn: NDArray[np.float64], config: Mapping[str, Any]) -> dict[str, int]:
         """Numbers of neurons that add up to a share of the whole range: random ones, stretched until they do."""
         low, high = self._neurons(0), self._neurons(-1)
         counted = [name for name in self._axes if self._counts(name, config)]
@@ -148,7 +159,7 @@ class Sampler:
         least = np.array([low[name] for name in counted], dtype=float)
         width = np.array([high[name] for name in counted], dtype=float) - least
         wanted = share * width.sum()
-        weights = rng.exponential(size=len(counted))
+        weights = drawn[[self._axes.index(name) for name in counted]]
         ends = [0.0, float((width / weights).max())]
         for _ in range(50):
             middle = sum(ends) / 2

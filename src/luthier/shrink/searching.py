@@ -146,19 +146,19 @@ def search(
         spec = space.decode(run.config)
         for part in run.resources():
             end = round(part * len(data.search) / parts)
-            run.report({name: value for name, value in evaluator(spec, 0, end).items()})
+            run.report(dict(evaluator(spec, 0, end).items()))
 
     result = study.run(evaluate, trials=evals, seconds=seconds, executor="inline")
-    known = {name: upper for name, upper in limits.items()}
+    dict(limits.items())
     whole = [t for t in result.trials if t.metrics and (parts == 1 or t.resource == parts)]
     tried = [Point(space.decode(t.config), dict(t.metrics)) for t in whole]
     study.close()
-    kept = [p for p in tried if all(p.metrics[name] <= upper for name, upper in known.items())]
+    kept = [p for p in tried if all(p.metrics[name] <= upper for name, upper in limits.items())]
     if tried and not kept:
-        least = ", ".join(f"{n} {min(p.metrics[n] for p in tried):,.6g} (asked: {u:,.6g})" for n, u in known.items())
+        least = ", ".join(f"{n} {min(p.metrics[n] for p in tried):,.6g} (asked: {u:,.6g})" for n, u in limits.items())
         raise ArgumentError(f"search: no sub-network keeps the constraints; the least found is {least}.")
     full = evaluator(net.full)
-    about = {"method": method, "evals": len(tried), "space": space.name, "seed": seed, "constraints": known}
+    about = {"method": method, "evals": len(tried), "space": space.name, "seed": seed, "constraints": limits}
     front = Front.of(kept, objectives, full, evaluator.chance(), **about)
     front.tried = tried
     front.points = [Point(p.spec, {**p.metrics, **_selected(net, p.spec, data)}) for p in front.points]
@@ -230,4 +230,6 @@ def standard_search(
     tried = [Point(space.decode(t.config), dict(t.metrics)) for t in ended]
     study.close()
     full = evaluator(net.full)
-    return Front.of(tried, ("loss", "parameters"), full, evaluator.chance(), method="standard", evals=evals, steps=steps)
+    return Front.of(
+        tried, ("loss", "parameters"), full, evaluator.chance(), method="standard", evals=evals, steps=steps
+    )

@@ -180,7 +180,7 @@ def preset(
         for layer in layers:
             axes |= {f"head.{layer}.{g}": Choice(True, False) for g in range(sizes.groups)}
             axes |= {f"neuron.{layer}.{u}": Choice(True, False) for u in range(sizes.inter)}
-    return NetSpace(name, sizes, Space(**{key: axis for key, axis in axes.items() if not _fixed(axis)}), order)
+    return NetSpace(name, sizes, Space({key: axis for key, axis in axes.items() if not _fixed(axis)}), order)
 
 
 def custom(sizes: Sizes, axes: Mapping[str, Any], *, ranking: Sequence[int] = ()) -> NetSpace:
@@ -206,7 +206,7 @@ def custom(sizes: Sizes, axes: Mapping[str, Any], *, ranking: Sequence[int] = ()
         found[key] = Choice(*axis) if isinstance(axis, (list, tuple)) else axis
         if _end(found[key], -1) > most[word] or _end(found[key], 0) < 0:
             raise ArgumentError(f"axis {key!r} reaches {_end(found[key], -1)}. Allowed: 0 to {most[word]}.")
-    return NetSpace("custom", sizes, Space(**found), tuple(ranking) or tuple(range(sizes.depth)))
+    return NetSpace("custom", sizes, Space(found), tuple(ranking) or tuple(range(sizes.depth)))
 
 
 def _fixed(axis: Any) -> bool:

@@ -15,7 +15,6 @@ from typing import Any
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
-from luthier.nets.schedules import WSD
 from luthier.nets.training import History, Moment, Recipe
 from luthier.nets.training import train as run_loop
 from luthier.shrink._torch import nn, torch
@@ -179,7 +178,7 @@ def train(
     *,
     strategy: str = "sandwich",
     random: int = 2,
-    kd: Distil | None = Distil(),  # noqa: B008 - frozen
+    kd: Distil | None = Distil(),
     teacher: Any = None,
     sampler: str | Sampler = "uniform_params",
     steps: int = 1000,
@@ -223,9 +222,11 @@ def train(
     drawn = sampler if isinstance(sampler, Sampler) else Sampler(space, CostModel(net.layout), kind=sampler, seed=seed)
     chosen = Strategy(net, data.task, drawn, strategy, random, kd if strategy != "standard" else None, teacher)
     holder = net.model if peft is None else nn.ModuleList([net.model, peft])
-    recipe = Recipe(steps=steps, schedule=WSD(), seed=seed, save_every=save_every, log_every=log_every, precision=precision)
+    recipe = Recipe(steps=steps, seed=seed, save_every=save_every, log_every=log_every, precision=precision)
     about = {"strategy": strategy, "random": random, "space": space.name, "sampler": drawn.kind}
-    return guarded(holder, data.train, recipe, chosen, lr, decay, folder=folder, resume=resume, hooks=hooks, extra=about)
+    return guarded(
+        holder, data.train, recipe, chosen, lr, decay, folder=folder, resume=resume, hooks=hooks, extra=about
+    )
 
 
 def guarded(
@@ -257,7 +258,7 @@ def finetune(
     data: Data,
     *,
     teacher: Any = None,
-    kd: Distil | None = Distil(),  # noqa: B008 - frozen
+    kd: Distil | None = Distil(),
     steps: int = 500,
     lr: float = 2e-4,
     seed: int = 0,
@@ -288,5 +289,5 @@ def finetune(
             taught = say(teacher, batch, hidden=hidden)
         return found + distilled(own, taught, data.task, batch, kd)
 
-    recipe = Recipe(steps=steps, schedule=WSD(), seed=seed, save_every=None if folder is None else 200)
+    recipe = Recipe(steps=steps, seed=seed, save_every=None if folder is None else 200)
     return guarded(model, data.train, recipe, loss, lr, 0.0, folder=folder, hooks=hooks)

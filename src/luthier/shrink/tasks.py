@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,7 +48,7 @@ class Task:
 
     @property
     def score_name(self) -> str:
-        """"perplexity", "accuracy" or "correlation" (Pearson's)."""
+        """What is reported beside the loss: perplexity, accuracy, or Pearson's correlation."""
         return {"lm": "perplexity", "classification": "accuracy", "regression": "correlation"}[self.kind]
 
     def logits(self, model: Callable[..., Any], batch: Batch) -> torch.Tensor:
@@ -140,7 +141,7 @@ def language(
     from dataclasses import replace
 
     cuts = np.round(np.cumsum((0.0, *shares)) * len(tokens)).astype(int)
-    parts = [replace(tokens, values=tokens.values[a:b]) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    parts = [replace(tokens, values=tokens.values[a:b]) for a, b in itertools.pairwise(cuts)]
     train = Batches(parts[0], size, length, seed=seed)
     held = []
     for part in parts[1:]:
@@ -203,7 +204,7 @@ def examples(
         return made([int(order[(first + i) % cuts[1]]) for i in range(size)])
 
     held = []
-    for a, b in zip(cuts[1:-1], cuts[2:], strict=True):
+    for a, b in itertools.pairwise(cuts):
         places = list(range(int(a), int(b)))[: evaluated * size]
         held.append([made(places[i : i + size]) for i in range(0, len(places), size)])
     return Data(task, train, held[0], held[1], held[2], {"rows": len(rows), "texts": names, "label": label})
@@ -276,7 +277,9 @@ def read_data(
     tokenizer = _tokenizer(model_folder)
     if place.suffix in TABLES:
         if tokenizer is None:
-            raise ArgumentError(f"data {str(path)!r}: a table of texts needs a tokenizer. Put one into the model's folder.")
+            raise ArgumentError(
+                f"data {str(path)!r}: a table of texts needs a tokenizer. Put one into the model's folder."
+            )
         return examples(read_table(place), tokenizer, size=size, length=length, seed=seed, **columns)
     raw = gzip.decompress(place.read_bytes()) if place.suffix == ".gz" else place.read_bytes()
     if not raw:
@@ -290,7 +293,7 @@ def read_data(
 
 
 def _tokenizer(folder: str | Path | None) -> Any:
-    if folder is None or not any(Path(folder).glob("tokenizer*")) and not (Path(folder) / "vocab.txt").is_file():
+    if folder is None or (not any(Path(folder).glob("tokenizer*")) and not (Path(folder) / "vocab.txt").is_file()):
         return None
     auto = need("transformers", what="a Hugging Face tokenizer", extra="llm").AutoTokenizer
     return auto.from_pretrained(str(folder), local_files_only=True)

@@ -1,0 +1,235 @@
+"""Acceptance checks 5, 7 and 8: gradients of strategies by another way, adapters, and runs that are killed."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from _models import batch, model, torch
+
+from luthier.base.errors import ArgumentError
+from luthier.nets.data import synthetic
+from luthier.nets.training import Moment
+from luthier.shrink import CostModel, Distil, Lora, Sampler, SubNetSpec, SuperNet, Task, extract, preset, train, verify
+from luthier.shrink._shell import names, takes
+from luthier.shrink.strategies import STRATEGIES, Said, Strategy, distilled
+from luthier.shrink.supernet import output
+from luthier.shrink.tasks import language
+
+CLASSES = Task("classification", 2)
+
+
+def labelled(**more):
+    return {**batch("bert", **more), "labels": torch.tensor([0, 1, 1])}
+
+
+def two_layers(**more):
+    return SuperNet.from_model(model("bert", num_hidden_layers=2, **more))
+
+
+def strategy(net, name, kd=None, **more):
+    space = preset(net.sizes, "small", multiple=4)
+    sampler = Sampler(space, CostModel(net.layout), kind="uniform_axes")
+    return Strategy(net, CLASSES, sampler, name, kd=kd, **more)
+
+
+def gradients(net, chosen, given, moment):
+    net.model.zero_grad(set_to_none=True)
+    values = []
+    for term in chosen(net.model, given, moment):
+        values.append(float(term.detach()))
+        term.backward()
+    return {name: p.grad for name, p in net.model.named_parameters()}, values
+
+
+def put_back(net, spec, child, weight, total):
+    """Gradients of an extracted model, at the places that its weights came from."""
+    own = {name: p.grad for name, p in child.named_parameters()}
+    for name, parent in names(net.layout, spec).items():
+        entry = net.layout.entries[parent]
+        where = [torch.arange(n) for n in entry.shape]
+        for dim, taken in takes(entry.dims, net.layout, spec, entry.layer):
+            where[dim] = torch.arange(taken) if isinstance(taken, int) else taken
+        if own[name] is not None:
+            total[parent][torch.meshgrid(*where, indexing="ij")] += weight * own[name]
+
+
+@pytest.mark.parametrize("kd", [None, Distil(tau=3.0, weight=0.7)], ids=["alone", "taught"])
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("step", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_gradients_of_a_step_are_those_of_its_parts(name, kd, step):
+    """Each sub-network is cut out and differentiated on its own; weights and soft targets are written out here."""
+    net, given, moment = two_layers(), labelled(), Moment(step, 2, 0, 0)
+    chosen = strategy(net, name, kd)
+    found, _ = gradients(net, chosen, given, moment)
+    terms = chosen.terms(moment)
+    assert sum(weight for weight, _ in terms) == pytest.approx(1)
+    expected = {n: torch.zeros_like(p) for n, p in net.model.named_parameters()}
+    with torch.no_grad():
+        whole = output(net.model(**batch("bert")))
+    for weight, spec in terms:
+        child = extract(net, spec).model
+        logits = output(child(**batch("bert")))
+        logp = torch.log(torch.exp(logits) / torch.exp(logits).sum(-1, keepdim=True))
+        loss = -(logp[0, 0] + logp[1, 1] + logp[2, 1]) / 3
+        if kd is not None and spec != net.full:
+            soft = torch.exp(whole / 3) / torch.exp(whole / 3).sum(-1, keepdim=True)
+            cool = torch.log(torch.exp(logits / 3) / torch.exp(logits / 3).sum(-1, keepdim=True))
+            loss = loss + 0.7 * 9 * -(soft * cool).sum(-1).mean()
+        loss.backward()
+        put_back(net, spec, child, weight, expected)
+    for n, grad in found.items():
+        grad = torch.zeros_like(expected[n]) if grad is None else grad
+        assert float((grad - expected[n]).abs().max()) <= 1e-6, n
+
+
+def test_which_sub_networks_each_strategy_trains():
+    net = two_layers()
+    small = preset(net.sizes, "small", multiple=4).smallest
+
+    def trained(name, step, steps=100):
+        return [spec for _, spec in strategy(net, name).terms(Moment(step, steps, 0, 3))]
+
+    assert trained("standard", 5) == [net.full]
+    assert len(trained("random", 5)) == 2
+    assert trained("sandwich", 5)[:2] == [net.full, small]
+    assert len(trained("sandwich", 5)) == 4
+    assert trained("ats", 1) == [net.full]
+    assert len(trained("ats", 2)) == 2
+    early = sum(len(trained("random_linear", k, 1000)) == 2 for k in range(50))
+    late = sum(len(trained("random_linear", 950 + k, 1000)) == 2 for k in range(50))
+    assert early <= 10
+    assert late >= 40
+
+
+@pytest.mark.parametrize("name", ["random", "random_linear", "ats", "sandwich"])
+def test_distillation_changes_gradients(name):
+    net, given, moment = two_layers(), labelled(), Moment(2, 2, 0, 0)
+    alone, _ = gradients(net, strategy(net, name), given, moment)
+    alone = {n: g.clone() for n, g in alone.items() if g is not None}
+    taught, _ = gradients(net, strategy(net, name, Distil()), given, moment)
+    assert any(not torch.equal(g, taught[n]) for n, g in alone.items())
+    hidden, _ = gradients(net, strategy(net, name, Distil(hidden=1.0)), given, moment)
+    assert any(not torch.equal(g, hidden[n]) for n, g in taught.items() if g is not None)
+
+
+def test_the_soft_loss_by_hand():
+    """Two classes, logits (0, 0) against (2, 0) at temperature 2: 4 (ln 2) whatever the teacher says."""
+    own, teacher = Said(torch.zeros(1, 2), None), Said(torch.tensor([[2.0, 0.0]]), None)
+    assert float(distilled(own, teacher, CLASSES, {}, Distil(tau=2.0))) == pytest.approx(4 * np.log(2))
+    # logits (2, 0): p = e/(1+e); with a teacher of (0, 0): -(ln p + ln (1 - p)) / 2 times 4
+    p = np.e / (1 + np.e)
+    found = float(distilled(teacher, own, CLASSES, {}, Distil(tau=2.0, weight=0.5)))
+    assert found == pytest.approx(0.5 * 4 * -(np.log(p) + np.log(1 - p)) / 2)
+    numbers = Task("regression")
+    found = float(
+        distilled(Said(torch.tensor([[1.0]]), None), Said(torch.tensor([[3.0]]), None), numbers, {}, Distil())
+    )
+    assert found == pytest.approx(4.0)
+
+
+def test_adapters_merge_then_slice_is_slice_then_merge():
+    for family in ("bert", "gpt2", "gpt_neox", "llama"):
+        net = SuperNet.from_model(model(family))
+        lora = Lora(net, rank=3)
+        with torch.no_grad():
+            for factor in lora.left.values():
+                factor.normal_(0, 0.1, generator=torch.Generator().manual_seed(1))
+        given = batch(family)
+        specs = [net.full, SubNetSpec.of(32, [0, 2], [(2, 1, 8), (1, 1, 24)])]
+        sliced = []
+        for spec in specs:
+            with net.active(spec) as child, torch.no_grad():
+                sliced.append(output(child(**given)))
+        with torch.no_grad():
+            assert float((sliced[0] - output(net.model(**given))).abs().max()) > 1e-3
+        lora.merge()
+        for spec, before in zip(specs, sliced, strict=True):
+            child = extract(net, spec).model
+            verify(net, spec, child, [given])
+            with torch.no_grad():
+                after = output(child(**given))
+            assert float((after - before).abs().max()) <= 1e-5 * float(before.abs().max()), family
+
+
+def small_run(folder, *, steps=12, peft=False, hooks=()):
+    net = SuperNet.from_model(model("llama", num_hidden_layers=2))
+    space = preset(net.sizes, "small", multiple=4)
+    data = language(synthetic(4000, vocabulary=97), size=4, length=16)
+    lora = Lora(net, rank=2) if peft else None
+    history = train(
+        net, space, data, steps=steps, lr=1e-3, folder=folder, save_every=4, log_every=1, hooks=hooks, peft=lora
+    )
+    return net, history
+
+
+def test_adapters_alone_learn():
+    net, _ = small_run(None, steps=3, peft=True)
+    start = dict(model("llama", num_hidden_layers=2).named_parameters())
+    for name, p in net.model.named_parameters():
+        assert torch.equal(p, start[name]) == (not name.endswith("norm.weight")), name
+    assert any(bool(left.detach().any()) for left in net.adapters.left.values())
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+import test_training
+test_training.small_run(sys.argv[2], hooks=[lambda r: os.kill(os.getpid(), signal.SIGKILL) if r["step"] == 7 else None])
+"""
+
+
+def test_a_killed_run_ends_as_an_unbroken_one(tmp_path):
+    here = str(Path(__file__).parent)
+    done = subprocess.run([sys.executable, "-c", KILLED, here, str(tmp_path / "broken")], env=os.environ, timeout=300)
+    assert done.returncode == -signal.SIGKILL
+    assert [p.name for p in (tmp_path / "broken").glob("step-*")] == ["step-00000004"]
+    net, history = small_run(tmp_path / "broken")
+    whole, expected = small_run(None)
+    assert [r["loss"] for r in history.records][-8:] == [r["loss"] for r in expected.records][-8:]
+    for (name, a), b in zip(net.model.named_parameters(), whole.model.parameters(), strict=True):
+        assert torch.equal(a, b), name
+
+
+@pytest.mark.slow
+def test_training_lowers_the_losses_of_all_sizes():
+    torch.manual_seed(0)
+    net = SuperNet.from_model(model("llama", num_hidden_layers=2, vocab_size=24))
+    space = preset(net.sizes, "small", multiple=4)
+    data = language(synthetic(30000, vocabulary=24, fan=2), size=16, length=24, evaluated=2)
+
+    def loss(spec):
+        with net.active(spec) as child:
+            return data.task.evaluate(child, data.test)["loss"]
+
+    specs = [space.smallest, space.decode(space.ends[2]), net.full]
+    before = [loss(spec) for spec in specs]
+    train(net, space, data, steps=60, lr=5e-3)
+    after = [loss(spec) for spec in specs]
+    assert all(b < a - 0.05 for a, b in zip(before, after, strict=True)), (before, after)
+
+
+def test_dropout_is_for_the_whole_only():
+    net = two_layers(hidden_dropout_prob=0.5)
+    net.model.train()
+    space = preset(net.sizes, "small", multiple=4)
+    with net.active(space.smallest, dropout=False) as child:
+        assert not any(m.training for m in child.modules())
+    with net.active(net.full) as child:
+        assert child.training
+
+
+def test_memory_that_runs_out_is_told_as_such(tmp_path):
+    net = two_layers()
+    data = language(synthetic(4000, vocabulary=97), size=4, length=16)
+
+    def full(k):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+    from dataclasses import replace
+
+    with pytest.raises(ArgumentError, match=r"out of memory\. Take a smaller batch.*are kept"):
+        train(net, preset(net.sizes, "small"), replace(data, train=full), steps=2, folder=tmp_path)
