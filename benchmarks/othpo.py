@@ -48,8 +48,8 @@ def report() -> None:
         "each, with four workers. Score: 0 is the best mean value seen on a task, 100 random search after 25 "
         "evaluations; mean over the tasks after the first, with the standard error over seeds. Methods with published "
         "names run as published, without luthier's guard against earlier tasks that lead astray. aknn and glmnet have "
-        "five fractions of each data set, from recorded tables, where the published runs had twenty from a surrogate: they "
-        "cannot be compared. "
+        "five fractions of each data set, from recorded tables, where the published runs had twenty from a surrogate: "
+        "they cannot be compared. "
         "`python benchmarks/othpo.py run` adds runs.",
     ]
     data: dict[str, Any] = {
