@@ -31,6 +31,7 @@ METHODS: Mapping[str, Mapping[str, Any]] = {
     "ehvi": {"name": "botorch"},
     "scalarised": {"name": "parego", "weighting": "linear"},
 }
+STOCK = "not_stock"  # as a constraint, at most 0: only what stock classes of transformers can express
 COSTS = ("parameters", "non_embedding", "macs", "cache_bytes", "latency_ms")
 
 
@@ -99,7 +100,8 @@ def search(
         space: Where to search.
         data: The task; its `search` part is looked at, `select` only for the points of the front.
         objectives: To be minimised: "loss", and of `COSTS` what counts.
-        constraints: Upper bounds of metrics, such as {"latency_ms": 20.0}.
+        constraints: Upper bounds of metrics, such as {"latency_ms": 20.0}, or {"not_stock": 0.0} for what stock classes
+            of transformers can express.
         method: One of `METHODS`, or any searcher that luthier has.
         evals: Sub-networks to evaluate (100: the papers').
         seconds: Time for it.
@@ -120,7 +122,7 @@ def search(
     """
     limits = dict(constraints or {})
     for name in (*objectives, *limits):
-        check("objective", name, one_of=("loss", *COSTS))
+        check("objective", name, one_of=("loss", STOCK, *COSTS))
         if name == "latency_ms" and latency is None:
             raise ArgumentError("objective 'latency_ms': needs to be measured. Give latency=Latency.fitted(...).")
     check("evals", evals, at_least=1, whole=True)

@@ -1,0 +1,567 @@
+"""`luthier shrink`: from one transformer to a family of smaller ones."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from luthier.cli._errors import WRONG
+from luthier.cli._options import Debug, Json, Quiet
+from luthier.cli._threads import single_thread
+
+if TYPE_CHECKING:
+    from luthier.cli._progress import Talk
+
+shrink = typer.Typer(help="From one transformer to a family of smaller ones.", no_args_is_help=True)
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A local folder of transformers.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as `train` makes it.")]
+DataFile = Annotated[
+    Path, typer.Option("--data", "-d", metavar="FILE", help="Text, or a table of texts and labels (CSV, TSV, JSONL).")
+]
+OutRun = Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run.")]
+SpaceName = Annotated[
+    str, typer.Option("--space", metavar="NAME", help="small, medium, layer, sublayer, large, width or joint.")
+]
+Batch = Annotated[int, typer.Option("--batch", metavar="N", help="Rows of a batch.")]
+Length = Annotated[int, typer.Option("--length", metavar="N", help="Tokens of a row.")]
+Multiple = Annotated[
+    int, typer.Option("--multiple", metavar="N", help="Neurons and channels come in multiples; 64 suits GPUs.")
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Decides every random draw.")]
+Rate = Annotated[float, typer.Option("--lr", metavar="X", help="Highest learning rate.")]
+MethodName = Annotated[
+    str, typer.Option("--method", metavar="NAME", help="random, local, nsga2, evolution, ehvi, scalarised, ...")
+]
+Stock = Annotated[bool, typer.Option("--stock", help="Keep to what stock transformers can express.")]
+Threads = Annotated[int, typer.Option("--threads", metavar="N", help="Threads of torch.")]
+
+
+def _begin(as_json: bool, quiet: bool, threads: int = 1) -> Talk:
+    """Quieten the libraries, and say how to speak."""
+    import os
+
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    single_thread()
+    from luthier.base.imports import need
+    from luthier.cli._progress import Talk
+
+    transformers = need("transformers", what="luthier shrink", extra="llm")
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    need("torch", what="luthier shrink", extra="llm").set_num_threads(threads)
+    return Talk(json=as_json, quiet=quiet)
+
+
+def _ticker(talk: Talk) -> Any:
+    """A line every few seconds while something trains."""
+    import time
+
+    last = [0.0]
+
+    def tick(record: dict[str, Any]) -> None:
+        if time.monotonic() - last[0] >= 5:
+            last[0] = time.monotonic()
+            loss = record.get("full_loss", record["loss"])
+            talk.detail(f"  step {record['step']}: loss {loss:.4f}, {record['seconds']:.0f} s")
+
+    return tick
+
+
+@shrink.command()
+def inspect(
+    model: Model, multiple: Multiple = 8, as_json: Json = False, quiet: Quiet = False, debug: Debug = False
+) -> None:
+    """Show a model's axes, its parameters, the spaces, and what a stock configuration can express."""
+    from luthier.cli import _json
+
+    talk = _begin(as_json, quiet)
+    from dataclasses import asdict
+
+    from luthier.base.errors import ArgumentError
+    from luthier.shrink import PRESETS, CostModel, SuperNet, preset
+    from luthier.shrink.workspace import open_model
+
+    net = SuperNet.from_model(open_model(model))
+    costs = CostModel(net.layout)
+    full = costs.cost(net.full)
+    spaces: dict[str, Any] = {}
+    for name in PRESETS:
+        try:
+            space = preset(net.sizes, name, multiple=multiple)
+            least = costs.cost(space.smallest).parameters
+            spaces[name] = {"axes": len(space.space), "size": str(space.space.size), "least": least / full.parameters}
+        except ArgumentError as error:
+            spaces[name] = {"refused": str(error)}
+    family = net.layout.family
+    found = {
+        "family": family.name,
+        **asdict(net.sizes),
+        "cost": asdict(full),
+        "coupled": family.coupled,
+        "spaces": spaces,
+    }
+    if talk.json:
+        _json.write(found)
+        return
+    talk.say(f"{type(net.model).__name__}, family {family.name}: {net.full}")
+    talk.say(
+        f"{full.parameters:,} parameters, {full.non_embedding:,} without tables; groups {net.sizes.groups} of "
+        f"{net.sizes.queries} queries, head size {net.sizes.head_dim}"
+    )
+    for name, row in spaces.items():
+        if "refused" in row:
+            talk.say(f"  {name:<9} {row['refused']}")
+        else:
+            size = row["size"] if len(row["size"]) < 12 else f"10^{len(row['size']) - 1}"
+            talk.say(
+                f"  {name:<9} {row['axes']:>4} axes, {size:>12} sub-networks, down to {row['least']:.3f} of the size"
+            )
+    limit = (
+        "head size = width / heads, so heads go with the width" if family.coupled else "any uniform shape, or nearly"
+    )
+    talk.say(f"stock transformers can express: equal layers only; {limit}")
+    talk.say(f"next: luthier shrink run {model} --data FILE --budget 20m")
+
+
+def _work(out: Path, **given: Any) -> Any:
+    from luthier.shrink.workspace import Workspace, defaults
+
+    return Workspace(out, defaults(**given))
+
+
+@shrink.command()
+def rank(
+    model: Model,
+    data: DataFile,
+    out: OutRun,
+    method: Annotated[
+        str, typer.Option("--method", metavar="NAME", help="activation, magnitude, flap, taylor or random.")
+    ] = "activation",
+    layers: Annotated[
+        str, typer.Option("--layers", metavar="NAME", help="block_influence, mse, loss or first.")
+    ] = "block_influence",
+    batches: Annotated[int, typer.Option("--batches", metavar="N", help="Of calibration data.")] = 8,
+    batch: Batch = 16,
+    length: Length = 64,
+    seed: Seed = 0,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Score every unit of a model by what it adds, and keep the order."""
+    talk = _begin(as_json, quiet)
+    from luthier.cli import _json
+    from luthier.shrink import pipeline
+
+    work = _work(out, model=model, data=data, batch=batch, length=length, seed=seed)
+    found = pipeline.rank(work, method=method, layers=layers, batches=batches)
+    if talk.json:
+        _json.write({"method": method, "layers": found.layer_order, "file": out / "rank.json"})
+    talk.say("layers, the most important first: " + " ".join(map(str, found.layer_order)))
+    talk.say(f"next: luthier shrink train {model} --data {data} --out {out}")
+
+
+@shrink.command()
+def train(
+    model: Model,
+    data: DataFile,
+    out: OutRun,
+    space: SpaceName = "small",
+    strategy: Annotated[
+        str, typer.Option("--strategy", metavar="NAME", help="sandwich, random, random_linear, ats or standard.")
+    ] = "sandwich",
+    random: Annotated[int, typer.Option("--random", metavar="N", help="Random sub-networks a step.")] = 2,
+    kd: Annotated[bool, typer.Option("--kd/--no-kd", help="Sub-networks learn from the whole.")] = True,
+    tau: Annotated[float, typer.Option("--tau", metavar="X", help="Temperature of distillation.")] = 2.0,
+    sampler: Annotated[
+        str, typer.Option("--sampler", metavar="NAME", help="uniform_params, log_params, uniform_axes, grid or around.")
+    ] = "uniform_params",
+    steps: Annotated[int, typer.Option("--steps", metavar="N", help="Optimiser steps.")] = 1000,
+    lr: Rate = 2e-4,
+    batch: Batch = 16,
+    length: Length = 64,
+    multiple: Multiple = 8,
+    seed: Seed = 0,
+    threads: Threads = 1,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train a super-network: one model that holds all sub-networks; goes on where it was stopped."""
+    talk = _begin(as_json, quiet, threads)
+    from luthier.cli import _json
+    from luthier.shrink import Distil, pipeline
+
+    given = {"model": model, "data": data, "space": space, "batch": batch, "length": length}
+    work = _work(out, **given, multiple=multiple, seed=seed)
+    pipeline.train_super(
+        work,
+        strategy=strategy,
+        random=random,
+        kd=Distil(tau=tau) if kd else None,
+        sampler=sampler,
+        steps=steps,
+        lr=lr,
+        hooks=[_ticker(talk)],
+    )
+    if talk.json:
+        _json.write({"run": out, "steps": steps, "super": out / "super"})
+    talk.say(f"trained: {out / 'super'}")
+    talk.say(f"next: luthier shrink search {out}")
+
+
+def _limits(given: list[str]) -> dict[str, float]:
+    from luthier.base.errors import ArgumentError
+
+    found = {}
+    for text in given:
+        name, mark, value = text.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise ArgumentError(f"--constraint {text}. Allowed: NAME=NUMBER, such as latency_ms=20.") from None
+        if not mark:
+            raise ArgumentError(f"--constraint {text}. Allowed: NAME=NUMBER, such as latency_ms=20.")
+    return found
+
+
+def _latency(work: Any, talk: Talk, *, specs: int = 24, held_out: int = 12) -> Any:
+    """A predictor, fitted to sub-networks of the run's space; kept in the run's folder."""
+    import numpy as np
+
+    from luthier.shrink import CostModel, Latency, Sampler
+
+    net = work.supernet()
+    path = work.folder / "latency.json"
+    if path.is_file():
+        return Latency.from_json(net, json.loads(path.read_text(encoding="utf-8")))
+    sampler = Sampler(work.space(net), CostModel(net.layout))
+    drawn = [sampler.draw(np.random.default_rng([7, k])) for k in range(specs + held_out)]
+    talk.detail(f"measuring {len(drawn)} sub-networks, batch 1, {work.config['length']} tokens")
+    found = Latency.fitted(net, drawn[:specs], held_out=drawn[specs:], tokens=work.config["length"])
+    talk.detail(f"latency predictor: Kendall's tau {found.tau:.2f} on {held_out} sub-networks it has not seen")
+    path.write_text(json.dumps(found.to_json()) + "\n", encoding="utf-8")
+    return found
+
+
+@shrink.command()
+def search(
+    run: RunFolder,
+    method: MethodName = "nsga2",
+    evals: Annotated[int, typer.Option("--evals", metavar="N", help="Sub-networks to evaluate.")] = 100,
+    objective: Annotated[
+        str, typer.Option("--objective", metavar="A,B", help="loss and parameters, macs, cache_bytes, latency_ms.")
+    ] = "loss,parameters",
+    constraint: Annotated[
+        list[str] | None, typer.Option("--constraint", metavar="NAME=X", help="Upper bound.", show_default=False)
+    ] = None,
+    seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", help="Time.", show_default=False)] = None,
+    parts: Annotated[int, typer.Option("--parts", metavar="N", help="Look at data in parts, and stop early.")] = 1,
+    stock: Stock = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Search for sub-networks that lose least at each size; goes on where it was stopped."""
+    talk = _begin(as_json, quiet)
+    from luthier.cli import _json
+    from luthier.shrink import pipeline
+    from luthier.shrink.workspace import Workspace
+
+    work = Workspace(run)
+    limits = {**_limits(constraint or []), **({"not_stock": 0.0} if stock else {})}
+    names = tuple(name.strip() for name in objective.split(",") if name.strip())
+    latency = _latency(work, talk) if "latency_ms" in (*names, *limits) else None
+    front = pipeline.search_run(
+        work,
+        method=method,
+        evals=evals,
+        objectives=names,
+        constraints=limits,
+        seconds=seconds,
+        parts=parts,
+        latency=latency,
+    )
+    if talk.json:
+        _json.write({"front": front.rows(), "hypervolume": front.hypervolume(), "file": run / "front.json"})
+    talk.say(front.table())
+    talk.say(f"hypervolume {front.hypervolume():.4f}; the knee: {front.knee().spec}")
+    talk.say(f"next: luthier shrink extract {run} --max-params 0.5")
+
+
+@shrink.command()
+def extract(
+    run: RunFolder,
+    max_params: Annotated[
+        float | None, typer.Option("--max-params", metavar="X", help="Share up to 1, or a number.", show_default=False)
+    ] = None,
+    max_latency_ms: Annotated[
+        float | None, typer.Option("--max-latency-ms", metavar="X", help="Highest latency.", show_default=False)
+    ] = None,
+    spec: Annotated[
+        Path | None, typer.Option("--spec", metavar="FILE", help="A specification, as JSON.", show_default=False)
+    ] = None,
+    all_pareto: Annotated[bool, typer.Option("--all-pareto", help="Every sub-network of the front.")] = False,
+    form: Annotated[str, typer.Option("--format", metavar="NAME", help="auto, hf-stock or hf-custom.")] = "auto",
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Cut sub-networks out as models of their own, and check that they compute the same.
+
+    Exit code 4 when one does not.
+    """
+    talk = _begin(as_json, quiet)
+    from luthier.base.errors import ArgumentError
+    from luthier.cli import _json
+    from luthier.shrink import ParityError, SubNetSpec, pipeline
+    from luthier.shrink.workspace import Workspace
+
+    work = Workspace(run)
+    if spec is not None:
+        chosen = [SubNetSpec.from_json(spec.read_text(encoding="utf-8"))]
+    elif all_pareto:
+        chosen = [point.spec for point in work.front().points]
+    elif max_params is not None or max_latency_ms is not None:
+        chosen = [work.front().select(max_params=max_params, max_latency_ms=max_latency_ms).spec]
+    else:
+        raise ArgumentError("extract: which? Name --max-params, --max-latency-ms, --spec or --all-pareto.")
+    written = []
+    for one in chosen:
+        try:
+            child, folder = pipeline.extract_run(work, one, f"parameters-{_count(work, one)}", form=form)
+        except ParityError as error:
+            talk.say(f"{one}: {error}")
+            raise typer.Exit(WRONG) from None
+        written.append({"folder": folder, "format": child.format, "parameters": child.parameters, "spec": str(one)})
+        talk.say(f"{folder}: {child.parameters:,} parameters, {child.format}; {one}")
+    if talk.json:
+        _json.write(written)
+    talk.say(f"next: luthier shrink profile {written[-1]['folder']} --against {work.folder / 'super'}")
+
+
+def _count(work: Any, spec: Any) -> int:
+    from luthier.shrink import CostModel
+
+    counted: int = CostModel(work.supernet().layout).cost(spec).parameters
+    return counted
+
+
+@shrink.command()
+def verify(
+    run: RunFolder,
+    spec: Annotated[Path, typer.Option("--spec", metavar="FILE", help="A specification, as JSON.")],
+    child: Annotated[
+        Path | None,
+        typer.Option("--child", metavar="DIR", help="An extracted model; default: a fresh one.", show_default=False),
+    ] = None,
+    tolerance: Annotated[float, typer.Option("--tol", metavar="X", help="Share of the largest output.")] = 1e-5,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Compute a sub-network in three ways (masks, slices, extracted) and compare.
+
+    Exit code 4 when they differ.
+    """
+    talk = _begin(as_json, quiet)
+    from dataclasses import asdict
+
+    from luthier.cli import _json
+    from luthier.shrink import ParityError, SubNetSpec, load
+    from luthier.shrink import extract as cut
+    from luthier.shrink import verify as compare
+    from luthier.shrink.workspace import Workspace
+
+    work = Workspace(run)
+    net, one = work.supernet(), SubNetSpec.from_json(spec.read_text(encoding="utf-8"))
+    model = cut(net, one).model if child is None else load(child)
+    try:
+        parity = compare(net, one, model, work.data().search[:2], tolerance=tolerance)
+    except ParityError as error:
+        if talk.json:
+            _json.write({**asdict(error.parity), "ok": False})
+        talk.say(str(error))
+        raise typer.Exit(WRONG) from None
+    if talk.json:
+        _json.write({**asdict(parity), "ok": True})
+    talk.say(f"equal: {parity}")
+
+
+@shrink.command()
+def finetune(
+    child: Annotated[Path, typer.Argument(metavar="CHILD", help="Folder of an extracted model.")],
+    data: DataFile,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to.")],
+    teacher: Annotated[
+        Path | None, typer.Option("--teacher", metavar="MODEL", help="Learn from it too.", show_default=False)
+    ] = None,
+    tau: Annotated[float, typer.Option("--tau", metavar="X", help="Temperature of distillation.")] = 2.0,
+    steps: Annotated[int, typer.Option("--steps", metavar="N", help="Optimiser steps.")] = 500,
+    lr: Rate = 2e-4,
+    batch: Batch = 16,
+    length: Length = 64,
+    seed: Seed = 0,
+    threads: Threads = 1,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Train an extracted model further, with or without a teacher; goes on where it was stopped."""
+    talk = _begin(as_json, quiet, threads)
+    from luthier.cli import _json
+    from luthier.shrink import Child, Distil, SubNetSpec, load, read_data
+    from luthier.shrink import finetune as tune
+
+    model, about = load(child), json.loads((child / "luthier.json").read_text(encoding="utf-8"))
+    task = read_data(data, child, size=batch, length=length, seed=seed)
+    before = task.task.evaluate(model, task.test)
+    wise = None if teacher is None else load(teacher).eval()
+    out.mkdir(parents=True, exist_ok=True)
+    tune(
+        model,
+        task,
+        teacher=wise,
+        kd=Distil(tau=tau),
+        steps=steps,
+        lr=lr,
+        seed=seed,
+        folder=out / "train",
+        hooks=[_ticker(talk)],
+    )
+    after = task.task.evaluate(model, task.test)
+    rest = {k: v for k, v in about.items() if k not in ("format", "spec")}
+    Child(model, SubNetSpec.from_json(about["spec"]), about["format"], rest, child).save(out)
+    if talk.json:
+        _json.write({"before": before, "after": after, "folder": out})
+    score = task.task.score_name
+    talk.say(
+        f"test loss {before['loss']:.4f} -> {after['loss']:.4f}, {score} {before[score]:.4f} -> {after[score]:.4f}"
+    )
+
+
+@shrink.command()
+def profile(
+    child: Annotated[Path, typer.Argument(metavar="CHILD", help="Folder of a model.")],
+    against: Annotated[
+        Path | None, typer.Option("--against", metavar="MODEL", help="Another, in turns.", show_default=False)
+    ] = None,
+    batch: Batch = 1,
+    tokens: Annotated[int, typer.Option("--tokens", metavar="N", help="Length of the input.")] = 128,
+    runs: Annotated[int, typer.Option("--runs", metavar="N", help="Passes of each a round.")] = 10,
+    rounds: Annotated[int, typer.Option("--rounds", metavar="N", help="Turns.")] = 3,
+    threads: Threads = 1,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Measure latency: the whole input, and for decoders one further token with a cache."""
+    talk = _begin(as_json, quiet, threads)
+    from dataclasses import asdict
+
+    from luthier.cli import _json
+    from luthier.nets.families import family_of
+    from luthier.shrink import load, measure
+
+    names = [child, *([against] if against is not None else [])]
+    models = [load(name).eval() for name in names]
+    causal = all(family_of(model.config).causal and hasattr(model, "generate") for model in models)
+    found: dict[str, Any] = {}
+    for kind in ("prefill", *(["decode"] if causal else [])):
+        times = measure(models, batch=batch, tokens=tokens, runs=runs, rounds=rounds, decode=kind == "decode")
+        found[kind] = [asdict(one) for one in times]
+        for name, one in zip(names, times, strict=True):
+            talk.say(
+                f"{kind:<8} {one.median_ms:>9.2f} ms [{one.low_ms:.2f}, {one.high_ms:.2f}]  {name}  "
+                f"({one.runs} runs, batch {one.batch}, {one.tokens} tokens, {one.threads} threads, {one.device})"
+            )
+        if against is not None:
+            ratio = times[1].median_ms / times[0].median_ms
+            apart = times[0].high_ms < times[1].low_ms
+            talk.say(f"{kind:<8} {ratio:.2f} times as fast" + ("" if apart else "; the quartiles overlap: not sure"))
+    if talk.json:
+        _json.write(found)
+
+
+def _seconds(text: str) -> float:
+    from luthier.base.errors import ArgumentError
+
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if found is None:
+        raise ArgumentError(f"--budget {text}. Allowed: 90s, 20m, 2h.")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+@shrink.command("run")
+def run_(
+    model: Model,
+    data: DataFile,
+    budget: Annotated[str, typer.Option("--budget", metavar="TIME", help="Such as 20m; roughly kept.")] = "20m",
+    target: Annotated[
+        list[float] | None,
+        typer.Option("--target-params", metavar="X", help="Share to extract a model for.", show_default=False),
+    ] = None,
+    out: OutRun = Path("luthier-shrink"),
+    space: SpaceName = "small",
+    method: MethodName = "nsga2",
+    evals: Annotated[int, typer.Option("--evals", metavar="N", help="Most sub-networks to evaluate.")] = 100,
+    stock: Stock = False,
+    lr: Rate = 2e-4,
+    batch: Batch = 16,
+    length: Length = 64,
+    multiple: Multiple = 8,
+    controls: Annotated[bool, typer.Option("--controls/--no-controls", help="Train baseline and control too.")] = True,
+    seed: Seed = 0,
+    threads: Threads = 1,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Do everything: rank, train, search, extract, fine-tune, compare, measure; writes a page. Goes on if stopped."""
+    talk = _begin(as_json, quiet, threads)
+    from luthier.cli import _json
+    from luthier.report import write_report
+    from luthier.shrink import pipeline
+    from luthier.study import Study
+
+    given = {"model": model, "data": data, "space": space, "batch": batch, "length": length}
+    work = _work(out, **given, multiple=multiple, seed=seed)
+    found = pipeline.run(
+        work,
+        seconds=_seconds(budget),
+        targets=tuple(target or (0.5,)),
+        method=method,
+        evals=evals,
+        stock=stock,
+        lr=lr,
+        controls=controls,
+        say=talk.detail,
+        hooks=[_ticker(talk)],
+    )
+    with Study.open(out / "search") as study:
+        page = write_report(study, out / "report.html")
+    if talk.json:
+        _json.write({**found, "report": page})
+    _table(talk, found)
+    talk.say(f"report: {page}")
+    talk.say(f"next: luthier shrink extract {out} --all-pareto")
+
+
+def _table(talk: Talk, found: dict[str, Any]) -> None:
+    score = found["score"]
+    talk.say(f"{'':<24}{'parameters':>12}{'share':>8}{'latency':>12}{'test loss':>11}{score:>13}")
+    for row in found["rows"]:
+        talk.say(
+            f"{row['name']:<24}{row['parameters']:>12,}{row['share']:>8.3f}{row['latency_ms']:>9.2f} ms"
+            f"{row['loss']:>11.4f}{row[score]:>13.4f}  {row['spec']}"
+        )
+    chance = f", {score} {found['chance']:.4f}" if found["task"] == "classification" else ""
+    talk.say(f"a constant answer: loss {found['chance_loss']:.4f}{chance}; hypervolume {found['hypervolume']:.4f}")
+    for row in found["rows"]:
+        if "folder" in row:
+            talk.say(f"  {row['folder']}")

@@ -1,0 +1,202 @@
+"""The folder of one compression: what was decided at each step, so that every step can go on where it was stopped.
+
+run/config.json       model, data, space and what else was given
+run/rank.json         importance, and the order that the weights are in
+run/train/            checkpoints of the super-network's training
+run/super/            the trained super-network, a plain folder of transformers
+run/search/study.db   the search; run/front.json: what it has found
+run/children/         extracted sub-networks
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+from luthier.base.checks import check
+from luthier.base.errors import ArgumentError
+from luthier.shrink._permute import Order
+from luthier.shrink._torch import torch
+from luthier.shrink.extraction import extract
+from luthier.shrink.front import Front
+from luthier.shrink.importance import Ranking
+from luthier.shrink.spaces import NetSpace, preset
+from luthier.shrink.spec import SubNetSpec
+from luthier.shrink.supernet import SuperNet
+from luthier.shrink.tasks import Data, Task, read_data
+
+CONFIG, RANK, FRONT = "config.json", "rank.json", "front.json"
+
+
+def open_model(folder: str | Path, task: Task | None = None, *, seed: int = 0) -> Any:
+    """A model of transformers from a local folder, with the head that a task needs, in single precision on processors.
+
+    Args:
+        folder: Its folder.
+        task: What it is for; None: the class that its configuration names.
+        seed: Of a head that the checkpoint lacks.
+
+    Raises:
+        ArgumentError: there is no model.
+    """
+    place = Path(folder)
+    if not (place / "config.json").is_file():
+        raise ArgumentError(f"model {str(folder)!r}: no config.json. Allowed: a local folder of transformers.")
+    config = transformers.AutoConfig.from_pretrained(place, local_files_only=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        cls, more = _class(config, task)
+        model: Any = cls.from_pretrained(place, local_files_only=True, **more)
+    if not torch.cuda.is_available():
+        model = model.float()  # half precision is emulated on processors, slowly, and trains badly
+    return model.eval()
+
+
+def _class(config: Any, task: Task | None) -> tuple[Any, dict[str, Any]]:
+    named = [getattr(transformers, name, None) for name in config.architectures or []]
+    if task is None:
+        return (named[0] if named and named[0] is not None else transformers.AutoModel), {}
+    if task.kind == "lm":
+        return transformers.AutoModelForCausalLM, {}
+    more: dict[str, Any] = {"num_labels": task.labels}
+    if getattr(config, "pad_token_id", None) is None:
+        more["pad_token_id"] = 0
+    return transformers.AutoModelForSequenceClassification, more
+
+
+def check_length(model: Any, length: int) -> None:
+    """Refuse sequences that are longer than the model's positions.
+
+    Raises:
+        ArgumentError: they are.
+    """
+    from luthier.nets.families import family_of
+
+    most = getattr(model.config, "max_position_embeddings", None)
+    if most is not None:
+        most -= family_of(model.config).position_offset
+        if length > most:
+            raise ArgumentError(f"length={length}: the model has {most} positions. Allowed: at most so many.")
+
+
+class Workspace:
+    """One compression's folder.
+
+    Args:
+        folder: Where it lies.
+        config: What was given; None: read it.
+
+    Raises:
+        ArgumentError: the folder holds another run, or none.
+    """
+
+    def __init__(self, folder: str | Path, config: Mapping[str, Any] | None = None) -> None:
+        self.folder = Path(folder)
+        path = self.folder / CONFIG
+        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        if known is None and config is None:
+            raise ArgumentError(f"{self.folder}: no run there. Begin one: luthier shrink train MODEL -d FILE -o RUN.")
+        if known is not None and config is not None:
+            for name, value in config.items():
+                if name in known and known[name] != value:
+                    raise ArgumentError(
+                        f"{self.folder}: was begun with {name}={known[name]!r}, now it is {value!r}. Allowed: the "
+                        "same, or another folder."
+                    )
+        self.config: dict[str, Any] = {**(known or {}), **(config or {})}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.config != known:
+            path.write_text(json.dumps(self.config, indent=1) + "\n", encoding="utf-8")
+
+    def remember(self, **more: Any) -> None:
+        """Keep a decision."""
+        self.config.update(more)
+        (self.folder / CONFIG).write_text(json.dumps(self.config, indent=1) + "\n", encoding="utf-8")
+
+    def data(self) -> Data:
+        """The task and its data."""
+        c = self.config
+        return read_data(c["data"], c["model"], size=c["batch"], length=c["length"], seed=c["seed"])
+
+    def model(self, task: Task) -> Any:
+        """The model that the run began with."""
+        model = open_model(self.config["model"], task, seed=self.config["seed"])
+        check_length(model, self.config["length"])
+        return model
+
+    @property
+    def trained(self) -> bool:
+        """Whether the super-network is there."""
+        return (self.folder / "super" / "config.json").is_file()
+
+    def ranking(self) -> Ranking | None:
+        """Importance, if it was measured."""
+        path = self.folder / RANK
+        if not path.is_file():
+            return None
+        return Ranking.from_json(json.loads(path.read_text(encoding="utf-8"))["ranking"])
+
+    def write_ranking(self, ranking: Ranking, order: Order) -> None:
+        """Keep importance, and the order that follows from it."""
+        text = json.dumps({"ranking": ranking.to_json(), "order": order.to_json()})
+        (self.folder / RANK).write_text(text + "\n", encoding="utf-8")
+
+    def ordered(self, net: SuperNet, data: Data) -> SuperNet:
+        """Put the super-network's units in the order that was kept."""
+        path = self.folder / RANK
+        if path.is_file():
+            found = json.loads(path.read_text(encoding="utf-8"))
+            net.permute_(Order.from_json(found["order"]), data.calibration(2))
+            net.ranking = Ranking.from_json(found["ranking"]).layer_order
+        return net
+
+    def save_super(self, net: SuperNet) -> None:
+        """Write the trained super-network."""
+        net.model.save_pretrained(self.folder / "super")
+
+    def supernet(self) -> SuperNet:
+        """The trained super-network, its weights in their order.
+
+        Raises:
+            ArgumentError: it is not trained yet.
+        """
+        if not self.trained:
+            raise ArgumentError(f"{self.folder}: the super-network is not trained. luthier shrink train ... --out RUN.")
+        net = SuperNet.from_model(open_model(self.folder / "super", None))
+        ranking = self.ranking()
+        net.ranking = () if ranking is None else ranking.layer_order
+        return net
+
+    def space(self, net: SuperNet) -> NetSpace:
+        """The space that was chosen."""
+        found = preset(net.sizes, self.config["space"], ranking=net.ranking, multiple=self.config["multiple"])
+        found.check_empty()
+        return found
+
+    def front(self) -> Front:
+        """What the search has found."""
+        return Front.read(self.folder / FRONT)
+
+
+def defaults(**given: Any) -> dict[str, Any]:
+    """What a run's configuration has where nothing is given; paths are made absolute."""
+    found: dict[str, Any] = {"space": "small", "batch": 16, "length": 64, "multiple": 8, "seed": 0}
+    found |= {name: value for name, value in given.items() if value is not None}
+    for name in ("model", "data"):
+        if name in found:
+            found[name] = str(Path(found[name]).resolve())
+    check("batch", found["batch"], at_least=1, whole=True)
+    check("length", found["length"], at_least=2, whole=True)
+    return found
+
+
+def scratch(net: SuperNet, spec: SubNetSpec, *, seed: int = 0) -> Any:
+    """A model of a sub-network's shape with fresh weights: the control that has learnt nothing before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = type(net.model)(net.model.config).eval()
+    return extract(SuperNet.from_model(fresh), spec).model
