@@ -192,6 +192,28 @@ def test_aknn(aknn):
         bench.load("othpo/aknn/4154/1")
 
 
+def test_svm_and_ranger_in_the_same_layout(tmp_path, monkeypatch):
+    pa = pytest.importorskip("pyarrow", reason='pyarrow is not installed: pip install "luthier[bench]"')
+    import pyarrow.parquet as parquet
+
+    monkeypatch.setenv("LUTHIER_DATA", str(tmp_path))
+    for scenario, dataset in (("svm", "458"), ("ranger", "40978")):
+        one = othpo.YAHPO[scenario]
+        space = one.space()
+        configs = space.sample(12, np.random.default_rng(0))
+        assert len({len(config) for config in configs}) > 1  # some hyperparameters are inactive
+        columns = {name: [config.get(name) for config in configs] for name in space.names}
+        columns |= {metric: np.linspace(0, 1, 12) for metric in ("auc", "acc", "f1")}
+        columns |= {"dataset": [dataset] * 12, "train_frac": [0.25] * 12}
+        place = tmp_path / one.file.path
+        place.parent.mkdir(exist_ok=True)
+        parquet.write_table(pa.table(columns), place)
+        b = bench.load(f"othpo/{scenario}/{dataset}/0.25", missing="error")
+        assert b.configs == list(configs)
+        assert b.evaluate(configs[-1]).metrics["auc"] == 1.0
+        check_benchmark(bench.load(f"othpo/{scenario}/{dataset}/0.25"))
+
+
 def test_a_column_that_is_not_there(aknn, tmp_path):
     import pyarrow.parquet as parquet
 
