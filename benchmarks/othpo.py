@@ -125,13 +125,13 @@ def _error(values: np.ndarray) -> float:
 
 
 def _default(stores: Mapping[str, Store]) -> list[dict[str, Any]]:
-    """`auto` against the best other method at each point, on the seeds that both have."""
+    """`auto` against the best other method at each point, of those that have all of its seeds."""
     scale, rows = Scale(stores), []
     for at in CHECKPOINTS:
         found = []
         for name, store in stores.items():
-            seeds = sorted(set(store.runs) & set(stores["auto"].runs))
-            if name != "auto" and len(seeds) > 1:
+            seeds = sorted(stores["auto"].runs)
+            if name != "auto" and len(seeds) > 1 and store.runs.keys() >= set(seeds):
                 gap = scale(stores["auto"], seeds)[..., at - 1] - scale(store, seeds)[..., at - 1]
                 found.append((float(np.nanmean(scale(store, seeds)[..., at - 1])), name, np.nanmean(gap, axis=1)))
         if not found:
