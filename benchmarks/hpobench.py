@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -27,6 +28,11 @@ from luthier.report.comparison import write_pictures  # noqa: E402
 
 TABLES = ("overview", "summary", "findings", "protocol", "pairs", "failures", "overhead", "conclusions", "provenance")
 HERE = _machine.RESULTS / "hpobench"
+QUESTIONS = {
+    1: "Better than the baseline at the end:",
+    2: "Ahead early by cheap fidelities, and less so at the end:",
+    3: "Nobody is the best everywhere:",
+}
 
 
 def main() -> None:
@@ -76,7 +82,7 @@ def _text(tables: dict[str, Table], pictures: Sequence[str], cells: list[dict[st
                     "mean rank [95 %]": _range(row, "rank"),
                     "median regret [95 %]": _range(row, "regret"),
                     "best on": row["best_on"],
-                    "wins, ties, losses against the control": f"{row['wins']}, {row['ties']}, {row['losses']}",
+                    "wins, ties, losses against the control": _counts(row),
                     "thinking, ms an evaluation": _short(row["thinking_ms"]),
                 }
                 for row in overview.rows
@@ -84,13 +90,14 @@ def _text(tables: dict[str, Table], pictures: Sequence[str], cells: list[dict[st
         ),
         *(f"![{name.removesuffix('.svg')}](hpobench/{name})" for name in pictures),
         "## Findings of the paper",
+        _summary(findings.rows),
         findings.about,
         _machine.table(
             [
                 {
                     "finding": row["statement"],
                     "verdict": row["verdict"],
-                    "wins, ties, losses": f"{row.get('wins')}, {row.get('ties')}, {row.get('losses')}",
+                    "wins, ties, losses": _counts(row),
                     "shift [95 %]": _range(row, "shift"),
                     "effect": _short(row.get("effect")),
                     "p": _short(row.get("p")),
@@ -110,6 +117,19 @@ def _text(tables: dict[str, Table], pictures: Sequence[str], cells: list[dict[st
 def _machine_line() -> str:
     found = _machine.machine(("luthier", "numpy", "scipy", "scikit-learn"))
     return ", ".join(f"{key} {value}" for key, value in found.items()) + ". Versions of tools: provenance.csv."
+
+
+def _summary(rows: list[dict[str, Any]]) -> str:
+    """How many statements of each question came out how."""
+    said = []
+    for question, words in QUESTIONS.items():
+        verdicts = Counter(row["verdict"] for row in rows if row["question"] == question)
+        said.append(f"{words} " + ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common()) + ".")
+    return "Verdicts. " + " ".join(said)
+
+
+def _counts(row: dict[str, Any]) -> str:
+    return ", ".join(str(row[name]) for name in ("wins", "ties", "losses") if row.get(name) is not None)
 
 
 def _range(row: dict[str, Any], name: str) -> str:
