@@ -12,7 +12,7 @@ from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
 from luthier.base.records import Constraint, Objective
 from luthier.shrink.cost import CostModel
-from luthier.shrink.extraction import extract
+from luthier.shrink.extraction import extract, why_not_stock
 from luthier.shrink.front import Front, Point
 from luthier.shrink.latency import Latency
 from luthier.shrink.spaces import NetSpace
@@ -148,7 +148,8 @@ def search(
         spec = space.decode(run.config)
         for part in run.resources():
             end = round(part * len(data.search) / parts)
-            run.report(dict(evaluator(spec, 0, end).items()))
+            more = {STOCK: float(bool(why_not_stock(net, spec)))} if STOCK in limits else {}
+            run.report({**evaluator(spec, 0, end), **more})
 
     result = study.run(evaluate, trials=evals, seconds=seconds, executor="inline")
     dict(limits.items())

@@ -199,12 +199,17 @@ def examples(
         return _padded([encoded[i] for i in places], values[list(places)], pad, task.kind)
 
     def train(k: int) -> dict[str, torch.Tensor]:
-        epoch, first = divmod(k * size, cuts[1])
-        order = np.random.default_rng([seed, 42, int(epoch)]).permutation(int(cuts[1]))
-        return made([int(order[(first + i) % cuts[1]]) for i in range(size)])
+        orders: dict[int, np.ndarray] = {}
+        places = []
+        for number in range(k * size, (k + 1) * size):
+            epoch, place = divmod(number, int(cuts[1]))
+            if epoch not in orders:
+                orders[epoch] = np.random.default_rng([seed, 42, epoch]).permutation(int(cuts[1]))
+            places.append(int(orders[epoch][place]))
+        return made(places)
 
     held = []
-    for a, b in itertools.pairwise(cuts):
+    for a, b in itertools.pairwise(cuts[1:]):
         places = list(range(int(a), int(b)))[: evaluated * size]
         held.append([made(places[i : i + size]) for i in range(0, len(places), size)])
     return Data(task, train, held[0], held[1], held[2], {"rows": len(rows), "texts": names, "label": label})

@@ -1,0 +1,75 @@
+"""`luthier shrink`: the commands in order on a tiny model, and what they refuse."""
+
+import json
+
+import pytest
+from _models import model, transformers
+from typer.testing import CliRunner
+
+transformers.utils.logging.disable_progress_bar()
+
+
+def call(*words, code=0):
+    from luthier.cli._app import app
+
+    found = CliRunner().invoke(app, ["shrink", *map(str, words)])
+    assert found.exit_code == code, found.output
+    return found
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shrink")
+    model("qwen3", num_hidden_layers=2, vocab_size=256).save_pretrained(folder / "model")
+    (folder / "text.txt").write_text("the quick brown fox jumps over the lazy dog. " * 400)
+    return folder
+
+
+SMALL = ("--batch", 4, "--length", 16)
+
+
+def test_the_commands_in_order(place):
+    run, base, data = place / "run", place / "model", place / "text.txt"
+    found = json.loads(call("inspect", base, "--json").stdout)
+    assert found["family"] == "qwen3"
+    assert found["groups"] == 3
+    call("rank", base, "--data", data, "--out", run, "--batches", 2, *SMALL)
+    call("train", base, "--data", data, "--out", run, "--steps", 3, *SMALL)
+    assert "parameters" in call("search", run, "--evals", 5, "--method", "random").stdout
+    assert call("search", run, "--evals", 5, "--method", "random", "--json").stdout
+    again = call("train", base, "--data", data, "--out", run, "--steps", 3, "--space", "joint", *SMALL, code=1)
+    assert "was begun with space='small', now it is 'joint'" in again.output
+    call("extract", run, "--max-params", 0.9)
+    [child] = sorted((run / "children").iterdir())
+    auto = transformers.AutoModelForCausalLM.from_pretrained(child)
+    assert auto.num_parameters() == int(child.name.rpartition("-")[2])
+    assert "equal: " in call("verify", run, "--spec", child / "spec.json", "--child", child).stdout
+    call("finetune", child, "--data", data, "--out", place / "tuned", "--teacher", run / "super", "--steps", 2, *SMALL)
+    wrong = call("verify", run, "--spec", child / "spec.json", "--child", place / "tuned", code=4)
+    assert "differs from its sub-network" in wrong.output
+    times = json.loads(call("profile", child, "--against", base, "--tokens", 8, "--runs", 2, "--json").stdout)
+    assert set(times) == {"prefill", "decode"}
+    assert "the least found is" in call("extract", run, "--max-params", 0.001, code=1).output
+
+
+def test_everything_in_one_command(place):
+    words = ("--budget", "6s", "--evals", 4, "--target-params", 0.8, "--out", place / "whole", *SMALL)
+    found = json.loads(call("run", place / "model", "--data", place / "text.txt", "--json", "-q", *words).stdout)
+    names = [row["name"] for row in found["rows"]]
+    assert names == ["whole", "child 0.8", "uniform magnitude 0.8", "from scratch 0.8"]
+    assert found["rows"][1]["share"] <= 0.8
+    assert found["rows"][2]["parameters"] <= found["rows"][1]["parameters"]
+    assert found["rows"][3]["parameters"] == found["rows"][1]["parameters"]
+    assert (place / "whole" / "report.html").is_file()
+
+
+def test_bad_input_is_told(place):
+    run = ("run", place / "model", "--data", place / "text.txt", "--out")
+    assert "positions. Allowed" in call(*run, place / "a", "--length", 200, code=1).output
+    assert "The smallest sub-network" in call(*run, place / "whole", "--target-params", 0.0001, *SMALL, code=1).output
+    assert "Allowed: 90s, 20m, 2h" in call(*run, place / "b", "--budget", "soon", code=1).output
+    assert "no config.json" in call("inspect", place, code=1).output
+    assert "no run there" in call("search", place / "model" / "nothing", code=1).output
+    assert "Allowed: NAME=NUMBER" in call("search", place / "run", "--constraint", "latency_ms", code=1).output
+    assert "Did you mean" in call("search", place / "run", "--objective", "los", code=1).output
+    assert "which? Name" in call("extract", place / "run", code=1).output

@@ -1,0 +1,132 @@
+"""Local data: tables and texts, split in four; what is wrong with a file is said."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+from _models import torch, transformers
+
+from luthier.base.errors import ArgumentError
+from luthier.shrink import Task, examples, read_data
+
+
+class Words:
+    """A tokenizer of letters, as transformers' look."""
+
+    pad_token_id = 0
+
+    def __call__(self, *texts, truncation, max_length):
+        ids = [1, *(ord(c) % 90 + 3 for text in texts for c in text)][:max_length]
+        types = [0, *(i for i, text in enumerate(texts) for _ in text)][:max_length]
+        return {"input_ids": ids, "token_type_ids": types}
+
+
+ROWS = [{"a": f"row {i}", "b": "x" * (i % 5), "label": ["no", "yes"][i % 2]} for i in range(60)]
+
+
+def test_a_table_is_split_in_four_parts_that_share_no_row():
+    data = examples(ROWS, Words(), size=4, length=12)
+    assert data.task.kind == "classification"
+    assert data.task.labels == 2
+    assert data.task.chance == 0.5
+    sizes = [sum(len(b["labels"]) for b in part) for part in (data.search, data.select, data.test)]
+    assert sizes == [6, 6, 6]
+
+    def rows(batches):
+        pairs = [pair for b in batches for pair in zip(b["input_ids"], b["attention_mask"], strict=True)]
+        return {tuple(ids[mask.bool()].tolist()) for ids, mask in pairs}
+
+    trained = rows([data.train(k) for k in range(11)])
+    assert len(trained) == 42
+    assert len(rows([data.train(k) for k in range(5)])) == 20  # an epoch has no row twice
+    for part in (data.search, data.select, data.test):
+        assert not rows(part) & trained
+    one, two = data.train(3), data.train(3)
+    assert all(torch.equal(one[k], two[k]) for k in one)
+    assert data.search[0]["token_type_ids"].max() == 1
+
+
+def test_numbers_that_are_not_whole_make_a_regression():
+    rows = [{"text": "abc", "score": i / 7} for i in range(40)]
+    assert examples(rows, Words()).task.kind == "regression"
+    whole = [{**r, "score": int(r["score"])} for r in rows]
+    assert examples(whole, Words()).task.kind == "classification"
+    assert examples(whole, Words(), kind="regression").task.kind == "regression"
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl"])
+def test_tables_are_read(tmp_path, kind):
+    transformers.utils.logging.disable_progress_bar()
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = {"[PAD]": 0, "[UNK]": 1, "row": 2}
+    made = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    transformers.PreTrainedTokenizerFast(tokenizer_object=made, pad_token="[PAD]").save_pretrained(tmp_path / "model")
+    path = tmp_path / f"data.{kind}"
+    mark = {"csv": ",", "tsv": "\t"}.get(kind)
+    lines = [json.dumps(r) if mark is None else mark.join(r.values()) for r in ROWS]
+    path.write_text("\n".join(([] if mark is None else [mark.join(ROWS[0])]) + lines))
+    data = read_data(path, tmp_path / "model", size=4)
+    assert data.about == {"rows": 60, "texts": ["a", "b"], "label": "label"}
+    assert data.train(0)["input_ids"].max() == 2
+
+
+def test_texts_are_read_with_and_without_compression(tmp_path):
+    (tmp_path / "a.txt").write_text("abcdefghij" * 200)
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"abcdefghij" * 200))
+    one, two = (read_data(tmp_path / name, size=2, length=8) for name in ("a.txt", "a.txt.gz"))
+    assert torch.equal(one.train(5)["input_ids"], two.train(5)["input_ids"])
+    assert torch.equal(one.train(5)["input_ids"][:, 1:], one.train(5)["targets"][:, :-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("no.txt", None, "no such file"),
+        ("empty.txt", "", "is empty"),
+        ("short.txt", "abc", "tokens"),
+        ("table.csv", "a,label\nx,1\n", "needs a tokenizer"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(tmp_path, name, content, words):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(ArgumentError, match=words):
+        read_data(tmp_path / name, length=16)
+
+
+def test_few_rows_and_unknown_columns_are_refused():
+    with pytest.raises(ArgumentError, match=r"data: 3 rows. Allowed: 20 or more"):
+        examples(ROWS[:3], Words())
+    with pytest.raises(ArgumentError, match=r"columns \['a', 'b', 'label'\]"):
+        examples(ROWS, Words(), label="gold")
+
+
+def test_scores_by_hand():
+    class Says:
+        training = False
+
+        def __init__(self, logits):
+            self.logits = logits
+
+        def __call__(self, **given):
+            return self.logits
+
+        def eval(self):
+            return self
+
+        def train(self, mode):
+            return self
+
+    told = {"input_ids": torch.zeros(4, 1), "labels": torch.tensor([0, 1, 1, 1])}
+    said = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+    found = Task("classification", 2).evaluate(Says(said), [told])
+    assert found["accuracy"] == 0.75
+    right, wrong = np.log(1 + np.exp(-1)), np.log(1 + np.e)
+    assert found["loss"] == pytest.approx((3 * right + wrong) / 4)
+    numbers = {"input_ids": torch.zeros(3, 1), "labels": torch.tensor([1.0, 2.0, 4.0])}
+    found = Task("regression").evaluate(Says(torch.tensor([[1.0], [2.0], [3.0]])), [numbers])
+    assert found["loss"] == pytest.approx(1 / 3)
+    assert found["correlation"] == pytest.approx(np.corrcoef([1, 2, 4], [1, 2, 3])[0, 1])
