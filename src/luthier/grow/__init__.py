@@ -16,12 +16,21 @@ from typing import Any
 
 # public name -> module that holds it
 _EXPORTS = {
+    "Coordinates": "luthier.grow.coordinates",
     "Diagnostic": "luthier.grow.diagnostics",
     "Grown": "luthier.grow.growing",
     "Growth": "luthier.grow.growing",
+    "Entry": "luthier.grow.ledger",
+    "Ledger": "luthier.grow.ledger",
     "MuPlan": "luthier.grow.mu_plan",
     "Options": "luthier.grow.mu_plan",
+    "Point": "luthier.grow.laws",
+    "ScalingLaw": "luthier.grow.laws",
+    "break_even": "luthier.grow.ledger",
+    "coordinate_check": "luthier.grow.coordinates",
+    "export": "luthier.grow.granite",
     "grow": "luthier.grow.growing",
+    "make_plan": "luthier.grow.planner",
     "moments_of": "luthier.grow.moments",
 }
 

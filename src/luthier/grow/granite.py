@@ -1,0 +1,112 @@
+"""Export: a RefGPT as a Granite model of transformers, which has muP's four numbers in its own configuration.
+
+    embedding_multiplier   on the embedding's output       attention_multiplier   the scale of attention itself
+    residual_multiplier    on every branch                 logits_scaling         logits are divided by it
+
+So a grown model loads in stock transformers, without code of ours. It takes RMSNorm, rotary positions, SwiGLU and no
+biases (or biases in all maps of attention and feed-forward).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from luthier.base.errors import ArgumentError, UnsupportedError
+from luthier.base.imports import need
+from luthier.grow import scaled
+from luthier.nets._torch import nn
+from luthier.nets.refgpt import RefGPT
+
+FORMATS = ("hf-granite", "safetensors")
+
+
+def to_granite(model: nn.Module) -> Any:
+    """The same function as a GraniteForCausalLM.
+
+    Args:
+        model: A RefGPT, with or without a plan's multipliers.
+
+    Raises:
+        UnsupportedError: it is of another kind, or has what Granite has not.
+    """
+    if not isinstance(model, RefGPT):
+        raise UnsupportedError(
+            f"{type(model).__name__}: only a RefGPT is exported to Granite; families save themselves."
+        )
+    c = model.config
+    wrong = [
+        f"{name}={getattr(c, name)!r}"
+        for name, allowed in (("norm", "rms"), ("positions", "rope"), ("mlp", "swiglu"))
+        if getattr(c, name) != allowed
+    ]
+    if wrong:
+        raise UnsupportedError(f"{', '.join(wrong)}: Granite has norm='rms', positions='rope' and mlp='swiglu' only.")
+    transformers = need("transformers", what="export to Granite", extra="llm")
+    numbers = _numbers(model)
+    config = transformers.GraniteConfig(
+        vocab_size=c.vocabulary,
+        hidden_size=c.d_model,
+        intermediate_size=c.ff,
+        num_hidden_layers=c.layers,
+        num_attention_heads=c.heads,
+        num_key_value_heads=c.n_kv,
+        head_dim=c.head,
+        max_position_embeddings=c.context,
+        rms_norm_eps=c.norm_eps,
+        rope_theta=c.rope_base,
+        attention_bias=c.bias,
+        mlp_bias=c.bias,
+        tie_word_embeddings=c.tied,
+        initializer_range=c.init_std,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=None,
+        **numbers,
+    )
+    found = transformers.GraniteForCausalLM(config).to(next(model.parameters()).dtype)
+    found.head_dim = c.head
+    found.load_state_dict(model.state_dict())
+    return found.train(model.training)
+
+
+def _numbers(model: RefGPT) -> dict[str, float]:
+    """Granite's four numbers."""
+    c = model.config
+    branches, scales = set(), set()
+    for module in model.modules():
+        for name in ("o_proj", "down_proj"):
+            if isinstance(getattr(module, name, None), nn.Linear):
+                branches.add(scaled.multiplier_of(getattr(module, name)) * c.residual_multiplier)
+        if hasattr(module, "rope_base"):
+            scales.add(float(module.scale))
+    if len(branches) > 1 or len(scales) > 1:
+        raise ArgumentError(f"branches {branches}, attention {scales}: Granite has one number for all layers.")
+    return {
+        "embedding_multiplier": scaled.multiplier_of(model.model.embed_tokens) * c.embedding_multiplier,
+        "attention_multiplier": scales.pop() if scales else c.head**-0.5,
+        "residual_multiplier": branches.pop() if branches else 1.0,
+        "logits_scaling": c.logits_scaling / scaled.multiplier_of(model.lm_head),
+    }
+
+
+def export(model: nn.Module, folder: str | Path, kind: str = "hf-granite") -> Path:
+    """Write a model for other tools.
+
+    Args:
+        model: The model.
+        folder: Where.
+        kind: "hf-granite" (a folder that `from_pretrained` reads), or "safetensors" (tensors alone).
+
+    Raises:
+        ArgumentError: a format that is not known.
+    """
+    place = Path(folder)
+    if kind not in FORMATS:
+        raise ArgumentError(f"format={kind!r}. Allowed: {', '.join(FORMATS)}.")
+    if kind == "hf-granite":
+        to_granite(model).save_pretrained(place)
+        return place
+    from luthier.nets.checkpoints import save
+
+    return save(place, model).folder / "model.safetensors"

@@ -1,0 +1,233 @@
+"""The planner: scratch, or grow once or twice, ranked by predicted loss; "do not grow" is an answer.
+
+A grown run is a run from scratch whose tokens count more: `s(g, D/N)` times, falling to 1 with the growth factor and
+with tokens per parameter. Without runs of one's own s is what the warmstarting paper's plots show (1.48 at 10 and 1.30
+at 20 tokens per parameter for growth 1.74, none by growth 8): a prior, said to be one.
+
+Source: the break-even rule 1/s + 1/g^2 < 1 at equal tokens per parameter; the growth point (20 tokens per parameter of
+    the source, factor 2) where no law is fitted: derived in our specification.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from luthier.base.checks import check
+from luthier.base.errors import ArgumentError
+from luthier.grow.laws import ScalingLaw
+from luthier.grow.ledger import Entry
+
+FACTORS = (1.5, 2.0, 3.0, 4.0)  # growth factors that are tried
+SOURCE_TOKENS = 20.0  # per parameter of a source that has still to be trained
+PRIOR = (0.48, 0.69, 0.74)  # gain at g = 1.74 and 10 tokens per parameter; its exponents: see `speed_up`
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of a schedule: size in parameters, tokens, growth factor (None: from scratch), and whether it is sunk."""
+
+    size: float
+    tokens: float
+    growth: float | None
+    sunk: bool = False
+
+    @property
+    def flops(self) -> float:
+        """6 N D."""
+        return 6 * self.size * self.tokens
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A way to spend the budget.
+
+    Args:
+        name: "scratch", "grow 2", "grow 2 x 2".
+        stages: Runs in order.
+        loss: Predicted final loss.
+        low: Lower end of the 80 % interval.
+        high: Upper end.
+        beats_scratch: Probability that it ends lower than the best run from scratch of the same budget.
+        flops: To be spent (what is sunk is left out).
+        charged: With what is sunk.
+        seconds: At the rate given; NaN without one.
+    """
+
+    name: str
+    stages: tuple[Stage, ...]
+    loss: float
+    low: float
+    high: float
+    beats_scratch: float
+    flops: float
+    charged: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Schedules, best first, and the advice.
+
+    Args:
+        schedules: By predicted loss.
+        advice: In words; begins with "Grow" or "Do not grow".
+        grows: Whether growing is advised.
+    """
+
+    schedules: tuple[Schedule, ...]
+    advice: str
+    grows: bool
+
+
+SpeedUp = Callable[[float, float], float]  # (growth factor, tokens per parameter) -> times
+
+
+def speed_up(growth: float, per_parameter: float) -> float:
+    """The prior: how many times fewer tokens a grown model needs to a loss; 1 from growth 8 on.
+
+    1 + 0.48 (10 / (D/N))^0.69 w(g), w = 1 at g = 1.74, falling linearly in log g to 0 at g = 8: 1.48 and 1.30 at 10 and
+    20 tokens per parameter, as read from the paper's curves.
+    """
+    check("growth", growth, above=1)
+    gain, power, _ = PRIOR
+    weight = min(1.0, math.log(8 / growth) / math.log(8 / 1.74)) if growth < 8 else 0.0
+    return float(1 + gain * (10 / per_parameter) ** power * max(weight, 0.0))
+
+
+def fit_speed_up(entries: Sequence[Entry], law: ScalingLaw) -> SpeedUp | None:
+    """The prior scaled to grown runs of one's own; None where there are none with a loss.
+
+    For each grown run: the tokens that the law asks of a run from scratch to its loss, over its own tokens. The median
+    ratio to the prior's gain scales it.
+    """
+    scales = []
+    for entry in entries:
+        if entry.growth is None or entry.loss is None or entry.growth <= 1:
+            continue
+        own = _tokens_to(law, entry.size, entry.loss)
+        prior = speed_up(entry.growth, entry.tokens / entry.size) - 1
+        if own is not None and prior > 0:
+            scales.append((own / entry.tokens - 1) / prior)
+    if not scales:
+        return None
+    scale = float(np.median(scales))
+    return lambda growth, per: max(0.2, 1 + scale * (speed_up(growth, per) - 1))
+
+
+def make_plan(
+    law: ScalingLaw,
+    *,
+    size: float,
+    flops: float | None = None,
+    tokens: float | None = None,
+    checkpoints: Sequence[Stage] = (),
+    factors: Sequence[float] = FACTORS,
+    stages: int = 2,
+    gain: SpeedUp = speed_up,
+    rate: float | None = None,
+    force: bool = False,
+) -> Plan:
+    """Rank schedules for a target.
+
+    Args:
+        law: Fitted to runs from scratch.
+        size: The target's parameters.
+        flops: Budget in operations; or
+        tokens: for the target's own run, from scratch.
+        checkpoints: Models that are there: their cost is sunk.
+        factors: Growth factors for sources that would have to be trained.
+        stages: Most growths, 0 to 3.
+        gain: (growth factor, tokens per parameter) -> how many times fewer tokens are needed.
+        rate: Operations per second, measured; for the hours.
+        force: Extrapolate far.
+
+    Raises:
+        ArgumentError: no budget, or both; or a frontier, which does not know sizes.
+    """
+    if (flops is None) == (tokens is None):
+        raise ArgumentError(f"plan: flops={flops!r}, tokens={tokens!r}. Allowed: one of the two.")
+    if law.form != "chinchilla":
+        raise ArgumentError(
+            "plan: needs a law of size and tokens. Allowed: six runs or more, of three sizes and counts."
+        )
+    check("stages", stages, at_least=0, at_most=3, whole=True)
+    budget = float(flops if flops is not None else 6 * size * float(tokens or 0))
+    scratch = Stage(size, budget / 6 / size, None)
+    law.predict(scratch.size, scratch.tokens, force=force)
+    base = law.samples(scratch.size, scratch.tokens)
+    chains = [(scratch,), *_chains(size, budget, checkpoints, factors, stages)]
+    found = [_schedule(law, chain, base, gain, rate) for chain in chains]
+    found.sort(key=lambda s: s.loss)
+    return Plan(tuple(found), *_advice(found, law))
+
+
+def _chains(
+    size: float, budget: float, checkpoints: Sequence[Stage], factors: Sequence[float], stages: int
+) -> Iterator[tuple[Stage, ...]]:
+    for have in checkpoints:
+        factor = size / have.size
+        if 1 < factor <= 8 and stages >= 1:
+            source = Stage(have.size, have.tokens, have.growth, sunk=True)
+            yield (source, Stage(size, budget / 6 / size, factor))
+    for count in range(1, stages + 1):
+        for factor in factors:
+            first = size / factor**count
+            chain = [Stage(first, SOURCE_TOKENS * first, None)]
+            chain += [Stage(first * factor**i, SOURCE_TOKENS * first * factor**i, factor) for i in range(1, count)]
+            left = budget - sum(stage.flops for stage in chain)
+            if left > 0.1 * budget:
+                yield (*chain, Stage(size, left / 6 / size, factor))
+
+
+def _schedule(
+    law: ScalingLaw, chain: tuple[Stage, ...], scratch: np.ndarray, gain: SpeedUp, rate: float | None
+) -> Schedule:
+    last = chain[-1]
+    worth = last.tokens * (1.0 if last.growth is None else gain(last.growth, last.tokens / last.size))
+    values = law.samples(last.size, worth)
+    low, high = np.quantile(values, [0.1, 0.9])
+    spent = sum(stage.flops for stage in chain if not stage.sunk)
+    grown = [stage for stage in chain if stage.growth is not None and not stage.sunk]
+    name = "scratch" if not grown else f"grow {' x '.join(f'{s.growth:.3g}' for s in grown)}"
+    name += ", from what is there" if chain[0].sunk else ""
+    beats = 0.0 if last.growth is None else float((values < scratch).mean())
+    return Schedule(
+        name=name,
+        stages=chain,
+        loss=law.loss(last.size, worth),
+        low=float(low),
+        high=float(high),
+        beats_scratch=beats,
+        flops=spent,
+        charged=sum(stage.flops for stage in chain),
+        seconds=spent / rate if rate else float("nan"),
+    )
+
+
+def _advice(found: Sequence[Schedule], law: ScalingLaw) -> tuple[str, bool]:
+    best = found[0]
+    scratch = next(s for s in found if s.name == "scratch")
+    if best is scratch or scratch.loss - best.loss < 0.002:
+        return f"Do not grow: no schedule is predicted below scratch ({scratch.loss:.3f}) by more than 0.002.", False
+    words = f"{best.name}: {best.loss:.3f} against {scratch.loss:.3f} from scratch"
+    if best.stages[0].sunk:
+        full = best.charged / scratch.charged
+        again = law.loss(scratch.stages[-1].size, scratch.stages[-1].tokens * full)
+        charged = "still ahead" if best.loss < again else "not ahead"
+        return f"Grow ({words}); with the source charged too it is {charged} of a scratch run of that cost.", True
+    return f"Grow ({words}), every stage charged.", True
+
+
+def _tokens_to(law: ScalingLaw, size: float, loss: float) -> float | None:
+    """Tokens at which the law gives a loss; None where it never does."""
+    low, high = 0.0, 60.0
+    if law.loss(size, math.exp(high)) >= loss:
+        return None
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if law.loss(size, math.exp(middle)) > loss else (low, middle)
+    return math.exp(high)

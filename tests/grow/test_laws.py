@@ -1,0 +1,197 @@
+"""Scaling laws, the ledger's arithmetic, and a planner that may say no."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from luthier.base.errors import ArgumentError, StorageError
+
+pytest.importorskip("torch", reason='torch is not installed: pip install "luthier[llm]"')
+
+from luthier.grow import Entry, Ledger, Point, ScalingLaw, break_even, make_plan
+from luthier.grow.planner import Stage, fit_speed_up, speed_up
+
+SIZES, PER = (1e5, 3e5, 1e6, 3e6), (5, 10, 20)
+
+
+def true(n, d):
+    return 1.5 + 20 * n**-0.3 + 60 * d**-0.3
+
+
+def runs(noise=0.01, seed=0, sizes=SIZES):
+    rng = np.random.default_rng(seed)
+    return [Point(n, p * n, true(n, p * n) * math.exp(noise * rng.standard_normal())) for n in sizes for p in PER]
+
+
+# -- C15 --
+
+
+def test_a_law_without_noise_is_found():
+    found = ScalingLaw.fit(runs(0.0), bootstrap=0)
+    for n, d in ((2e6, 2e7), (1e7, 1e8)):
+        assert found.loss(n, d) == pytest.approx(true(n, d), rel=2e-3)
+
+
+@pytest.mark.parametrize("trials", [8, pytest.param(100, marks=pytest.mark.slow)])
+def test_intervals_hold_the_truth(trials):
+    """12 runs with 1 % noise: the truth (twice the largest compute) lies in the 80 % interval in >= 70 % of trials."""
+    hits = 0
+    for seed in range(trials):
+        found = ScalingLaw.fit(runs(seed=seed), bootstrap=30, seed=seed).predict(4e6, 9e7)
+        hits += found.low <= true(4e6, 9e7) <= found.high
+    assert hits >= 0.7 * trials
+
+
+def test_a_design_of_four_points_is_refused_or_labelled():
+    four = runs()[:4]
+    with pytest.raises(ArgumentError, match="6, of 3 sizes and 3 counts"):
+        ScalingLaw.fit(four, strict=True)
+    found = ScalingLaw.fit(four, bootstrap=5)
+    assert (found.form, found.label) == ("frontier", "indicative")
+    with pytest.raises(ArgumentError, match="three or more"):
+        ScalingLaw.fit(four[:2])
+    with pytest.raises(ArgumentError, match="leave diverged runs out"):
+        ScalingLaw.fit([*four, Point(1, 1, math.inf)])
+
+
+def test_a_law_is_a_file_and_knows_its_limits():
+    found = ScalingLaw.fit(runs(), bootstrap=20)
+    again = ScalingLaw.of(json.loads(json.dumps(found.data())))
+    assert again.predict(4e6, 9e7) == found.predict(4e6, 9e7)
+    with pytest.raises(ArgumentError, match="times the largest run's compute"):
+        found.predict(1e9, 1e10)
+    wide, narrow = found.predict(4e6, 9e7, share=0.9), found.predict(4e6, 9e7, share=0.5)
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+def test_the_best_size_by_hand():
+    """Equal exponents and equal terms: compute is parted evenly."""
+    law = ScalingLaw("chinchilla", (0.0, 0.0, -9.0, 0.3, 0.3), np.zeros((1, 5)), 0.0, tuple(runs()))
+    size, tokens = law.best_size(6e12)
+    assert size == pytest.approx(1e6)
+    assert tokens == pytest.approx(1e6)
+
+
+def test_flat_runs_are_warned_of():
+    flat = [Point(n, p * n, 2.0 + 1e-3 * (n > 5e5)) for n in SIZES for p in PER]
+    assert ScalingLaw.fit(flat, bootstrap=20).warnings
+
+
+# -- C17 --
+
+
+@pytest.mark.parametrize(("g", "s"), [(1.74, 1.49), (2, 1.33), (3, 1.125), (4, 1.07)])
+def test_break_even(g, s):
+    assert break_even(g) == pytest.approx(s, abs=0.005)
+    exact = break_even(g)
+    assert 1 / exact + 1 / g**2 == pytest.approx(1, abs=1e-12)
+
+
+def entry(run, purpose, flops, **more):
+    return Entry(run=run, purpose=purpose, size=more.pop("size", 10), total=20, tokens=5, flops=flops, **more)
+
+
+def test_the_bill_by_hand(tmp_path):
+    """Four trials of 10; a base of 25; a grown run of 70 against 100 from scratch."""
+    ledger = Ledger.open(tmp_path / "ledger.jsonl")
+    for i in range(4):
+        ledger.add(entry(f"s{i}", "sweep", 10))
+    ledger.add(entry("base", "base", 25))
+    ledger.add(entry("cold", "scratch", 100, size=40))
+    ledger.add(entry("warm", "growth", 70, size=40, source="base", growth=4.0))
+    bill = Ledger.open(tmp_path / "ledger.jsonl").bill("warm")
+    assert (bill.sweep, bill.base, bill.growth, bill.scratch, bill.direct) == (40, 25, 70, 100, 400)
+    assert bill.saved_tuning == pytest.approx(0.9)
+    assert bill.saved_sunk == pytest.approx(0.3)
+    assert bill.saved_full == pytest.approx(0.05)
+    with pytest.raises(ArgumentError, match="no grown run of that name"):
+        ledger.bill("cold")
+
+
+def test_a_ledger_survives_a_cut_line(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger.open(path)
+    ledger.add(entry("a", "sweep", 1))
+    with path.open("a") as file:
+        file.write('{"run": "b", "purp')
+    again = Ledger.open(path)
+    assert [e.run for e in again.entries] == ["a"]
+    path.write_text('{"run": 1}\n\n')
+    with pytest.raises(StorageError, match="line 1 is no entry"):
+        Ledger.open(path)
+    path.write_text("x\n{}\n")
+    with pytest.raises(StorageError, match="line 1 is no JSON"):
+        Ledger.open(path)
+    with pytest.raises(ArgumentError, match="purpose='fun'"):
+        entry("x", "fun", 1)
+
+
+# -- the planner --
+
+LAW = ScalingLaw.fit(runs(0.002), bootstrap=60)
+
+
+def test_the_prior_is_what_the_papers_curves_show():
+    assert speed_up(1.74, 10) == pytest.approx(1.48)
+    assert speed_up(1.74, 20) == pytest.approx(1.30, abs=0.005)
+    assert speed_up(8, 20) == 1.0
+    assert speed_up(4, 20) < speed_up(2, 20)
+
+
+def test_growing_pays_when_the_source_is_there():
+    found = make_plan(LAW, size=3e6, tokens=3e7, checkpoints=[Stage(1.7e6, 3e7, None)], stages=1)
+    assert found.schedules[0].stages[0].sunk
+    assert found.grows
+    assert found.advice.startswith("Grow (")
+    assert found.schedules[0].beats_scratch > 0.5
+    assert found.schedules[0].charged > found.schedules[0].flops
+
+
+def test_do_not_grow_is_an_answer():
+    """No gain: every growth costs its source. A source of one eighth: none is expected either."""
+    nothing = make_plan(LAW, size=3e6, tokens=6e7, gain=lambda g, per: 1.0)
+    assert not nothing.grows
+    assert nothing.schedules[0].name == "scratch"
+    assert nothing.advice.startswith("Do not grow")
+    far = make_plan(LAW, size=3e6, tokens=6e7, checkpoints=[Stage(3e6 / 8, 1e7, None)], stages=1, factors=())
+    assert not far.grows
+
+
+def test_break_even_decides_when_all_is_charged():
+    """A source at equal tokens per parameter: s = 1.5 pays at growth 2 (1.33 needed), s = 1.2 does not."""
+    for s, pays in ((1.5, True), (1.2, False)):
+        found = make_plan(LAW, size=3e6, tokens=6e7, factors=(2.0,), stages=1, gain=lambda g, per, s=s: s)
+        grown = next(x for x in found.schedules if x.name == "grow 2")
+        scratch = next(x for x in found.schedules if x.name == "scratch")
+        assert grown.flops == pytest.approx(scratch.flops)
+        assert (grown.loss < scratch.loss) is pays
+
+
+def test_own_runs_scale_the_prior():
+    """A grown run that did what three times its tokens do: the gain at its place is 2."""
+    tokens = 2e7
+    one = Entry(
+        run="g",
+        purpose="growth",
+        size=2e6,
+        total=2e6,
+        tokens=tokens,
+        flops=1,
+        growth=2.0,
+        loss=LAW.loss(2e6, 3 * tokens),
+    )
+    gain = fit_speed_up([one], LAW)
+    assert gain(2.0, 10) == pytest.approx(3.0, rel=0.01)
+    assert fit_speed_up([], LAW) is None
+
+
+def test_a_plan_needs_one_budget_and_a_law_of_sizes():
+    with pytest.raises(ArgumentError, match="one of the two"):
+        make_plan(LAW, size=1e6)
+    frontier = ScalingLaw.fit(runs()[:4], bootstrap=5)
+    with pytest.raises(ArgumentError, match="a law of size and tokens"):
+        make_plan(frontier, size=1e6, tokens=1e7)
