@@ -4,12 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
-from _models import model
+from _models import batch, model, torch
 
 from luthier.base.errors import ArgumentError
-from luthier.nets.data import synthetic
-from luthier.shrink import CostModel, SuperNet, knapsack, pack
-from luthier.shrink.tasks import language
+from luthier.shrink import CostModel, SubNetSpec, SuperNet, knapsack, pack
 
 
 def test_a_pack_is_the_best_of_all():
@@ -32,15 +30,30 @@ def test_a_budget_below_the_cheapest_is_refused():
         pack([[(7, 0.0), (9, 0.0)]], 5)
 
 
-def test_sub_networks_of_a_size():
-    net = SuperNet.from_model(model("llama", num_hidden_layers=2))
-    data = language(synthetic(4000, vocabulary=97), size=4, length=16, evaluated=1)
+class Distance:
+    """A task whose loss is how far the logits are from the whole's."""
+
+    def __init__(self, net, given):
+        self.given = given
+        with torch.no_grad():
+            self.whole = net.model(**given).logits
+
+    def evaluate(self, child, batches):
+        with torch.no_grad():
+            return {"loss": float((child(**self.given).logits - self.whole).square().mean())}
+
+
+def test_what_does_nothing_goes_first():
+    """Layer 1's feed-forward adds nothing: it goes whole before anything else, and other sizes keep to their budget."""
+    net = SuperNet.from_model(model("llama"))
+    with torch.no_grad():
+        net.model.model.layers[1].mlp.down_proj.weight.zero_()
     costs = CostModel(net.layout)
     full = costs.cost(net.full).parameters
-    found = knapsack(net, data.task, data.search, [0.5, 0.8, 1.0], levels=2)
+    without = SubNetSpec.of(48, [0, 1, 2], [(3, 2, 40), (3, 2, 0), (3, 2, 40)])
+    targets = [0.4, 0.7, (costs.cost(without).parameters + 100) / full, 1.0]
+    found = knapsack(net, Distance(net, batch("llama")), [], targets, levels=2)
     shares = [costs.cost(spec).parameters / full for spec in found]
-    assert all(share <= target for share, target in zip(shares, (0.5, 0.8, 1.0), strict=True))
-    assert shares == sorted(shares)
-    with net.active(found[-1]) as child:
-        best = data.task.evaluate(child, data.search)["loss"]
-    assert best <= data.task.evaluate(net.model, data.search)["loss"] + 0.05
+    assert all(share <= target + 1e-9 for share, target in zip(shares, targets, strict=True))
+    assert found[2] == without
+    assert shares[0] < shares[1] < shares[2]
