@@ -177,8 +177,8 @@ def test_adapters_alone_learn():
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
-import test_training
-test_training.small_run(sys.argv[2], hooks=[lambda r: os.kill(os.getpid(), signal.SIGKILL) if r["step"] == 7 else None])
+import test_strategies
+test_strategies.small_run(sys.argv[2], hooks=[lambda r: os.kill(os.getpid(), signal.SIGKILL) if r["step"] == 7 else None])
 """
 
 

@@ -13,7 +13,7 @@ from luthier.shrink.spec import LayerSpec, SubNetSpec
 from luthier.shrink.supernet import SuperNet
 from luthier.shrink.tasks import Batch, Task
 
-UNITS = 2000  # of size in which a pack is counted; sizes are rounded up, so no budget is broken
+UNITS = 20000  # of size in which a pack is counted; sizes are rounded up, so no budget is broken
 Option = tuple[int, float]  # parameters, score
 
 
@@ -30,7 +30,7 @@ def pack(options: Sequence[Sequence[Option]], budget: int) -> list[int]:
     Raises:
         ArgumentError: the cheapest options cost more; what they cost is told.
 
-    Cost: O(places * options * 2000).
+    Cost: O(places * options * 20000).
     """
     least = sum(min(cost for cost, _ in listed) for listed in options)
     if least > budget:
