@@ -178,7 +178,10 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 import test_strategies
-test_strategies.small_run(sys.argv[2], hooks=[lambda r: os.kill(os.getpid(), signal.SIGKILL) if r["step"] == 7 else None])
+def end(record):
+    if record["step"] == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+test_strategies.small_run(sys.argv[2], hooks=[end])
 """
 
 
