@@ -10,7 +10,7 @@ biases (or biases in all maps of attention and feed-forward).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from luthier.base.errors import ArgumentError, UnsupportedError
 from luthier.base.imports import need
@@ -79,7 +79,7 @@ def _numbers(model: RefGPT) -> dict[str, float]:
             if isinstance(getattr(module, name, None), nn.Linear):
                 branches.add(scaled.multiplier_of(getattr(module, name)) * c.residual_multiplier)
         if hasattr(module, "rope_base"):
-            scales.add(float(module.scale))
+            scales.add(cast(float, module.scale))
     if len(branches) > 1 or len(scales) > 1:
         raise ArgumentError(f"branches {branches}, attention {scales}: Granite has one number for all layers.")
     return {
