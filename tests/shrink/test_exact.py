@@ -68,10 +68,23 @@ def test_masked_sliced_and_extracted_agree_on_every_axis(family, attention):
         parity = verify(net, spec, extract(net, spec).model, batches)
         assert parity.masked <= 1e-5, axis
         assert parity.extracted <= 1e-6, axis
+    drawn_agree(net, 4, batches)
+
+
+def drawn_agree(net, number, batches):
     rng = np.random.default_rng(0)
-    for _ in range(4 if family in FAST else 20):
+    for _ in range(number):
         spec = random_spec(net.sizes, rng)
         verify(net, spec, extract(net, spec).model, batches)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_all_axes_together_agree(family):
+    """Twenty at random; with padding on either side, and seventeen tokens."""
+    net = SuperNet.from_model(model(family))
+    sides = [batch(family, padding="right", length=17), batch(family, padding="left", length=17)]
+    drawn_agree(net, 20, [*sides, batch(family, length=2)])
 
 
 @pytest.mark.parametrize("family", EVERY)
@@ -145,7 +158,19 @@ def test_a_wrong_order_of_heads_is_seen():
 def test_counts_in_closed_form_are_those_of_the_extract(family):
     net = SuperNet.from_model(model(family))
     costs, rng = CostModel(net.layout), np.random.default_rng(5)
-    drawn = [random_spec(net.sizes, rng) for _ in range(20 if family in FAST else 500)]
+    exact_counts(net, costs, [random_spec(net.sizes, rng) for _ in range(20)])
+    assert costs.cost(net.full).parameters == sum(p.numel() for p in net.model.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_five_hundred_counts(family):
+    net = SuperNet.from_model(model(family))
+    rng = np.random.default_rng(6)
+    exact_counts(net, CostModel(net.layout), [random_spec(net.sizes, rng) for _ in range(500)])
+
+
+def exact_counts(net, costs, drawn):
     counted = costs.parameters(costs.arrays(drawn))
     for spec, number in zip(drawn, counted, strict=True):
         shell = net.shell(spec)
@@ -153,7 +178,6 @@ def test_counts_in_closed_form_are_those_of_the_extract(family):
         assert sum(seen.values()) == number
     for spec, number in zip(drawn[:5], counted[:5], strict=True):
         assert extract(net, spec).parameters == number
-    assert costs.cost(net.full).parameters == sum(p.numel() for p in net.model.parameters())
 
 
 def _tensors(module):
