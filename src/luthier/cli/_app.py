@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from luthier import __version__
 from luthier.base.errors import LuthierWarning
-from luthier.cli import bench, convert, demo, doctor, list_, replay, report, resume, show, shrink, stop_when, tune
+from luthier.cli import bench, convert, demo, doctor, grow, list_, replay, report, resume, show, shrink, stop_when, tune
 from luthier.cli._errors import INTERRUPTED, PARSER_ERROR, explain
 from luthier.cli._options import DEBUG
 
@@ -109,4 +109,5 @@ for _name, _command in (
 ):
     app.command(_name)(_command)
 app.add_typer(bench.bench, name="bench")
+app.add_typer(grow.grow, name="grow")
 app.add_typer(shrink.shrink, name="shrink")

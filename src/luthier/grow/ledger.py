@@ -10,6 +10,7 @@ from typing import Any
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, StorageError
+from luthier.grow.laws import Point
 
 PURPOSES = ("sweep", "base", "growth", "scratch", "eval")
 
@@ -189,3 +190,14 @@ def break_even(growth: float) -> float:
     """
     check("growth", growth, above=1)
     return growth**2 / (growth**2 - 1)
+
+
+def best_points(entries: Sequence[Entry]) -> list[Point]:
+    """Runs from scratch as points of a law: of each size and token count the lowest loss: a sweep counts once."""
+    best: dict[tuple[float, float], float] = {}
+    for entry in entries:
+        if entry.loss is None or entry.growth is not None or entry.purpose == "eval":
+            continue
+        key = (entry.size, entry.tokens)
+        best[key] = min(entry.loss, best.get(key, float("inf")))
+    return [Point(size, tokens, loss) for (size, tokens), loss in best.items()]

@@ -1,0 +1,198 @@
+"""Does the learning rate transfer? One study over widths, rates and seeds, and a verdict.
+
+Under muP the best rate is the same at every width (or the optima of parabolas lie within half an octave), and the
+narrowest width's best rate costs at most 0.01 nats at the widest. Under the standard parametrisation it moves.
+
+Source: the learning-rate sweeps of Tensor Programs V; the thresholds are ours.
+Cost: widths x rates x seeds runs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from luthier.base.errors import ArgumentError
+from luthier.grow.hyper import NOT_TRANSFERRED, Hyper
+from luthier.grow.ledger import Ledger
+from luthier.grow.mu_plan import MuPlan
+from luthier.grow.runs import count, run, tokens_of
+from luthier.nets.data import Tokens
+from luthier.space.domains import Choice
+from luthier.space.space import Space
+from luthier.study.study import Study
+
+SPREAD = 0.5  # octaves that optima of parabolas may lie apart
+REGRET = 0.01  # nats that the narrowest width's rate may cost at the widest
+MANIFEST = "sweep.json"
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What a sweep over widths says.
+
+    Args:
+        ratios: Widths, in units of the proxy's.
+        rates: Peak rates.
+        losses: Mean over seeds, by width then rate; infinity for a divergence, NaN where nothing was run.
+        best: Place of the best rate by width.
+        optima: log2 of the parabola's optimum by width.
+        regret: Of the narrowest width's best rate at the widest, nats.
+        verdict: "pass", "fail", or "inconclusive" (seeds differ by more than the question; or the best is at an edge).
+        words: Why.
+        noise: Standard error of a cell's mean over seeds, typical.
+    """
+
+    ratios: tuple[float, ...]
+    rates: tuple[float, ...]
+    losses: tuple[tuple[float, ...], ...]
+    best: tuple[int, ...]
+    optima: tuple[float, ...]
+    regret: float
+    verdict: str
+    words: str
+    noise: float
+
+    def data(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+def sweep(
+    plan: MuPlan,
+    hyper: Hyper,
+    text: Tokens,
+    held_out: Tokens,
+    *,
+    folder: str | Path,
+    rates: Sequence[float],
+    ratios: Sequence[float] = (1,),
+    seeds: int = 1,
+    tokens: str = "20x",
+    seconds: float | None = None,
+    ledger: Ledger | None = None,
+    parametrization: str = "mup",
+) -> Transfer:
+    """Run (or go on with) the study, and judge it.
+
+    Args:
+        plan: Any plan of the proxy.
+        hyper: All but the rate.
+        text: Tokens to train on.
+        held_out: Tokens of the loss.
+        folder: Of the study; what is there is not run again.
+        rates: Peak rates.
+        ratios: Widths in units of the proxy's.
+        seeds: Per cell.
+        tokens: Per run: a number, or "20x" per parameter outside of tables.
+        seconds: Time for this call.
+        ledger: Where runs are entered.
+        parametrization: "mup", or "standard" for the control.
+    """
+    place = Path(folder)
+    options = replace(plan.options, parametrization=parametrization)
+    plans = {ratio: plan.widened(ratio, options=options) for ratio in ratios}
+    space = Space(lr=Choice(*rates), ratio=Choice(*map(float, ratios)), seed=Choice(*range(seeds)))
+    study = Study(space, "val_loss", searcher="grid", folder=place, name="rates", seed=0, defaults_first=False)
+    manifest = {"fingerprint": plan.fingerprint, "proxy": dict(plan.proxy), "hyper": asdict(hyper), "tokens": tokens}
+    (place / MANIFEST).write_text(json.dumps({**manifest, "parametrization": parametrization}, indent=1) + "\n")
+
+    def one(trial: Any) -> None:
+        own = plans[trial.config["ratio"]]
+        budget = tokens_of(tokens, count(own, hyper.length).inner)
+        name = f"{place.name}-{trial.config['ratio']:g}-{trial.config['lr']:g}-{trial.config['seed']}"
+        history, _ = run(
+            own, replace(hyper, lr=trial.config["lr"]), text, held_out, tokens=budget, seed=trial.config["seed"],
+            purpose="sweep", name=name, ledger=ledger,
+        )  # fmt: skip
+        trial.report(val_loss=history.last("val_loss"), tokens=history.records[-1]["tokens"])
+
+    study.run(one, trials=len(rates) * len(ratios) * seeds, seconds=seconds, executor="inline")
+    return judge(study, ratios, rates)
+
+
+def judge(study: Study, ratios: Sequence[float], rates: Sequence[float]) -> Transfer:
+    """The verdict of a study over `lr`, `ratio` and `seed`."""
+    cells: dict[tuple[float, float], list[float]] = {}
+    for trial in study.trials:
+        value = trial.metrics.get("val_loss", math.inf) if trial.metrics else math.inf
+        cells.setdefault((trial.config["ratio"], trial.config["lr"]), []).append(float(value))
+    table = np.array([[np.mean(cells.get((float(r), lr), [math.nan])) for lr in rates] for r in ratios])
+    spread = [np.std(v, ddof=1) / math.sqrt(len(v)) for v in cells.values() if len(v) > 1 and np.isfinite(v).all()]
+    return decide(table, ratios, rates, float(np.median(spread)) if spread else math.nan)
+
+
+def decide(table: np.ndarray, ratios: Sequence[float], rates: Sequence[float], noise: float) -> Transfer:
+    """The rule, on a table of mean losses (widths, rates)."""
+    if not np.isfinite(table).any(axis=1).all():
+        raise ArgumentError(
+            "sweep: a width without a finite loss. Allowed: rates that some run survives at each width."
+        )
+    filled = np.where(np.isfinite(table), table, math.inf)
+    best = filled.argmin(axis=1)
+    logs = np.log2(rates)
+    optima = tuple(_parabola(logs, row, int(at)) for row, at in zip(filled, best, strict=True))
+    regret = float(filled[-1, best[0]] - filled[-1].min())
+    same = len(set(best.tolist())) == 1
+    apart = max(optima) - min(optima)
+    fits = (same or apart <= SPREAD) and regret <= REGRET
+    edge = bool(((best == 0) | (best == len(rates) - 1)).any())
+    shift = int(best.max() - best.min())
+    words = (
+        f"best rates {[f'{rates[i]:.3g}' for i in best]}, optima {apart:.2f} octaves apart, regret {regret:.4f} nats"
+    )
+    unsure = not fits and not math.isnan(noise) and regret <= 2 * noise and shift <= 1
+    verdict = "inconclusive" if edge or unsure else "pass" if fits else "fail"
+    if edge:
+        words += "; a best rate is at the edge of the grid"
+    return Transfer(
+        tuple(map(float, ratios)), tuple(map(float, rates)), tuple(map(tuple, table.tolist())),
+        tuple(int(i) for i in best), optima, regret, verdict, words, noise,
+    )  # fmt: skip
+
+
+def transfer(folder: str | Path, plan: MuPlan, *, reason: str = "") -> Hyper:
+    """The proxy's best hyperparameters for a target.
+
+    Args:
+        folder: Of a sweep.
+        plan: Of the target; of the same proxy (MU10), or give a reason.
+        reason: Kept in the file.
+
+    Raises:
+        ArgumentError: no run at the proxy ended, or another proxy.
+    """
+    from luthier.grow.diagnostics import check_fingerprint
+
+    place = Path(folder)
+    if not (place / MANIFEST).exists():
+        raise ArgumentError(f"{place}: no sweep there. Allowed: a folder that `luthier grow sweep` made.")
+    manifest = json.loads((place / MANIFEST).read_text())
+    check_fingerprint(plan, manifest["fingerprint"], reason=reason or None)
+    losses: dict[float, list[float]] = {}
+    for trial in Study.open(place).trials:
+        if trial.config["ratio"] == 1.0 and trial.metrics and math.isfinite(trial.metrics["val_loss"]):
+            losses.setdefault(trial.config["lr"], []).append(trial.metrics["val_loss"])
+    if not losses:
+        raise ArgumentError(f"{place}: no run at the proxy's width ended. Go on with the sweep.")
+    order = sorted(losses, key=lambda lr: float(np.mean(losses[lr])))
+    hyper: Mapping[str, Any] = manifest["hyper"]
+    notes = {name: NOT_TRANSFERRED[name] for name in ("batch", "tokens", "length")}
+    if any(note[0] == "MU09" and "dropout" in note[3] for note in plan.notes):
+        notes["dropout"] = NOT_TRANSFERRED["dropout"]
+    found = Hyper.of({**hyper, "lr": order[0], "near": order[1:3], "fingerprint": manifest["fingerprint"]})
+    return replace(found, not_transferred=notes, reason=reason)
+
+
+def _parabola(x: np.ndarray, y: np.ndarray, at: int) -> float:
+    """Optimum of the parabola through the best point and its neighbours; the point itself at an edge."""
+    if at == 0 or at == len(x) - 1 or not np.isfinite(y[at - 1 : at + 2]).all():
+        return float(x[at])
+    a, b, _ = np.polyfit(x[at - 1 : at + 2] - x[at], y[at - 1 : at + 2], 2)
+    return float(x[at] + np.clip(-b / (2 * a), -1, 1)) if a > 0 else float(x[at])

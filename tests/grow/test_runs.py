@@ -1,0 +1,157 @@
+"""From a sweep at the proxy to a grown model: the commands one after the other, and the parts behind them."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason='torch is not installed: pip install "luthier[llm]"')
+
+from luthier.base.errors import ArgumentError  # noqa: E402
+from luthier.cli import main  # noqa: E402
+from luthier.grow.comparing import compare  # noqa: E402
+from luthier.grow.hyper import Hyper  # noqa: E402
+from luthier.grow.ledger import Ledger  # noqa: E402
+from luthier.grow.mu_plan import MuPlan  # noqa: E402
+from luthier.grow.rates import decide  # noqa: E402
+from luthier.grow.runs import count, tokens_of  # noqa: E402
+from luthier.nets import RefConfig  # noqa: E402
+from luthier.nets.checkpoints import read  # noqa: E402
+
+PROXY = "vocabulary=256,d_model=16,heads=1,d_head=16,layers=1,context=32,d_ff=32"
+
+
+def luthier(*words):
+    """The exit code of a command."""
+    import sys
+    from unittest import mock
+
+    with mock.patch.object(sys, "argv", ["luthier", *map(str, words)]), pytest.raises(SystemExit) as left:
+        main()
+    return left.value.code
+
+
+@pytest.mark.filterwarnings("ignore::luthier.base.errors.CostWarning")
+def test_the_commands_one_after_the_other(tmp_path, monkeypatch, capsys):
+    """inspect, sweep, transfer, train, expand, train, compare, fit, plan, ledger, export."""
+    monkeypatch.chdir(tmp_path)
+    assert luthier("grow", "inspect", "refgpt", "--proxy", PROXY, "--target", "d_model=32", "-o", "large.json") == 0
+    assert luthier("grow", "inspect", "refgpt", "--proxy", PROXY, "-o", "small.json") == 0
+    own = ("--tokens", "2048", "--batch", "4", "--length", "32")
+    assert luthier("grow", "sweep", "small.json", "--lr=-8:-7", *own) == 0
+    before = Ledger.open("ledger.jsonl").entries
+    assert [e.purpose for e in before] == ["sweep", "sweep"]
+    assert luthier("grow", "sweep", "small.json", "--lr=-8:-7", *own) == 0  # nothing is run again
+    assert Ledger.open("ledger.jsonl").entries == before
+    assert luthier("grow", "transfer", "sweep", "--to", "large.json") == 0
+    assert "does not transfer: tokens" in capsys.readouterr().out
+    hyper = Hyper.load("hp.json")
+    assert (hyper.lr in (2**-8, 2**-7), hyper.fingerprint) == (True, MuPlan.load("small.json").fingerprint)
+    train = ("grow", "train")
+    assert luthier(*train, "small.json", "--hp", "hp.json", "-o", "base", "--tokens", "1280", "--purpose", "base") == 0
+    sizes = "d_model=32,heads=2,kv_heads=2,d_ff=64"
+    assert luthier("grow", "expand", "base", "--target", sizes, "--dry-run") == 0
+    assert "nats per token" in capsys.readouterr().out
+    assert not (tmp_path / "grown").exists()
+    assert luthier("grow", "expand", "base", "--target", sizes) == 0
+    assert read("grown").state["extra"]["growth"]["lam"] == 0.4
+    assert luthier(*train, "grown", "--hp", "hp.json", "-o", "warm", "--tokens", "1280", "--from", "base") == 0
+    assert luthier(*train, "large.json", "--hp", "hp.json", "-o", "cold", "--tokens", "2560") == 0
+    for equal in ("tokens", "flops", "flops+base"):
+        assert luthier("grow", "compare", "warm", "cold", "--equal", equal, "--base", "1e6") == 0
+    assert luthier("grow", "fit", "--bootstrap", "5") == 0
+    assert "indicative" in capsys.readouterr().out
+    assert luthier("grow", "plan", "--size", "5000", "--tokens", "5000") == 1
+    assert "a law of size and tokens" in capsys.readouterr().err
+    assert luthier("grow", "ledger", "--json") == 0
+    bill = json.loads(capsys.readouterr().out)["bill"]
+    assert bill["trials"] == 2
+    assert bill["base"] > 0
+    assert luthier("grow", "export", "warm", "-o", "plain", "--format", "safetensors") == 0
+    assert luthier("grow", "train", "large.json", "-o", "x", "--tokens", "1280") == 1
+    assert luthier("grow", "expand", "cold", "--target", "d_model=16") == 1
+    assert "smaller than the source's" in capsys.readouterr().err
+
+
+def test_exit_codes_of_inspect_and_check(tmp_path, monkeypatch, capsys):
+    """A forgotten inner width is an error (4), a fixed number of key heads a warning (3)."""
+    monkeypatch.chdir(tmp_path)
+    forgotten = "d_model=32,heads=2,kv_heads=2,d_ff=32"
+    assert luthier("grow", "inspect", "refgpt", "--proxy", PROXY, "--delta", forgotten) == 4
+    assert "MU01" in capsys.readouterr().out
+    fixed = "d_model=32,heads=2,kv_heads=1,d_ff=96"
+    assert luthier("grow", "inspect", "refgpt", "--proxy", PROXY, "--delta", fixed, "--json") == 3
+    own = ("--proxy", PROXY, "--ratios", "1,2,4", "--seeds", "1", "--steps", "2", "--lr", "0.004", "--out", "report")
+    assert luthier("grow", "check", "refgpt", *own) in (0, 3)
+    assert json.loads((tmp_path / "report" / "coordinates.json").read_text())["verdict"] in ("pass", "warning")
+    assert luthier("grow", "inspect", "refgpt") == 1
+    assert luthier("grow", "inspect", "nothing.here:f", "--proxy", "a=1") == 1
+
+
+def test_counts_are_the_configurations():
+    proxy = {"vocabulary": 64, "d_model": 32, "heads": 2, "layers": 3, "context": 16}
+    config = RefConfig(**proxy)
+    found = count(MuPlan.infer("refgpt", proxy=proxy), 16)
+    assert found.total == config.parameters()
+    assert found.inner == config.parameters(embedding=False)
+    assert found.flops_per_token == config.flops_per_token(16)
+    assert tokens_of("20x", 100) == 2000
+    assert tokens_of("3e2", 100) == 300
+    for wrong in ("x", "-1", "many"):
+        with pytest.raises(ArgumentError, match="Allowed: a number"):
+            tokens_of(wrong, 1)
+
+
+def test_hyperparameters_are_a_file(tmp_path):
+    own = Hyper(lr=0.01, near=(0.02,), not_transferred={"batch": "hold"}, fingerprint="abc")
+    own.save(tmp_path / "hp.json")
+    assert Hyper.load(tmp_path / "hp.json") == own
+    (tmp_path / "hp.yaml").write_text("lr: 1e-2\nbatch: 4\n")
+    assert Hyper.load(tmp_path / "hp.yaml") == Hyper(lr=0.01, batch=4)
+    with pytest.raises(ArgumentError, match="Did you mean 'weight_decay'"):
+        Hyper.of({"lr": 1, "weight_decy": 0})
+
+
+RATES = [2.0**-k for k in range(8, 3, -1)]
+
+
+def bowl(at, low=2.0):
+    """Losses that are a parabola in octaves, lowest at place `at`."""
+    return [low + 0.05 * (i - at) ** 2 for i in range(5)]
+
+
+def test_the_verdict_on_rates_by_hand():
+    same = decide(np.array([bowl(2), bowl(2, 1.9)]), (1, 8), RATES, 0.001)
+    assert (same.verdict, same.best, same.regret) == ("pass", (2, 2), 0)
+    near = decide(np.array([bowl(2.3), bowl(1.95)]), (1, 8), RATES, 0.001)
+    assert near.verdict == "pass"
+    assert near.optima[0] - near.optima[1] == pytest.approx(0.35)
+    moved = decide(np.array([bowl(3), bowl(1)]), (1, 8), RATES, 0.001)
+    assert (moved.verdict, moved.regret) == ("fail", pytest.approx(0.2))
+    edge = decide(np.array([bowl(3), bowl(0)]), (1, 8), RATES, 0.001)
+    assert edge.verdict == "inconclusive"
+    unsure = decide(np.array([bowl(2), bowl(1.4)]), (1, 8), RATES, 0.01)
+    assert unsure.verdict == "inconclusive"
+    burst = np.array([bowl(2), [2.2, 2.1, 2.0, math.inf, math.inf]])
+    assert decide(burst, (1, 8), RATES, math.nan).verdict == "pass"
+    with pytest.raises(ArgumentError, match="without a finite loss"):
+        decide(np.full((1, 5), math.inf), (1,), RATES, math.nan)
+
+
+def test_a_comparison_by_hand():
+    """Warm is at cold's final loss after half its tokens; with the source charged, after three quarters."""
+    cold = [{"tokens": t, "flops": t, "val_loss": v} for t, v in ((0, 4.0), (50, 3.0), (100, 2.0))]
+    warm = [{"tokens": t, "flops": t, "val_loss": v} for t, v in ((0, 3.0), (50, 2.0), (100, 1.5))]
+    found = compare(warm, cold)
+    assert found["reached"] == pytest.approx(0.5)
+    assert found["warm"][2] == 2.0
+    assert found["cold"][1] == 3.5
+    charged = compare(warm, cold, equal="flops+base", base=25)
+    assert charged["reached"] == pytest.approx(0.75)
+    assert math.isnan(charged["warm"][0])
+    assert compare(cold, warm)["reached"] is None
+    with pytest.raises(ArgumentError, match="twice or more"):
+        compare(warm[:1], cold)
