@@ -19,6 +19,7 @@ import _machine
 _machine.one_thread()
 
 import _cells  # noqa: E402
+import _pictures  # noqa: E402
 import _stats  # noqa: E402
 import _tasks  # noqa: E402
 import numpy as np  # noqa: E402
@@ -276,7 +277,18 @@ def report() -> None:
             mean = found.regret[:, nine].mean(axis=(1, 2))
             ours = [{"here": tool, **{f"regret @{at}": f"{mean[i, at - 1]:.4f}" for at in AT}}
                     for i, tool in enumerate(found.tools)]  # fmt: skip
+            lines = {tool: found.regret[i, nine].mean(axis=(0, 1)) for i, tool in enumerate(found.tools)}
+            curves = data["published"]["curves"].items()
+            lines |= {f"{name}, published": np.mean(list(runs.values()), axis=0) for name, runs in curves}
+            _pictures.draw(
+                FOLDER / "published.svg",
+                {name: _pictures.Line(range(1, EVALUATIONS + 1), line) for name, line in lines.items()},
+                control="gp",
+                x="evaluations",
+                y="normalised regret",
+            )
             parts += [
+                "![Regret beside published runs](transfer_leave_one_out/published.svg)",
                 "Beside the published runs of CTS and GCP on nine of these data sets (30 seeds; their past held the "
                 "5000 evaluations of every other data set, a hundred times what is given here, and they chose among "
                 "the recorded configurations):",
