@@ -32,6 +32,7 @@ _EXPORTS = {
     "grow": "luthier.grow.growing",
     "make_plan": "luthier.grow.planner",
     "moments_of": "luthier.grow.moments",
+    "muon_adamw": "luthier.grow.muon",
 }
 
 __all__ = sorted(_EXPORTS)
