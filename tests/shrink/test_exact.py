@@ -383,3 +383,16 @@ def test_prefixes_are_views():
             a, b = own.get_submodule(path).weight, whole.get_submodule(path).weight
             assert a.data_ptr() == b.data_ptr()
             assert a.shape != b.shape
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_bfloat16_agrees_to_two_percent(family):
+    net = SuperNet.from_model(model(family).bfloat16())
+    given = batch(family, padding="right")
+    for spec in (net.full, SubNetSpec.of(32, [0, 2], [(2, 1, 8), (1, 1, 24)])):
+        child = extract(net, spec).model
+        assert next(child.parameters()).dtype == torch.bfloat16
+        with net.active(spec) as sliced, torch.no_grad():
+            one, two = output(sliced(**given)).float(), output(child(**given)).float()
+        assert float((one - two).abs().max()) <= 2e-2 * float(one.abs().max())

@@ -86,3 +86,12 @@ def test_a_child_that_was_changed_does_not_pass():
         child.classifier.bias.add_(1.0)
     with pytest.raises(ParityError, match="differs from its sub-network"):
         verify(net, spec, child, [batch("bert")])
+
+
+def test_half_precision_becomes_single_on_processors(tmp_path):
+    from luthier.shrink.workspace import open_model
+
+    model("llama").half().save_pretrained(tmp_path)
+    found = open_model(tmp_path)
+    expected = torch.float16 if torch.cuda.is_available() else torch.float32
+    assert {p.dtype for p in found.parameters()} == {expected}
