@@ -56,10 +56,11 @@ def test_everything_in_one_command(place):
     words = ("--budget", "6s", "--evals", 4, "--target-params", 0.8, "--out", place / "whole", *SMALL)
     found = json.loads(call("run", place / "model", "--data", place / "text.txt", "--json", "-q", *words).stdout)
     names = [row["name"] for row in found["rows"]]
-    assert names == ["whole", "child 0.8", "uniform magnitude 0.8", "from scratch 0.8"]
+    # the time left decides how long is trained, so which child wins is open; the smallest has no baseline of its size
+    assert [name for name in names if "magnitude" not in name] == ["whole", "child 0.8", "from scratch 0.8"]
     assert found["rows"][1]["share"] <= 0.8
-    assert found["rows"][2]["parameters"] <= found["rows"][1]["parameters"]
-    assert found["rows"][3]["parameters"] == found["rows"][1]["parameters"]
+    assert all(row["parameters"] <= found["rows"][1]["parameters"] for row in found["rows"][1:])
+    assert found["rows"][-1]["parameters"] == found["rows"][1]["parameters"]
     assert (place / "whole" / "report.html").is_file()
 
 

@@ -3,73 +3,38 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from luthier.cli._errors import WRONG
 from luthier.cli._options import Debug, Json, Quiet
-from luthier.cli._threads import single_thread
-
-if TYPE_CHECKING:
-    from luthier.cli._progress import Talk
+from luthier.cli._shrink import (
+    Batch,
+    DataFile,
+    Length,
+    MethodName,
+    Model,
+    Multiple,
+    OutRun,
+    Rate,
+    RunFolder,
+    Seed,
+    SpaceName,
+    Stock,
+    Threads,
+    begin,
+    latency_of,
+    limits_of,
+    parameters_of,
+    seconds_of,
+    ticker,
+    work_in,
+    write_table,
+)
 
 shrink = typer.Typer(help="From one transformer to a family of smaller ones.", no_args_is_help=True)
-
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A local folder of transformers.")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as `train` makes it.")]
-DataFile = Annotated[
-    Path, typer.Option("--data", "-d", metavar="FILE", help="Text, or a table of texts and labels (CSV, TSV, JSONL).")
-]
-OutRun = Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run.")]
-SpaceName = Annotated[
-    str, typer.Option("--space", metavar="NAME", help="small, medium, layer, sublayer, large, width or joint.")
-]
-Batch = Annotated[int, typer.Option("--batch", metavar="N", help="Rows of a batch.")]
-Length = Annotated[int, typer.Option("--length", metavar="N", help="Tokens of a row.")]
-Multiple = Annotated[
-    int, typer.Option("--multiple", metavar="N", help="Neurons and channels come in multiples; 64 suits GPUs.")
-]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Decides every random draw.")]
-Rate = Annotated[float, typer.Option("--lr", metavar="X", help="Highest learning rate.")]
-MethodName = Annotated[
-    str, typer.Option("--method", metavar="NAME", help="random, local, nsga2, evolution, ehvi, scalarised, ...")
-]
-Stock = Annotated[bool, typer.Option("--stock", help="Keep to what stock transformers can express.")]
-Threads = Annotated[int, typer.Option("--threads", metavar="N", help="Threads of torch.")]
-
-
-def _begin(as_json: bool, quiet: bool, threads: int = 1) -> Talk:
-    """Quieten the libraries, and say how to speak."""
-    import os
-
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    single_thread()
-    from luthier.base.imports import need
-    from luthier.cli._progress import Talk
-
-    transformers = need("transformers", what="luthier shrink", extra="llm")
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    need("torch", what="luthier shrink", extra="llm").set_num_threads(threads)
-    return Talk(json=as_json, quiet=quiet)
-
-
-def _ticker(talk: Talk) -> Any:
-    """A line every few seconds while something trains."""
-    import time
-
-    last = [0.0]
-
-    def tick(record: dict[str, Any]) -> None:
-        if time.monotonic() - last[0] >= 5:
-            last[0] = time.monotonic()
-            loss = record.get("full_loss", record["loss"])
-            talk.detail(f"  step {record['step']}: loss {loss:.4f}, {record['seconds']:.0f} s")
-
-    return tick
 
 
 @shrink.command()
@@ -79,7 +44,7 @@ def inspect(
     """Show a model's axes, its parameters, the spaces, and what a stock configuration can express."""
     from luthier.cli import _json
 
-    talk = _begin(as_json, quiet)
+    talk = begin(as_json, quiet)
     from dataclasses import asdict
 
     from luthier.base.errors import ArgumentError
@@ -128,12 +93,6 @@ def inspect(
     talk.say(f"next: luthier shrink run {model} --data FILE --budget 20m")
 
 
-def _work(out: Path, **given: Any) -> Any:
-    from luthier.shrink.workspace import Workspace, defaults
-
-    return Workspace(out, defaults(**given))
-
-
 @shrink.command()
 def rank(
     model: Model,
@@ -154,11 +113,11 @@ def rank(
     debug: Debug = False,
 ) -> None:
     """Score every unit of a model by what it adds, and keep the order."""
-    talk = _begin(as_json, quiet)
+    talk = begin(as_json, quiet)
     from luthier.cli import _json
     from luthier.shrink import pipeline
 
-    work = _work(out, model=model, data=data, batch=batch, length=length, seed=seed)
+    work = work_in(out, model=model, data=data, batch=batch, length=length, seed=seed)
     found = pipeline.rank(work, method=method, layers=layers, batches=batches)
     if talk.json:
         _json.write({"method": method, "layers": found.layer_order, "file": out / "rank.json"})
@@ -193,12 +152,12 @@ def train(
     debug: Debug = False,
 ) -> None:
     """Train a super-network: one model that holds all sub-networks; goes on where it was stopped."""
-    talk = _begin(as_json, quiet, threads)
+    talk = begin(as_json, quiet, threads)
     from luthier.cli import _json
     from luthier.shrink import Distil, pipeline
 
     given = {"model": model, "data": data, "space": space, "batch": batch, "length": length}
-    work = _work(out, **given, multiple=multiple, seed=seed)
+    work = work_in(out, **given, multiple=multiple, seed=seed)
     pipeline.train_super(
         work,
         strategy=strategy,
@@ -207,46 +166,12 @@ def train(
         sampler=sampler,
         steps=steps,
         lr=lr,
-        hooks=[_ticker(talk)],
+        hooks=[ticker(talk)],
     )
     if talk.json:
         _json.write({"run": out, "steps": steps, "super": out / "super"})
     talk.say(f"trained: {out / 'super'}")
     talk.say(f"next: luthier shrink search {out}")
-
-
-def _limits(given: list[str]) -> dict[str, float]:
-    from luthier.base.errors import ArgumentError
-
-    found = {}
-    for text in given:
-        name, mark, value = text.partition("=")
-        try:
-            found[name] = float(value)
-        except ValueError:
-            raise ArgumentError(f"--constraint {text}. Allowed: NAME=NUMBER, such as latency_ms=20.") from None
-        if not mark:
-            raise ArgumentError(f"--constraint {text}. Allowed: NAME=NUMBER, such as latency_ms=20.")
-    return found
-
-
-def _latency(work: Any, talk: Talk, *, specs: int = 24, held_out: int = 12) -> Any:
-    """A predictor, fitted to sub-networks of the run's space; kept in the run's folder."""
-    import numpy as np
-
-    from luthier.shrink import CostModel, Latency, Sampler
-
-    net = work.supernet()
-    path = work.folder / "latency.json"
-    if path.is_file():
-        return Latency.from_json(net, json.loads(path.read_text(encoding="utf-8")))
-    sampler = Sampler(work.space(net), CostModel(net.layout))
-    drawn = [sampler.draw(np.random.default_rng([7, k])) for k in range(specs + held_out)]
-    talk.detail(f"measuring {len(drawn)} sub-networks, batch 1, {work.config['length']} tokens")
-    found = Latency.fitted(net, drawn[:specs], held_out=drawn[specs:], tokens=work.config["length"])
-    talk.detail(f"latency predictor: Kendall's tau {found.tau:.2f} on {held_out} sub-networks it has not seen")
-    path.write_text(json.dumps(found.to_json()) + "\n", encoding="utf-8")
-    return found
 
 
 @shrink.command()
@@ -268,15 +193,15 @@ def search(
     debug: Debug = False,
 ) -> None:
     """Search for sub-networks that lose least at each size; goes on where it was stopped."""
-    talk = _begin(as_json, quiet)
+    talk = begin(as_json, quiet)
     from luthier.cli import _json
     from luthier.shrink import pipeline
     from luthier.shrink.workspace import Workspace
 
     work = Workspace(run)
-    limits = {**_limits(constraint or []), **({"not_stock": 0.0} if stock else {})}
+    limits = {**limits_of(constraint or []), **({"not_stock": 0.0} if stock else {})}
     names = tuple(name.strip() for name in objective.split(",") if name.strip())
-    latency = _latency(work, talk) if "latency_ms" in (*names, *limits) else None
+    latency = latency_of(work, talk) if "latency_ms" in (*names, *limits) else None
     front = pipeline.search_run(
         work,
         method=method,
@@ -316,7 +241,7 @@ def extract(
 
     Exit code 4 when one does not.
     """
-    talk = _begin(as_json, quiet)
+    talk = begin(as_json, quiet)
     from luthier.base.errors import ArgumentError
     from luthier.cli import _json
     from luthier.shrink import ParityError, SubNetSpec, pipeline
@@ -334,7 +259,7 @@ def extract(
     written = []
     for one in chosen:
         try:
-            child, folder = pipeline.extract_run(work, one, f"parameters-{_count(work, one)}", form=form)
+            child, folder = pipeline.extract_run(work, one, f"parameters-{parameters_of(work, one)}", form=form)
         except ParityError as error:
             talk.say(f"{one}: {error}")
             raise typer.Exit(WRONG) from None
@@ -343,13 +268,6 @@ def extract(
     if talk.json:
         _json.write(written)
     talk.say(f"next: luthier shrink profile {written[-1]['folder']} --against {work.folder / 'super'}")
-
-
-def _count(work: Any, spec: Any) -> int:
-    from luthier.shrink import CostModel
-
-    counted: int = CostModel(work.supernet().layout).cost(spec).parameters
-    return counted
 
 
 @shrink.command()
@@ -369,7 +287,7 @@ def verify(
 
     Exit code 4 when they differ.
     """
-    talk = _begin(as_json, quiet)
+    talk = begin(as_json, quiet)
     from dataclasses import asdict
 
     from luthier.cli import _json
@@ -413,7 +331,7 @@ def finetune(
     debug: Debug = False,
 ) -> None:
     """Train an extracted model further, with or without a teacher; goes on where it was stopped."""
-    talk = _begin(as_json, quiet, threads)
+    talk = begin(as_json, quiet, threads)
     from luthier.cli import _json
     from luthier.shrink import Child, Distil, SubNetSpec, load, read_data
     from luthier.shrink import finetune as tune
@@ -432,7 +350,7 @@ def finetune(
         lr=lr,
         seed=seed,
         folder=out / "train",
-        hooks=[_ticker(talk)],
+        hooks=[ticker(talk)],
     )
     after = task.task.evaluate(model, task.test)
     rest = {k: v for k, v in about.items() if k not in ("format", "spec")}
@@ -461,7 +379,7 @@ def profile(
     debug: Debug = False,
 ) -> None:
     """Measure latency: the whole input, and for decoders one further token with a cache."""
-    talk = _begin(as_json, quiet, threads)
+    talk = begin(as_json, quiet, threads)
     from dataclasses import asdict
 
     from luthier.cli import _json
@@ -486,15 +404,6 @@ def profile(
             talk.say(f"{kind:<8} {ratio:.2f} times as fast" + ("" if apart else "; the quartiles overlap: not sure"))
     if talk.json:
         _json.write(found)
-
-
-def _seconds(text: str) -> float:
-    from luthier.base.errors import ArgumentError
-
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
-    if found is None:
-        raise ArgumentError(f"--budget {text}. Allowed: 90s, 20m, 2h.")
-    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 @shrink.command("run")
@@ -523,17 +432,17 @@ def run_(
     debug: Debug = False,
 ) -> None:
     """Do everything: rank, train, search, extract, fine-tune, compare, measure; writes a page. Goes on if stopped."""
-    talk = _begin(as_json, quiet, threads)
+    talk = begin(as_json, quiet, threads)
     from luthier.cli import _json
     from luthier.report import write_report
     from luthier.shrink import pipeline
     from luthier.study import Study
 
     given = {"model": model, "data": data, "space": space, "batch": batch, "length": length}
-    work = _work(out, **given, multiple=multiple, seed=seed)
+    work = work_in(out, **given, multiple=multiple, seed=seed)
     found = pipeline.run(
         work,
-        seconds=_seconds(budget),
+        seconds=seconds_of(budget),
         targets=tuple(target or (0.5,)),
         method=method,
         evals=evals,
@@ -541,27 +450,12 @@ def run_(
         lr=lr,
         controls=controls,
         say=talk.detail,
-        hooks=[_ticker(talk)],
+        hooks=[ticker(talk)],
     )
     with Study.open(out / "search") as study:
         page = write_report(study, out / "report.html")
     if talk.json:
         _json.write({**found, "report": page})
-    _table(talk, found)
+    write_table(talk, found)
     talk.say(f"report: {page}")
     talk.say(f"next: luthier shrink extract {out} --all-pareto")
-
-
-def _table(talk: Talk, found: dict[str, Any]) -> None:
-    score = found["score"]
-    talk.say(f"{'':<24}{'parameters':>12}{'share':>8}{'latency':>12}{'test loss':>11}{score:>13}")
-    for row in found["rows"]:
-        talk.say(
-            f"{row['name']:<24}{row['parameters']:>12,}{row['share']:>8.3f}{row['latency_ms']:>9.2f} ms"
-            f"{row['loss']:>11.4f}{row[score]:>13.4f}  {row['spec']}"
-        )
-    chance = f", {score} {found['chance']:.4f}" if found["task"] == "classification" else ""
-    talk.say(f"a constant answer: loss {found['chance_loss']:.4f}{chance}; hypervolume {found['hypervolume']:.4f}")
-    for row in found["rows"]:
-        if "folder" in row:
-            talk.say(f"  {row['folder']}")

@@ -26,7 +26,7 @@ from luthier.shrink.workspace import FRONT, Workspace, scratch
 
 #: Shares of the time: the super-network; the search; each of child, baseline and control, over all targets.
 TRAIN, SEARCH, EACH = 0.45, 0.15, 0.1
-MOST_STEPS, LEAST_STEPS = 5000, 5
+MOST_STEPS, LEAST_STEPS, LEAST_EVALS = 5000, 5, 12
 Say = Callable[[str], None]
 Hook = Callable[[dict[str, Any]], None]
 
@@ -171,9 +171,10 @@ def run(
         train_super(work, steps=steps, lr=lr, hooks=hooks)
     net = work.supernet()
     _reachable(work, net, targets)
-    say(f"searching with {method}, up to {evals} sub-networks")
+    evals = min(evals, _evaluations(net, data, SEARCH * seconds))
+    say(f"searching with {method} among {evals} sub-networks")
     limits = {STOCK: 0.0} if stock else {}
-    front = search_run(work, method=method, evals=evals, seconds=SEARCH * seconds, constraints=limits)
+    front = search_run(work, method=method, evals=evals, constraints=limits)
     left = max(0.0, seconds - (time.monotonic() - begin))
     each = min(EACH * seconds, left / 4) / len(targets)
     rows = [_row("whole", net.model, data, net)]
@@ -219,6 +220,13 @@ def _affordable(work: Workspace, data: Data, seconds: float, lr: float) -> int:
     begin = time.monotonic()
     train(net, space, data, steps=2, lr=lr, sampler="uniform_axes")
     return _bounded(seconds / max(1e-6, (time.monotonic() - begin) / 2))
+
+
+def _evaluations(net: SuperNet, data: Data, seconds: float) -> int:
+    """Evaluations that fit into a time; one of the whole is tried, and a front needs some, however long they take."""
+    begin = time.monotonic()
+    data.task.evaluate(net.model, data.search)
+    return max(LEAST_EVALS, int(seconds / max(1e-6, time.monotonic() - begin)))
 
 
 def _bounded(steps: float) -> int:

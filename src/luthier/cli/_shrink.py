@@ -1,0 +1,139 @@
+"""What the commands of `luthier shrink` share: options, how they speak, what they read and print."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from luthier.cli._threads import single_thread
+
+if TYPE_CHECKING:
+    from luthier.cli._progress import Talk
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A local folder of transformers.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, as `train` makes it.")]
+DataFile = Annotated[
+    Path, typer.Option("--data", "-d", metavar="FILE", help="Text, or a table of texts and labels (CSV, TSV, JSONL).")
+]
+OutRun = Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run.")]
+SpaceName = Annotated[
+    str, typer.Option("--space", metavar="NAME", help="small, medium, layer, sublayer, large, width or joint.")
+]
+Batch = Annotated[int, typer.Option("--batch", metavar="N", help="Rows of a batch.")]
+Length = Annotated[int, typer.Option("--length", metavar="N", help="Tokens of a row.")]
+Multiple = Annotated[
+    int, typer.Option("--multiple", metavar="N", help="Neurons and channels come in multiples; 64 suits GPUs.")
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Decides every random draw.")]
+Rate = Annotated[float, typer.Option("--lr", metavar="X", help="Highest learning rate.")]
+MethodName = Annotated[
+    str, typer.Option("--method", metavar="NAME", help="random, local, nsga2, evolution, ehvi, scalarised, ...")
+]
+Stock = Annotated[bool, typer.Option("--stock", help="Keep to what stock transformers can express.")]
+Threads = Annotated[int, typer.Option("--threads", metavar="N", help="Threads of torch.")]
+
+
+def begin(as_json: bool, quiet: bool, threads: int = 1) -> Talk:
+    """Quieten the libraries, and say how to speak."""
+    import os
+
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    single_thread()
+    from luthier.base.imports import need
+    from luthier.cli._progress import Talk
+
+    transformers = need("transformers", what="luthier shrink", extra="llm")
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    need("torch", what="luthier shrink", extra="llm").set_num_threads(threads)
+    return Talk(json=as_json, quiet=quiet)
+
+
+def ticker(talk: Talk) -> Any:
+    """A line every few seconds while something trains."""
+    import time
+
+    last = [0.0]
+
+    def tick(record: dict[str, Any]) -> None:
+        if time.monotonic() - last[0] >= 5:
+            last[0] = time.monotonic()
+            loss = record.get("full_loss", record["loss"])
+            talk.detail(f"  step {record['step']}: loss {loss:.4f}, {record['seconds']:.0f} s")
+
+    return tick
+
+
+def work_in(out: Path, **given: Any) -> Any:
+    from luthier.shrink.workspace import Workspace, defaults
+
+    return Workspace(out, defaults(**given))
+
+
+def limits_of(given: list[str]) -> dict[str, float]:
+    from luthier.base.errors import ArgumentError
+
+    found = {}
+    for text in given:
+        name, mark, value = text.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise ArgumentError(f"--constraint {text}. Allowed: NAME=NUMBER, such as latency_ms=20.") from None
+        if not mark:
+            raise ArgumentError(f"--constraint {text}. Allowed: NAME=NUMBER, such as latency_ms=20.")
+    return found
+
+
+def latency_of(work: Any, talk: Talk, *, specs: int = 24, held_out: int = 12) -> Any:
+    """A predictor, fitted to sub-networks of the run's space; kept in the run's folder."""
+    import numpy as np
+
+    from luthier.shrink import CostModel, Latency, Sampler
+
+    net = work.supernet()
+    path = work.folder / "latency.json"
+    if path.is_file():
+        return Latency.from_json(net, json.loads(path.read_text(encoding="utf-8")))
+    sampler = Sampler(work.space(net), CostModel(net.layout))
+    drawn = [sampler.draw(np.random.default_rng([7, k])) for k in range(specs + held_out)]
+    talk.detail(f"measuring {len(drawn)} sub-networks, batch 1, {work.config['length']} tokens")
+    found = Latency.fitted(net, drawn[:specs], held_out=drawn[specs:], tokens=work.config["length"])
+    talk.detail(f"latency predictor: Kendall's tau {found.tau:.2f} on {held_out} sub-networks it has not seen")
+    path.write_text(json.dumps(found.to_json()) + "\n", encoding="utf-8")
+    return found
+
+
+def parameters_of(work: Any, spec: Any) -> int:
+    from luthier.shrink import CostModel
+
+    counted: int = CostModel(work.supernet().layout).cost(spec).parameters
+    return counted
+
+
+def seconds_of(text: str) -> float:
+    from luthier.base.errors import ArgumentError
+
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if found is None:
+        raise ArgumentError(f"--budget {text}. Allowed: 90s, 20m, 2h.")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def write_table(talk: Talk, found: dict[str, Any]) -> None:
+    score = found["score"]
+    talk.say(f"{'':<24}{'parameters':>12}{'share':>8}{'latency':>12}{'test loss':>11}{score:>13}")
+    for row in found["rows"]:
+        talk.say(
+            f"{row['name']:<24}{row['parameters']:>12,}{row['share']:>8.3f}{row['latency_ms']:>9.2f} ms"
+            f"{row['loss']:>11.4f}{row[score]:>13.4f}  {row['spec']}"
+        )
+    chance = f", {score} {found['chance']:.4f}" if found["task"] == "classification" else ""
+    talk.say(f"a constant answer: loss {found['chance_loss']:.4f}{chance}; hypervolume {found['hypervolume']:.4f}")
+    for row in found["rows"]:
+        if "folder" in row:
+            talk.say(f"  {row['folder']}")
