@@ -21,7 +21,7 @@ from luthier.nets import Batches, RefConfig, RefGPT, next_token, synthetic  # no
 from luthier.nets.checkpoints import load_weights, read, save  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent / "fixtures"))
-from models import MODELS, Mlp  # noqa: E402
+from mup_models import MODELS, Mlp  # noqa: E402
 
 RECORDED = json.loads((Path(__file__).parent / "fixtures" / "mup_groups.json").read_text())
 PROXY = {"vocabulary": 32, "d_model": 32, "heads": 4, "kv_heads": 2, "d_ff": 48, "layers": 2, "context": 16}
