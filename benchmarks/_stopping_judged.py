@@ -111,11 +111,13 @@ def _stored(data: str) -> dict[str, np.ndarray]:
         return dict(file)
 
 
-def judge_all() -> None:
-    """Judge what is recorded and not yet judged; each study is on disk as soon as it is done."""
+def judge_all(only: list[str] | None = None) -> None:
+    """Judge what is recorded and not yet judged, on these data sets; each study is on disk as soon as it is done."""
     for how in HOWS:
         names = [*RULES] if how == "cv" else list(ALONE)
         for run in runs(how):
+            if only is not None and run.key.data not in only:
+                continue
             stored = _stored(run.key.data)
             missing = [name for name in names if f"{run.key}/{name}" not in stored]
             if not missing:

