@@ -1,0 +1,202 @@
+"""The claims of the ten papers, as measured here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from claim import Claim, by, number, verdict
+
+
+def _section(found: Any, title: str, tools: set[str], evaluations: int) -> dict[str, Any]:
+    """The table with the most seeds that holds all these tools."""
+    fits = [s for s in found[title] if s["evaluations"] == evaluations and tools <= {t["tool"] for t in s["tools"]}]
+    return max(fits, key=lambda s: len(s["seeds"]))
+
+
+def _beats_random(tool: str) -> Any:
+    def rule(found: Any) -> tuple[str, str]:
+        section = _section(found, "All judged tasks", {tool, "random"}, 100)
+        mine, random = by(section["tools"], tool=tool), by(section["tools"], tool="random")
+        low, high = mine["rank_95"]
+        text = (
+            f"mean rank {mine['rank']:.2f} [{low:.2f}, {high:.2f}] against {random['rank']:.2f} of random, "
+            f"{len(section['tools'])} tools, {section['tasks']} tasks x {len(section['seeds'])} seeds, 100 evaluations"
+        )
+        return text, verdict(high < random["rank_95"][0], mine["rank"] < random["rank"])
+
+    return rule
+
+
+def _families(found: Any) -> tuple[str, str]:
+    rows = found["findings"]
+    held = sum(r["verdict"] == "holds" for r in rows)
+    against = sum(r["verdict"] not in ("holds", "undecided") for r in rows)
+    text = f"{held} of {len(rows)} published findings seen again, {against} contradicted, the rest undecided"
+    return text, verdict(held > len(rows) / 2 and not against, held > against)
+
+
+def _optima(found: Any) -> tuple[str, str]:
+    same = sum(bool(r["same"]) for r in found["rows"])
+    return f"{same} of {len(found['rows'])} objectives of tables", verdict(same == len(found["rows"]))
+
+
+def _cqr_asha(found: Any) -> tuple[str, str]:
+    [section, *_] = [s for s in found["sections"] if not s["mark"]]
+    end = by(section["claim"], measure="100 %")
+    text = (
+        f"better on {end['wins']} of {len(section['tasks'])} lcbench instances at the full budget, "
+        f"{len(section['seeds'])} seeds, corrected p = {end['p_holm']:.2g}"
+    )
+    return text, verdict(end["p_holm"] < 0.05 and end["shift"] < 0, end["shift"] < 0)
+
+
+def _cqr_random(found: Any) -> tuple[str, str]:
+    [last] = [r for r in found["results"] if r["evaluations"] == 50]
+    low, high = last["interval_95"]
+    text = (
+        f"difference in normalised regret {last['mean_difference']:+.3f} [{low:+.3f}, {high:+.3f}], "
+        f"lower on {last['lower_on']} of {len(last['paired_wins'])} tables, {len(found['seeds'])} seeds"
+    )
+    return text, verdict(high < 0, last["mean_difference"] < 0)
+
+
+def _cqr_reference(found: Any) -> tuple[str, str]:
+    seeds = min(len(r["luthier"]) for r in found["runs"].values()) if "seeds" in found else None
+    runs = [len(tasks) for tasks in found["runs"]["luthier"].values()]
+    least = min(r["p (Holm)"] for r in found["results"])
+    text = f"least corrected p of {len(found['results'])} tests {least:.2f}, {seeds or min(runs)} seeds a side"
+    return text, verdict(bool(found["alike"]))
+
+
+def _ordered(found: Any) -> tuple[str, str]:
+    rows = {r["method"]: r for r in found["xgboost"]}
+    order = ["simple-ordered", "shuffled", "cts", "gp"]
+    values = [number(rows[m]["at 1"]) for m in order]
+    text = "at evaluation 1: " + " < ".join(f"{m} {v:g}" for m, v in zip(order, values, strict=True))
+    return f"{text}; {rows['gp']['seeds']} seeds", verdict(values == sorted(values), values[0] < values[-1])
+
+
+def _cts(found: Any) -> tuple[str, str]:
+    rows = {r["method"]: r for r in found["xgboost"] if r["seeds"] >= 5}
+    best = min(rows, key=lambda m: number(rows[m]["at 25"]))
+    text = f"best {best} {rows[best]['at 25']}, cts {rows['cts']['at 25']}"
+    error = [float(rows[m]["at 25"].split("±")[1]) for m in (best, "cts")]
+    close = number(rows["cts"]["at 25"]) - number(rows[best]["at 25"]) <= 2 * (error[0] ** 2 + error[1] ** 2) ** 0.5
+    return text, verdict(best == "cts", close)
+
+
+def _auto(problem: str) -> Any:
+    def rule(found: Any) -> tuple[str, str]:
+        rows = found[f"{problem}, auto"]
+        text = "; ".join(f"at {r['at']}: {r['auto minus it']} ({r['auto is']} than {r['best other']})" for r in rows)
+        text = text.replace("(equal than", "(equal to")
+        worse = [r for r in rows if r["auto is"] == "worse"]
+        return f"{text}; {min(r['seeds'] for r in rows)} seeds", verdict(not worse, len(worse) < len(rows) / 2)
+
+    return rule
+
+
+def _published(found: Any) -> tuple[str, str]:
+    wanted = ("random", "simple-ordered", "shuffled", "simple-previous")
+    rows = [r for r in found["newsvendor, published"] if r["method"] in wanted]
+    low = {r["method"]: number(r["differences @25"]) for r in rows}
+    middle = min(number(r["differences @10"]) for r in rows)
+    text = "; ".join(f"{m} {v:+.1f}" for m, v in low.items())
+    text = f"worst task at 25, combined standard errors: {text}; at 10 down to {middle:+.1f}"
+    return f"{text}; {min(r['seeds'] for r in rows)} seeds", verdict(min(low.values()) >= -3)
+
+
+def _abrac(group: str) -> Any:
+    def rule(found: Any) -> tuple[str, str]:
+        part = found["groups"][group]
+        ranks = {m: part["tools"][m]["rank"] for m in ("abrac", "gp", "ablr")}
+        text = "; ".join(
+            f"at {at}: " + ", ".join(f"{m} {r[at]:.2f}" for m, r in sorted(ranks.items())) for at in ("10", "25")
+        )
+        best = [ranks["abrac"][at] < min(ranks["gp"][at], ranks["ablr"][at]) for at in ("10", "25")]
+        return f"mean rank {text}; {len(part['tasks'])} tasks x {part['seeds']} seeds", verdict(all(best), any(best))
+
+    return rule
+
+
+def _sweep(found: Any) -> tuple[str, str]:
+    held = 0
+    for cell in found["cells"]:
+        mean = cell["mean"]
+        mean = {k: (v[0] if isinstance(v, list) else v) for k, v in mean.items()}
+        best = min(mean["gp"], mean["ablr"])
+        held += mean["abrac"] <= max(1.1 * best, best + 0.002)
+    seeds = min(c["seeds"] for c in found["cells"])
+    text = f"not worse than the better of the two in {held} of {len(found['cells'])} cells, {seeds} seeds"
+    return text, verdict(held == len(found["cells"]), held > len(found["cells"]) / 2)
+
+
+def _retune(found: Any) -> tuple[str, str]:
+    last = found["electricity"]["table"][-1]
+    text = (
+        f"after {last['evaluations']} evaluations: {last['difference']} in loss, better in {last['better in months']} "
+        f"months, {len(found['electricity']['seeds'])} seeds"
+    )
+    low, high = (float(v) for v in last["difference"].split("[")[1].rstrip("]").split(","))
+    return text, verdict(high < 0, high >= 0 > low and last["median month"].startswith("-"))
+
+
+def _stopping(found: Any) -> tuple[str, str]:
+    ours = by(found["real"]["rules"], rule="regret")
+    text = (
+        f"time saved {ours['RTC']}, score lost {ours['RYC']} (relative), {len(found['real']['tasks'])} tasks x "
+        f"{len(found['real']['seeds'])} seeds"
+    )
+    low, high = (float(v) for v in ours["RYC"].split("[")[1].rstrip("]").split(","))
+    return text, verdict(number(ours["RTC"]) >= 0.5 and low <= 0 <= high, number(ours["RTC"]) > 0)
+
+
+def _overtuning(found: Any) -> tuple[str, str]:
+    half = found["first half"]["cross-validation, all"]
+    share = half["test worsens, of these"]
+    text = (
+        f"validation improved in the second half of {half['validation improves']:.0%} of {half['studies']} studies; "
+        f"in {share:.0%} of these the test score worsened"
+    )
+    return text, verdict(share > 0.25, share > 0)
+
+
+CLAIMS = [
+    Claim("1 warmstart", "lr found at the proxy stays the best under muP, and drifts under standard parametrisation",
+          "benchmarks/growth.py", "growth", lambda f: tuple(f["claims"]["transfer"])),
+    Claim("1 warmstart", "growth 2: the cold start's loss with at most 0.85 of its tokens", "benchmarks/growth.py",
+          "growth", lambda f: tuple(f["claims"]["tokens"])),
+    Claim("1 warmstart", "zero-padding alone is worse than shrink, pad, perturb", "benchmarks/growth.py", "growth",
+          lambda f: tuple(f["claims"]["zeropad"])),
+    Claim("1 warmstart", "growth 8 gains nothing", "benchmarks/growth.py", "growth",
+          lambda f: tuple(f["claims"]["eight"])),
+    Claim("2 survey", "model-based search beats random search", "benchmarks/quality.py", "quality", _beats_random("tpe")),
+    Claim("2 survey", "multi-fidelity leads early, and the lead shrinks", "benchmarks/hpobench.py", "hpobench", _families),
+    Claim("5 OTHPO", "XGBoost-MNIST at evaluation 1: ordered, then shuffled, then CTS, then no transfer",
+          "benchmarks/othpo.py", "othpo", _ordered),
+    Claim("5 OTHPO", "XGBoost-MNIST: CTS is the best at 25", "benchmarks/othpo.py", "othpo", _cts),
+    Claim("5 OTHPO", "NewsVendor: profit as published, within 3 standard errors or better", "benchmarks/othpo.py",
+          "othpo", _published),
+    Claim("5 OTHPO", "our default is within 2 standard errors of the best method, XGBoost-MNIST",
+          "benchmarks/othpo.py", "othpo", _auto("xgboost")),
+    Claim("5 OTHPO", "the same on NewsVendor", "benchmarks/othpo.py", "othpo", _auto("newsvendor")),
+    Claim("5 OTHPO", "retuning month by month with the past is better after five evaluations", "benchmarks/retune.py",
+          "retune", _retune),
+    Claim("6 CQR", "beats random search", "benchmarks/cqr_against_random.py", "cqr_against_random", _cqr_random),
+    Claim("6 CQR", "under ASHA beats ASHA", "benchmarks/multi_fidelity.py", "multi_fidelity", _cqr_asha),
+    Claim("6 CQR", "reference mode is not to be told from Syne Tune's", "benchmarks/cqr_reference.py", "cqr_reference",
+          _cqr_reference),
+    Claim("7 HPOBench", "every table's optimum is the published one", "benchmarks/optima.py", "bench_optima", _optima),
+    Claim("8 stopping", "saves half the time and loses nothing that can be told from zero", "benchmarks/stopping.py",
+          "stopping", _stopping),
+    Claim("8 stopping", "tuning longer often improves validation alone", "benchmarks/stopping.py", "stopping",
+          _overtuning),
+    Claim("9 ABRAC", "beats a GP without transfer and isotropic ABLR, rbv2_xgboost, one task left out",
+          "benchmarks/transfer.py", "transfer_leave_one_out", _abrac("rbv2_xgboost")),
+    Claim("9 ABRAC", "the same on the published xgboost black boxes", "benchmarks/transfer.py",
+          "transfer_leave_one_out", _abrac("transfer_xgboost")),
+    Claim("9 ABRAC", "not worse than the better of GP and ABLR for few and many tasks and points",
+          "benchmarks/transfer.py", "transfer_sweep", _sweep),
+    Claim("10 BORE", "a classifier as acquisition function beats random search", "benchmarks/quality.py", "quality",
+          _beats_random("bore")),
+]  # fmt: skip
