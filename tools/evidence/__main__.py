@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 
 import aims
-import papers
 from claim import Claim, Row, read
+
+import papers
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "evidence.md"
@@ -38,7 +39,8 @@ def table(claims: list[Claim], first: str) -> list[str]:
         seen = row(claim)
         page = f"[{claim.source}](results/{claim.source}.md)"
         lines.append(
-            f"| {claim.of} | {claim.says} | {seen.figure} | **{seen.verdict}** | {seen.date} | `{claim.script}`, {page} |"
+            f"| {claim.of} | {claim.says} | {seen.figure} | **{seen.verdict}** | {seen.date} "
+            f"| `{claim.script}`, {page} |"
         )
     return lines
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from claim import Claim, by, verdict
 
+TWENTY = "The twenty judged tasks that slow tools ran on too"
 ASK = {"tpe": (6, 16), "bore": (40, 80), "cqr": (150, 400), "gp": (100, 900)}
 """Milliseconds of ask and tell that are needed at 100 and at 1000 finished trials."""
 
@@ -64,7 +65,7 @@ def _slow(found: Any) -> tuple[str, str]:
     """The tables that hold every tool, slow peers included: few seeds."""
     texts, best, sure = [], [], []
     for evaluations in (25, 50):
-        fits = [s for s in found["The twenty judged tasks that slow tools ran on too"] if s["evaluations"] == evaluations]
+        fits = [s for s in found[TWENTY] if s["evaluations"] == evaluations]
         section = max(fits, key=lambda s: len(s["tools"]))
         auto = by(section["tools"], tool="auto")
         others = [t for t in section["tools"] if t["tool"] not in ("auto", "gp")]

@@ -10,8 +10,9 @@ their own), `statistics/` and `studies/` (methods compared), `hpobench_api` (the
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from luthier.base.lazy import exports
 
 if TYPE_CHECKING:
     from luthier.bench._base import BaseBenchmark, Family
@@ -54,14 +55,4 @@ __all__ = [
     "survey",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'luthier.bench' has no attribute {name!r}")
-    found = getattr(importlib.import_module(f"luthier.bench.{_HOME[name]}"), name)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = exports(__name__, _HOME)

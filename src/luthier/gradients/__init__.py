@@ -10,8 +10,7 @@ Each method is one file; torch (extra `torch`) is imported when one is used.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from luthier.base.lazy import exports
 
 # public name -> module that holds it
 _EXPORTS = {
@@ -70,15 +69,4 @@ __all__ = [
     "tune_with_gradients",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    module = _EXPORTS.get(name)
-    if module is None:
-        raise AttributeError(f"module 'luthier.gradients' has no attribute {name!r}")
-    value = getattr(importlib.import_module(module), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = exports(__name__, _EXPORTS)

@@ -11,8 +11,7 @@ It needs torch and safetensors (extra `llm`), which are imported when something 
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from luthier.base.lazy import exports
 
 # public name -> module that holds it
 _EXPORTS = {
@@ -37,15 +36,4 @@ _EXPORTS = {
 
 __all__ = sorted(_EXPORTS)
 
-
-def __getattr__(name: str) -> Any:
-    module = _EXPORTS.get(name)
-    if module is None:
-        raise AttributeError(f"module 'luthier.grow' has no attribute {name!r}")
-    value = getattr(importlib.import_module(module), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = exports(__name__, _EXPORTS)

@@ -14,8 +14,9 @@ share its numbers. Anything shaped like `StudyView` can be reported.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from luthier.base.lazy import exports
 
 if TYPE_CHECKING:
     from luthier.report._source import StudyView as StudyView
@@ -28,12 +29,4 @@ _HOMES = {"write_report": "page", "render": "page", "summary": "text", "tables":
 
 __all__ = ["StudyView", "render", "summary", "tables", "write_report"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = exports(__name__, _HOMES)

@@ -9,8 +9,7 @@ Needs torch and transformers (extra `llm`); they are imported when something her
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from luthier.base.lazy import exports
 
 # public name -> module that holds it
 _EXPORTS = {
@@ -58,15 +57,4 @@ _EXPORTS = {
 
 __all__ = sorted(_EXPORTS)
 
-
-def __getattr__(name: str) -> Any:
-    module = _EXPORTS.get(name)
-    if module is None:
-        raise AttributeError(f"module 'luthier.shrink' has no attribute {name!r}")
-    value = getattr(importlib.import_module(module), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = exports(__name__, _EXPORTS)

@@ -10,8 +10,9 @@ hyperparameter as numbers), `rules` and `forbidden` (conditions as tests on code
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from luthier.base.lazy import exports
 
 if TYPE_CHECKING:
     from luthier.space.conditions import all_of, any_of
@@ -63,14 +64,4 @@ __all__ = [
     "to_configspace",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'luthier.space' has no attribute {name!r}")
-    found = getattr(importlib.import_module(f"luthier.space.{_HOME[name]}"), name)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = exports(__name__, _HOME)

@@ -10,8 +10,9 @@ Nothing here is imported by the rest of luthier, and no test framework is needed
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from luthier.base.lazy import exports
 
 if TYPE_CHECKING:
     from luthier.testing.benchmark import check_benchmark
@@ -25,8 +26,4 @@ _HOMES = {f"check_{kind}": kind for kind in ("benchmark", "executor", "scheduler
 
 __all__ = ["check_benchmark", "check_executor", "check_scheduler", "check_searcher", "check_stopping", "check_storage"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"luthier.testing.{_HOMES[name]}"), name)
+__getattr__, __dir__ = exports(__name__, _HOMES)

@@ -7,8 +7,9 @@ surrogates need none of it; it is for what trains, hangs, crashes, or needs othe
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from luthier.base.lazy import exports
 
 if TYPE_CHECKING:
     from luthier.bench.isolation.client import IsolatedBenchmark, Program, load
@@ -32,14 +33,4 @@ __all__ = [
     "Environment", "IsolatedBenchmark", "Pool", "Program", "create", "describe", "find", "listing", "load", "remove",
 ]  # fmt: skip
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = exports(__name__, _HOME)

@@ -8,8 +8,9 @@ LaTeX).
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from luthier.base.lazy import exports
 
 if TYPE_CHECKING:
     from luthier.bench.studies.plan import Plan
@@ -48,14 +49,4 @@ __all__ = [
     "run",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'luthier.bench.studies' has no attribute {name!r}")
-    found = getattr(importlib.import_module(f"luthier.bench.studies.{_HOME[name]}"), name)
-    globals()[name] = found
-    return found
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = exports(__name__, _HOME)

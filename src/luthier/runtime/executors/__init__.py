@@ -7,8 +7,9 @@ benchmark in virtual time.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from luthier.base.lazy import exports
 
 _EXPORTS = {
     "Cluster": "luthier.runtime.executors.simulated",
@@ -55,8 +56,4 @@ if TYPE_CHECKING:
     from luthier.runtime.executors._runner import execute
     from luthier.runtime.executors.simulated import Cluster, Simulated
 
-
-def __getattr__(name: str) -> Any:
-    if name in _EXPORTS:
-        return getattr(importlib.import_module(_EXPORTS[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = exports(__name__, _EXPORTS)

@@ -6,8 +6,9 @@ A file of this folder is one store, its name the scheme of its URLs: `sqlite:///
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from luthier.base.lazy import exports
 
 if TYPE_CHECKING:
     from luthier.runtime.storage._base import Draft, Driver, Storage, StudyRow
@@ -42,14 +43,4 @@ __all__ = [
     "this_driver",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = exports(__name__, _HOMES)
