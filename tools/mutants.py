@@ -2,7 +2,8 @@
 
     python tools/mutants.py [--only hypervolume,asha] [--jobs 1]
 
-Works on a copy of the last commit; writes docs/results/mutants.md and .json. A mutant survives when the named tests still pass.
+Works on a copy of the last commit; writes docs/results/mutants.md and .json. A mutant survives when the named tests
+still pass.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ def mutants(name: str) -> list[Mutant]:
         for place in ast.walk(ast.Module(body=function.body, type_ignores=[]))
         for what, attribute, value in changes(place)
     ]
+    found.append(Mutant(name, file, 0, "", source, tests))  # nothing changed: has to pass
     for place, what, attribute, value in places:
         kept = copy.copy(getattr(place, attribute))
         setattr(place, attribute, value)
@@ -162,6 +164,8 @@ def main() -> None:
         subprocess.run(["tar", "-x", "-C", whole], input=packed, check=True)
         for name in chosen:
             found = mutants(name)
+            if not survives(found.pop(0), Path(folder)):
+                raise SystemExit(f"{name}: its tests fail on unchanged code")
             for mutant, survived in zip(found, pool.map(lambda m: survives(m, Path(folder)), found), strict=True):
                 rows.append(
                     {k: v for k, v in vars(mutant).items() if k not in ("text", "tests")} | {"survived": survived}
