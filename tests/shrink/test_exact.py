@@ -12,7 +12,7 @@ from luthier.base.errors import ArgumentError
 from luthier.nets.families import layout
 from luthier.shrink import CostModel, Order, SubNetSpec, SuperNet, extract, load, verify
 from luthier.shrink._shell import names, takes
-from luthier.shrink.supernet import output
+from luthier.shrink.supernet import cached, output
 
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
@@ -313,10 +313,10 @@ def test_token_by_token_decoding_equals_one_pass(family):
     given = batch(family, rows=2, length=9)["input_ids"]
     with torch.no_grad():
         whole = child(input_ids=given).logits
-        cache, rows = None, []
+        more, rows = {"use_cache": True}, []
         for place in range(given.shape[1]):
-            out = child(input_ids=given[:, place : place + 1], cache=cache, use_cache=True)
-            cache = out.cache
+            out = child(input_ids=given[:, place : place + 1], **more)
+            more = cached(out)
             rows.append(out.logits)
     assert float((torch.cat(rows, 1) - whole).abs().max()) <= 1e-4
 

@@ -93,9 +93,7 @@ def extract(net: SuperNet, spec: SubNetSpec, *, format: str = "auto", source: st
         hint = "" if near is None else f" The nearest that can be: {near} ({json.dumps(near.to_json())})."
         raise ArgumentError(f"{spec}: {reason}.{hint} Or take format='hf-custom', which luthier.shrink.load reads.")
     stock = format != "hf-custom" and not reason
-    shell = Shell(net.model, net.layout, spec)
-    model = _stock(net, shell, spec) if stock else _own(shell)
-    model.train(net.model.training)
+    model = cut(net, spec, stock=stock)
     about = {
         "family": net.layout.family.name,
         "class": type(net.model).__name__,
@@ -105,6 +103,19 @@ def extract(net: SuperNet, spec: SubNetSpec, *, format: str = "auto", source: st
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
     return Child(model, spec, "hf-stock" if stock else "hf-custom", about, None if source is None else Path(source))
+
+
+def cut(net: SuperNet, spec: SubNetSpec, *, stock: bool = False) -> Any:
+    """The modules of `extract` alone, without a word of where they come from: to be trained or timed and forgotten.
+
+    Args:
+        net: The super-network.
+        spec: Which sub-network.
+        stock: As a plain model of transformers.
+    """
+    shell = Shell(net.model, net.layout, spec.check(net.sizes))
+    model = _stock(net, shell, spec) if stock else _own(shell)
+    return model.train(net.model.training)
 
 
 def fingerprint(model: nn.Module) -> str:

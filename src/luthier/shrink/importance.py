@@ -17,7 +17,7 @@ from luthier.shrink._permute import Order
 from luthier.shrink._torch import nn, torch
 from luthier.shrink.oracle import output_path
 from luthier.shrink.spec import SubNetSpec
-from luthier.shrink.supernet import SuperNet
+from luthier.shrink.supernet import SuperNet, inputs, placed
 from luthier.shrink.tasks import Task
 
 METHODS = ("magnitude", "activation", "flap", "taylor", "random")
@@ -172,7 +172,7 @@ def _magnitude(net: SuperNet) -> tuple[Scores, Scores, Scores]:
         if len(entry.dims) < 2:
             continue
         for dim, word in enumerate(entry.dims):
-            squares = weight.square().sum(dim=1 - dim).numpy()
+            squares = weight.square().sum(dim=1 - dim).cpu().numpy()
             if word == "width":
                 width += squares
             elif entry.layer is not None:
@@ -211,7 +211,7 @@ def _activation(net: SuperNet, batches: Sequence[Mapping[str, Any]], method: str
     handles = []
 
     def norm(module: nn.Module, given: Any, out: torch.Tensor) -> None:
-        width.__iadd__(out.detach().abs().double().flatten(0, -2).mean(0).numpy())
+        width.__iadd__(out.detach().abs().double().flatten(0, -2).mean(0).cpu().numpy())
 
     seen = set()
     for entry in net.layout.entries.values():
@@ -226,7 +226,8 @@ def _activation(net: SuperNet, batches: Sequence[Mapping[str, Any]], method: str
         second, mean = moments.second[layer, "mlp"].diagonal(), moments.mean[layer, "mlp"]
         out = columns(projection(net, layer, "mlp")).double().square().sum(0)
         spread = second - mean.square() if method == "flap" else second
-        inter[layer] = (spread.clamp_min(0) * out).numpy() if method == "flap" else (spread * out).sqrt().numpy()
+        squares = (spread.clamp_min(0) * out).cpu()
+        inter[layer] = (squares if method == "flap" else squares.sqrt()).numpy()
         matrix = moments.second[layer, "attention"]
         if method == "flap":
             mean = moments.mean[layer, "attention"]
@@ -281,8 +282,8 @@ class Moments:
                 handles.append(module.register_forward_pre_hook(listen((layer, part))))
         with torch.no_grad():
             for batch in batches:
-                given = {k: v for k, v in batch.items() if k not in ("labels", "targets")}
-                mask[0] = batch["attention_mask"].bool().flatten() if "attention_mask" in batch else None
+                given = placed(inputs(batch), self.net.model)
+                mask[0] = given["attention_mask"].bool().flatten() if "attention_mask" in given else None
                 self.tokens += int(batch["input_ids"].numel() if mask[0] is None else mask[0].sum())
                 self.net.model(**given)
         for handle in handles:
@@ -298,7 +299,8 @@ def _taylor(net: SuperNet, batches: Sequence[Mapping[str, Any]], task: Task) -> 
     width = np.zeros(sizes.width)
     heads, inter = np.zeros((sizes.depth, sizes.heads)), np.zeros((sizes.depth, sizes.inter))
     kept = {name: p.grad for name, p in net.model.named_parameters()}
-    for batch in batches:
+    for given in batches:
+        batch = placed(given, net.model)
         net.model.zero_grad(set_to_none=True)
         task.loss(task.logits(net.model, batch), batch).backward()  # type: ignore[no-untyped-call]
         for layer in range(sizes.depth):
@@ -306,11 +308,11 @@ def _taylor(net: SuperNet, batches: Sequence[Mapping[str, Any]], task: Task) -> 
                 module = projection(net, layer, part)
                 product = module.weight.detach() * module.weight.grad
                 by_input = (product.sum(1) if hasattr(module, "nf") else product.sum(0)).double()
-                table[layer] += by_input.reshape(table.shape[1], -1).sum(1).abs().numpy()
+                table[layer] += by_input.reshape(table.shape[1], -1).sum(1).abs().cpu().numpy()
         for entry in net.layout.unique():
             if entry.dims == ("width",) and entry.name.endswith("weight"):
                 p = net.model.get_parameter(entry.name)
-                width += (p.detach() * p.grad).double().abs().numpy()
+                width += (p.detach() * p.grad).double().abs().cpu().numpy()
     for name, p in net.model.named_parameters():
         p.grad = kept[name]
     return width, heads, inter
@@ -341,7 +343,7 @@ def _layers(net: SuperNet, batches: Sequence[Mapping[str, Any]], how: str, task:
         handles.append(block.register_forward_hook(listen(layer), with_kwargs=True))
     with torch.no_grad():
         for batch in batches:
-            net.model(**{k: v for k, v in batch.items() if k not in ("labels", "targets")})
+            net.model(**placed(inputs(batch), net.model))
     for handle in handles:
         handle.remove()
     return total / max(1, len(batches))

@@ -15,9 +15,9 @@ from scipy.stats import kendalltau
 from luthier.base.checks import check
 from luthier.shrink._torch import torch
 from luthier.shrink.cost import CostModel
-from luthier.shrink.extraction import extract
+from luthier.shrink.extraction import cut
 from luthier.shrink.spec import SubNetSpec, count
-from luthier.shrink.supernet import SuperNet
+from luthier.shrink.supernet import SuperNet, cached
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def measure(
 def _timed(model: Any, ids: Any, decode: bool, device: Any) -> float:
     more: dict[str, Any] = {}
     if decode:
-        more = {"cache": model(ids, use_cache=True).cache, "use_cache": True}
+        more = cached(model(ids, use_cache=True))
         ids = ids[:, -1:]
     _wait(device)
     begin = time.perf_counter()
@@ -140,6 +140,7 @@ class Latency:
         tokens: int = 128,
         runs: int = 5,
         rounds: int = 3,
+        decode: bool = False,
     ) -> Latency:
         """Measure extracted sub-networks, and fit.
 
@@ -151,9 +152,11 @@ class Latency:
             tokens: Length.
             runs: Passes of each a round.
             rounds: Turns.
+            decode: Of one further token with a cache of that length, in place of the whole input.
         """
-        models = [extract(net, spec).model.eval() for spec in (*specs, *held_out)]
-        times = [m.median_ms for m in measure(models, batch=batch, tokens=tokens, runs=runs, rounds=rounds)]
+        models = [cut(net, spec).eval() for spec in (*specs, *held_out)]
+        measured = measure(models, batch=batch, tokens=tokens, runs=runs, rounds=rounds, decode=decode)
+        times = [m.median_ms for m in measured]
         features = np.array([_features(net, spec, tokens) for spec in (*specs, *held_out)])
         weight = 1.0 / np.array(times)  # errors count as shares
         n = len(specs)

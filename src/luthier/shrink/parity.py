@@ -11,7 +11,7 @@ from luthier.shrink._torch import nn, torch
 from luthier.shrink.cost import CostModel
 from luthier.shrink.oracle import masked
 from luthier.shrink.spec import SubNetSpec
-from luthier.shrink.supernet import SuperNet, inputs, output
+from luthier.shrink.supernet import SuperNet, inputs, output, placed
 
 
 class ParityError(LuthierError):
@@ -86,13 +86,13 @@ def verify(
     worst = [0.0, 0.0]
     with torch.no_grad():
         for batch in batches:
-            given = inputs(batch)
+            given = placed(inputs(batch), net.model)
             with net.active(spec) as sliced:
                 reference = output(sliced(**given))
             with masked(net, spec) as whole:
                 by_masks = output(whole(**given))
             by_child = output(child(**given))
-            keep = batch["attention_mask"].bool() if "attention_mask" in batch and reference.dim() == 3 else ...
+            keep = given["attention_mask"].bool() if "attention_mask" in given and reference.dim() == 3 else ...
             size = max(float(reference[keep].abs().max()), 1e-6)
             for place, other in enumerate((_cut(by_masks, reference), by_child)):
                 worst[place] = max(worst[place], float((other - reference)[keep].abs().max()) / size)

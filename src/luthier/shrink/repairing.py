@@ -66,7 +66,7 @@ def _refit(
         return
     inner = second[kept][:, kept]
     level = ridge * inner.diagonal().mean().clamp_min(1e-12)
-    inner = inner + level * torch.eye(len(kept), dtype=inner.dtype)
+    inner = inner + level * torch.eye(len(kept), dtype=inner.dtype, device=inner.device)
     # what is kept stays as it was, plus what it tells about what is gone: the ridge then pulls to "unchanged"
     gone = torch.tensor(sorted(set(range(len(mean))) - set(kept.tolist())))
     shift = torch.linalg.solve(inner, second[kept][:, gone]).T  # (gone, kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
 from luthier.base.records import Constraint, Objective
 from luthier.shrink.cost import CostModel
-from luthier.shrink.extraction import extract, why_not_stock
+from luthier.shrink.extraction import cut, why_not_stock
 from luthier.shrink.front import Front, Point
 from luthier.shrink.latency import Latency
 from luthier.shrink.spaces import NetSpace
@@ -174,6 +175,11 @@ def _selected(net: SuperNet, spec: SubNetSpec, data: Data) -> dict[str, float]:
         return {f"select_{name}": value for name, value in data.task.evaluate(child, data.select).items()}
 
 
+def _later(data: Data, batches: int) -> Data:
+    """The same data, its training part from a later batch on."""
+    return replace(data, train=lambda k: data.train(k + batches))
+
+
 def standard_search(
     net: SuperNet,
     space: NetSpace,
@@ -185,8 +191,10 @@ def standard_search(
     seconds: float | None = None,
     lr: float = 2e-4,
     kd: Distil | None = None,
+    teacher: Any = None,
     folder: str | Path | None = None,
     seed: int = 0,
+    models: dict[SubNetSpec, Any] | None = None,
 ) -> Front:
     """The other way, for comparison: each candidate is cut out and trained on its own, and mo-asha stops the worse.
 
@@ -199,15 +207,19 @@ def standard_search(
         evals: Candidates.
         seconds: Time for it.
         lr: Highest rate.
-        kd: What candidates learn from the whole; None: nothing.
+        kd: What candidates learn from a teacher; None: nothing.
+        teacher: A frozen model to learn from.
         folder: Where the study lies.
         seed: Of searcher and training.
+        models: Filled with the trained candidates that ran to their end.
 
     Source: Klein et al. 2024, standard NAS (random search under MO-ASHA).
-    Differs: a candidate that is promoted trains anew up to the next report, as nothing of it is kept.
-    Cost: a training for each candidate.
+    Differs: each part is a training of its own with warm-up and cooldown, which goes on from the weights of the part
+        before; after a restart of the process a candidate begins anew.
+    Cost: a training for each candidate; all that may be promoted stay in memory.
     """
     evaluator = Evaluator(net, data)
+    candidates: dict[int, tuple[Any, dict[float, dict[str, float]]]] = {}
     study = Study(
         space.space,
         ["loss", "parameters"],
@@ -223,10 +235,18 @@ def standard_search(
 
     def evaluate(run: Any) -> None:
         spec = space.decode(run.config)
+        child, reports = candidates.setdefault(run.number, (cut(net, spec), {}))
         for part in run.resources():
-            child = extract(net, spec).model
-            finetune(child, data, steps=max(1, round(steps * part / parts)), lr=lr, seed=seed, kd=kd)
-            run.report({**data.task.evaluate(child, data.search), **evaluator.cost(spec)})
+            if part not in reports:  # a promoted candidate is told from its first part on again
+                before, due = (max(0, round(steps * p / parts)) for p in (part - 1, part))
+                more = max(1, due - before)
+                finetune(child, _later(data, before), steps=more, lr=lr, seed=seed, kd=kd, teacher=teacher)
+                reports[part] = {**data.task.evaluate(child, data.search), **evaluator.cost(spec)}
+            if part == parts and models is not None:
+                models[spec] = child.eval()
+            run.report(reports[part])
+        if parts in reports:
+            del candidates[run.number]
 
     result = study.run(evaluate, trials=evals, seconds=seconds, executor="inline")
     ended = [t for t in result.trials if t.metrics and t.resource == parts]

@@ -133,7 +133,7 @@ class SuperNet:
         was = self.model.training
         self.model.eval()
         with torch.no_grad():
-            found = output(self.model(**inputs(batch)))
+            found = output(self.model(**placed(inputs(batch), self.model)))
         self.model.train(was)
         return found
 
@@ -141,6 +141,19 @@ class SuperNet:
 def inputs(batch: Mapping[str, Any]) -> dict[str, Any]:
     """What of a batch a model takes: no labels, no targets."""
     return {key: value for key, value in batch.items() if key not in ("labels", "targets")}
+
+
+def placed(batch: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
+    """A batch where the model is."""
+    parameter = next(iter(model.parameters()), None)
+    device = torch.device("cpu") if parameter is None else parameter.device
+    return {key: value.to(device) for key, value in batch.items()}
+
+
+def cached(found: Any) -> dict[str, Any]:
+    """What a decoder's answer holds of keys and values, under the name by which the next pass takes it."""
+    name = "cache" if hasattr(found, "cache") else "past_key_values"  # 5.17 has the long one, 5.24 the short
+    return {name: getattr(found, name), "use_cache": True}
 
 
 def output(found: Any) -> torch.Tensor:

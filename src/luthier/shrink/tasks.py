@@ -22,7 +22,7 @@ from luthier.base.errors import ArgumentError
 from luthier.base.imports import need
 from luthier.nets.data import Batches, Tokens
 from luthier.shrink._torch import nn, torch
-from luthier.shrink.supernet import inputs, output
+from luthier.shrink.supernet import inputs, output, placed
 
 Batch = Mapping[str, Any]
 KINDS = ("lm", "classification", "regression")
@@ -73,7 +73,8 @@ class Task:
         model.eval()
         losses, rows, said, told = 0.0, 0, [], []
         with torch.no_grad():
-            for batch in batches:
+            for given in batches:
+                batch = placed(given, model)
                 logits = self.logits(model, batch)
                 n = len(batch["input_ids"])
                 losses += float(self.loss(logits, batch)) * n

@@ -198,5 +198,5 @@ def scratch(net: SuperNet, spec: SubNetSpec, *, seed: int = 0) -> Any:
     """A model of a sub-network's shape with fresh weights: the control that has learnt nothing before."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        fresh = type(net.model)(net.model.config).eval()
+        fresh = type(net.model)(net.model.config).eval().to(next(net.model.parameters()).device)
     return extract(SuperNet.from_model(fresh), spec).model
