@@ -73,7 +73,7 @@ def test_every_picture_is_drawn(browser: Browser, page: Path, study: SampleStudy
     browser.open(page)
     quiet(browser)
     plots = browser.run("[...document.querySelectorAll('.plot')].map(p => [p.id, !!p.querySelector('svg.main-svg')])")
-    assert len(plots) == int(browser.run(f"{PAGE}.ready")) == 15
+    assert len(plots) == int(browser.run(f"{PAGE}.ready")) == 20
     assert all(drawn for _, drawn in plots)
     best = 1
     far = outside(history(study))

@@ -130,7 +130,7 @@ def test_sections_stand_in_order() -> None:
     def found(study: SampleStudy) -> list[str]:
         return [a["id"] for t, a in _Reader(render(study)).elements if t == "section" and a.get("class") == "part"]
 
-    usual = ["history", "trials", "parallel", "slices", "curves", "timeline"]
+    usual = ["history", "trials", "parallel", "importance", "slices", "contours", "curves", "timeline"]
     assert found(halving(30)) == [*usual, "coverage", "diagnostics"]
     assert found(two_objectives(20)) == [name for name in usual if name != "curves"] + ["pareto"]
     assert found(empty()) == []

@@ -18,13 +18,17 @@ def show(
     trial: Annotated[
         int | None, typer.Option("--trial", "-t", metavar="N", help="One trial in full.", show_default=False)
     ] = None,
+    importance: Annotated[
+        bool, typer.Option("--importance", "-i", help="How much each hyperparameter matters.")
+    ] = False,
     last: Annotated[int, typer.Option("--last", metavar="N", help="How many of the last trials to list.")] = 10,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Show what a study has found, or one trial in full.
 
-    Trials by status, the best with its rule, the default beside it, failures and the last trials.
+    Trials by status, the best with its rule, the default beside it, failures and the last trials. With --importance the
+    shares of the hyperparameters instead, by two methods, and the way from the default to the best.
     """
     from luthier.cli import _json
     from luthier.study import Study
@@ -32,6 +36,8 @@ def show(
     with Study.open(where) as study:
         if trial is not None:
             _one(study, trial, as_json=as_json)
+        elif importance:
+            _importance(study, as_json=as_json)
         elif as_json:
             _json.write({**_json.study_data(study), "trials": [_json.trial_data(t) for t in study.trials]})
         else:
@@ -56,6 +62,21 @@ def _summary(study: Study, last: int) -> None:
         )
     unfinished = not result.trials or result.reason in (None, "interrupted")
     print(follow("resume" if unfinished else "report", study.where))
+
+
+def _importance(study: Study, *, as_json: bool) -> None:
+    from luthier.cli import _json
+    from luthier.cli._text import follow
+    from luthier.report import ablation
+    from luthier.report.text import importance_lines, importance_tables
+
+    shares, ways = importance_tables(study), [ablation(study, i) for i in range(len(study.problem.objectives))]
+    if as_json:
+        _json.write({"importance": shares, "ablation": ways})
+        return
+    for line in importance_lines(shares, ways):
+        print(line)
+    print(follow("report", study.where))
 
 
 def _one(study: Study, number: int, *, as_json: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from luthier.report._gradients_section import gradients_section
 from luthier.report._html import element, escape
+from luthier.report._importance_section import importance_sections
 from luthier.report._section import Section, put, wide
 from luthier.report._source import Snapshot
 from luthier.report._stopping_section import stopping_section
@@ -40,11 +41,14 @@ from luthier.report.trials import trials
 
 def sections(shot: Snapshot) -> list[Section]:
     """All sections that the study has something to show for, in the order of the page."""
+    important = {section.id: section for section in importance_sections(shot)}
     made = [
         _history(shot),
         _trials(shot),
         _parallel(shot),
+        important.get("importance"),
         _slices(shot),
+        important.get("contours"),
         _curves(shot),
         _genealogy(shot),
         gradients_section(shot),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from luthier.report._ablation import ablation
+from luthier.report._contours import contours
+from luthier.report._importance import METHODS, importance
 from luthier.report._source import StudyView, snapshot
 from luthier.report.brackets import brackets
 from luthier.report.coverage import coverage
@@ -28,7 +31,8 @@ def tables(study: StudyView) -> dict[str, Any]:
         study: The study.
 
     Returns:
-        `history` (a list, one for each objective), `trials`, `parallel`, `slices`, `curves`, `rungs`, `brackets`,
+        `history` (a list, one for each objective), `trials`, `parallel`, `slices`, `importance` (a list, one for each
+        objective and method), `ablation`, `contours`, `curves`, `rungs`, `brackets`,
         `genealogy`, `outer_steps`, `timeline`, `pareto`, `stopping`, `overtuned`, `tuning_curve` and `coverage`, each
         as its own function describes it.
     """
@@ -38,6 +42,9 @@ def tables(study: StudyView) -> dict[str, Any]:
         "trials": trials(shot),
         "parallel": parallel(shot),
         "slices": slices(shot),
+        "importance": [importance(shot, i, method=m) for i in range(len(shot.problem.objectives)) for m in METHODS],
+        "ablation": ablation(shot),
+        "contours": contours(shot),
         "curves": curves(shot),
         "rungs": rungs(shot),
         "brackets": brackets(shot),

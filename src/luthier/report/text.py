@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from luthier.base.records import Status, Trial
 from luthier.report._clock import Clock
+from luthier.report._importance import METHODS, importance
 from luthier.report._runs import runs
 from luthier.report._source import Snapshot, StudyView, snapshot
-from luthier.report._values import clean, counts, default_trial, value_of
+from luthier.report._values import clean, counts, default_trial, short, value_of
+from luthier.report.figures.importance import words
 from luthier.report.trials import plain
 
 
@@ -102,3 +105,55 @@ def _gain(best: Trial | None, default: Trial | None, shot: Snapshot) -> float | 
     if ours is None or not usual:
         return None
     return clean((usual - ours) * objective.sign / abs(usual), 4)
+
+
+def importance_tables(study: StudyView) -> list[dict[str, Any]]:
+    """`importance` of every objective by every method, in their order."""
+    return [importance(study, i, method=m) for i in range(len(study.problem.objectives)) for m in METHODS]
+
+
+def importance_lines(shares: Sequence[dict[str, Any]], ways: Sequence[dict[str, Any]]) -> list[str]:
+    """Importance in lines for a terminal.
+
+    Args:
+        shares: From `importance_tables`.
+        ways: From `ablation`, one for each objective.
+
+    Returns:
+        For each objective a table of its hyperparameters with both shares and their intervals, warnings, interactions
+        and the way from the default to the best.
+    """
+    found: list[str] = []
+    by_objective = [shares[i : i + len(METHODS)] for i in range(0, len(shares), len(METHODS))]
+    for (ped, fanova), way in zip(by_objective, ways, strict=True):
+        where = "" if ped["resource"] is None else f" at resource {short(ped['resource'])}"
+        found.append(f"importance for {ped['objective']}, from {ped['trials']} results{where}")
+        if ped["fault"]:
+            found.append(f"nothing can be said: {ped['fault']}")
+            continue
+        if ped["warning"]:
+            found.append(f"warning: {ped['warning']}")
+        found += _share_lines(ped, fanova)
+        if way["steps"]:
+            found.append(f"from the default to the best, {way['objective']} as a forest predicts it:")
+            found += [f"  {short(step['value']):>10}  {words(step).replace('→', '->')}" for step in way["steps"]]
+    return found
+
+
+def _share_lines(ped: dict[str, Any], fanova: dict[str, Any]) -> list[str]:
+    other = {row["name"]: row for row in fanova["rows"]}
+    width = max(len("hyperparameter"), *(len(row["name"]) for row in ped["rows"]))
+    lines = [f"{'hyperparameter':<{width}}  among the best tenth    over the whole space"]
+    for row in ped["rows"]:
+        mark = " " if row["share"] > row["chance"] else "?"
+        lines.append(f"{row['name']:<{width}}  {_share(row)} {mark}  {_share(other[row['name']])}".rstrip())
+    lines.append("[5 and 95 % of resamples; 10 and 90 % of the trees; ?: no more than chance reaches]")
+    pairs = [pair for pair in fanova["pairs"] if (pair["share"] or 0.0) >= 0.02][:3]
+    if pairs:
+        texts = [f"{' x '.join(pair['names'])} {100 * pair['share']:.0f} %" for pair in pairs]
+        lines.append(f"interactions, over the whole space: {', '.join(texts)}")
+    return lines
+
+
+def _share(row: dict[str, Any]) -> str:
+    return f"{100 * row['share']:4.0f} %  [{100 * row['low']:3.0f}, {100 * row['high']:3.0f}]   "
