@@ -6,12 +6,17 @@ import pytest
 
 from luthier.base.registry import names
 from luthier.runtime.storage import open_storage
+from luthier.testing import postgres
 from luthier.testing.storage import CHECKS, check_storage
 
 _places = itertools.count()
 
 
 def _url(name, folder):
+    if name == "postgresql":
+        if postgres.missing():
+            pytest.skip(postgres.missing())
+        return postgres.shared().new()
     known = {"memory": f"memory://contract-{next(_places)}", "sqlite": f"sqlite:///{folder}/study.db"}
     assert name in known, f"storage {name!r} is new: add a URL of an empty place to this test"
     return known[name]

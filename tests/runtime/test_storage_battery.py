@@ -28,8 +28,8 @@ class NeverTakesOver(Memory):
 
 
 class GivesReleased(Memory):
-    def append(self, study, drafts, *, release=()):
-        return super().append(study, drafts, release=[] if not drafts else release)
+    def append(self, study, drafts, *, release=(), expect=None):
+        return super().append(study, drafts, release=[] if not drafts else release, expect=expect)
 
 
 class GivesAgain(Memory):
@@ -44,7 +44,7 @@ class ForgetsTheLimit(Memory):
 
 
 class WritesHalf(Memory):
-    def append(self, study, drafts, *, release=()):
+    def append(self, study, drafts, *, release=(), expect=None):
         first = self.head(study) + 1
         for draft in drafts:
             super().append(study, [draft])
@@ -53,7 +53,7 @@ class WritesHalf(Memory):
 
 
 class KeepsReservations(Memory):
-    def append(self, study, drafts, *, release=()):
+    def append(self, study, drafts, *, release=(), expect=None):
         try:
             return super().append(study, drafts, release=release)
         except StorageError:
@@ -77,6 +77,11 @@ class NeverCloses(Memory):
         pass
 
 
+class ExpectsNothing(Memory):
+    def append(self, study, drafts, *, release=(), expect=None):
+        return super().append(study, drafts, release=release)
+
+
 class Alone(Memory):
     def __init__(self, place=""):
         super().__init__()
@@ -93,6 +98,7 @@ BROKEN = [
     KeepsReservations,
     SharesItsData,
     NoLimits,
+    ExpectsNothing,
 ]
 
 

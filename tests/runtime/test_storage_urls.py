@@ -15,7 +15,7 @@ from luthier.runtime.storage._urls import path_of
 
 
 def test_names_are_the_files_and_no_helper():
-    assert names("storage") == ["memory", "sqlite"]
+    assert names("storage") == ["memory", "postgresql", "sqlite"]
 
 
 def test_exports_resolve_and_unknown_ones_do_not():
@@ -92,14 +92,8 @@ def test_memory_places():
         (
             "mysql://host/db",
             UnsupportedError,
-            "storage 'mysql://host/db': no store is called 'mysql' here. Allowed: memory://, sqlite://, "
-            "a database file or a folder. For one machine take sqlite:///study.db.",
-        ),
-        (
-            "postgres://host/db",
-            UnsupportedError,
-            "storage 'postgres://host/db': no store is called 'postgres' here. Allowed: memory://, sqlite://, "
-            "a database file or a folder. For one machine take sqlite:///study.db.",
+            "storage 'mysql://host/db': no store is called 'mysql' here. Allowed: memory://, postgresql://, "
+            "sqlite://, a database file or a folder. For one machine take sqlite:///study.db.",
         ),
         (
             "sqlite://",

@@ -13,6 +13,7 @@ from luthier.base.seeds import split_seed
 from luthier.runtime.storage import Draft, Storage, dead, this_driver
 from luthier.study._definition import Definition
 from luthier.study._engine import Engine
+from luthier.study._heart import Heart
 from luthier.study._selection import CONFIRM
 
 #: Workers of trials that no executor runs: given to the user by `ask`, evaluated elsewhere.
@@ -40,6 +41,7 @@ class Session:
         self._torn = False  # whether an event was folded half: an error or Ctrl-C struck in the middle of it
         self.exhausted = False  # whether the searcher had nothing left to propose when last asked
         self._beaten = 0.0
+        self._heart: Heart | None = None
         self.sync()
 
     def _engine(self) -> Engine:
@@ -64,10 +66,13 @@ class Session:
         if self.storage.head(self.study) != head:
             self._fold(self.storage.read(self.study, after=head))
 
-    def append(self, drafts: Sequence[Draft], *, release: Iterable[int] = ()) -> int:
-        """Append, fold, call back; the `seq` of the last event."""
+    def append(self, drafts: Sequence[Draft], *, release: Iterable[int] = (), expect: int | None = None) -> int:
+        """Append, fold, call back; the `seq` of the last event, 0 where the log did not end at `expect`."""
         self._mend()
-        first = self.storage.append(self.study, drafts, release=release)
+        first = self.storage.append(self.study, drafts, release=release, expect=expect)
+        if not first:
+            self.sync()
+            return 0
         head = self.engine.state.head
         if first != head + 1:
             self._fold(self.storage.read(self.study, after=head, until=first - 1))
@@ -96,6 +101,8 @@ class Session:
         if not self.joined:
             self.storage.register(self.study, self.me)
             self.joined, self._beaten = True, now
+            if self.storage.shared:
+                self._heart = Heart(self.storage, self.study, self.me)
             self.recover()
         elif now - self._beaten > self.me.lease / 6:
             self._beat()
@@ -131,6 +138,8 @@ class Session:
         """Take this driver off the list."""
         if self.joined:
             self.joined = False
+            if self._heart is not None:
+                self._heart.stop()
             self.storage.leave(self.study, self.me.id)
 
     def recover(self) -> None:
@@ -230,21 +239,34 @@ class Session:
             self.storage.vacate(self.study, k, self.me.id)
 
     def _new_numbered(self, k: int, worker: str, now: float) -> Trial | None:
-        proposal = self._propose(k)
-        self.exhausted = proposal is None
-        if proposal is None:
-            return None
-        job, extra = proposal
+        while True:
+            proposal = self._propose(k)
+            self.exhausted = proposal is None
+            if proposal is None:
+                return None
+            if self._ask(k, *proposal, worker=worker, now=now):
+                return self.engine.state.trials[k]
+
+    def _ask(self, k: int, job: Job, extra: Mapping[str, int], *, worker: str, now: float) -> bool:
+        """Log a proposal; False where another driver has just proposed the same, on a space where that is a waste."""
         asked = {"config": dict(job.config), "origin": job.origin, **extra}
         if job.parent is not None:
             asked["parent"] = job.parent
         split = self._split(k, extra)
         if split is not None:
             asked["split_seed"] = split
-        seen = self.engine.state.head
+        state = self.engine.state
         start = self._start(k, worker, now, job.until, None, checkpoint=job.checkpoint)
-        self.append([Draft(now, "asked", k, seen, asked), start], release=[k])
-        return self.engine.state.trials[k]
+        drafts = [Draft(now, "asked", k, state.head, asked), start]
+        if extra or job.parent is not None or self.engine.state.space.size is None:
+            self.append(drafts, release=[k])  # given or cloned, or a space where nothing meets twice
+            return True
+        before = set(state.trials)
+        while not self.append(drafts, release=[k], expect=self.engine.state.head):
+            trials = self.engine.state.trials
+            if any(trials[number].config == job.config for number in trials.keys() - before):
+                return False
+        return True
 
     def _split(self, k: int, extra: Mapping[str, int]) -> int | None:
         """The split seed of a new trial, None for the study's own."""

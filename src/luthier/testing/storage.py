@@ -136,6 +136,16 @@ def check_atomic(factory: Factory) -> None:
         _equal(store.head(study), 3, "other kinds may repeat")
 
 
+def check_expect(factory: Factory) -> None:
+    """With `expect`, events are appended only where the log ends there."""
+    with factory() as one, factory() as two:
+        study = _study(one, "expect")
+        _equal(one.append(study, [Draft(0.0, "asked", 0)], expect=0), 1, "append(expect=0) to an empty log")
+        _equal(two.append(study, [Draft(0.0, "asked", 1)], expect=0), 0, "append(expect=0) to a log of one event")
+        _equal([event.trial for event in one.read(study)], [0], "what was not expected is not written")
+        _equal(two.append(study, [Draft(0.0, "asked", 1)], expect=1), 2, "append(expect=1) to a log of one event")
+
+
 def check_two(factory: Factory) -> None:
     """Two open stores of one place see each other at once."""
     with factory() as one, factory() as two:
@@ -355,6 +365,7 @@ CHECKS: tuple[Callable[[Factory], None], ...] = (
     check_studies,
     check_order,
     check_atomic,
+    check_expect,
     check_two,
     check_reserve,
     check_vacate,

@@ -1,6 +1,7 @@
 """Stores: a study's append-only log, in memory or in a database, behind one contract (`Storage`).
 
-A file of this folder is one store, its name the scheme of its URLs: `sqlite:///study.db`, `memory://`.
+A file of this folder is one store, its name the scheme of its URLs: `sqlite:///study.db`, `postgresql://...`,
+`memory://`.
 `open_storage` finds it; nothing heavy is imported before a store is opened.
 """
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from luthier.runtime.storage._driver import dead, this_driver
     from luthier.runtime.storage._urls import open_storage, split_name
     from luthier.runtime.storage.memory import Memory
+    from luthier.runtime.storage.postgresql import PostgreSQL
     from luthier.runtime.storage.sqlite import SQLite
 
 _HOMES = {
@@ -27,6 +29,7 @@ _HOMES = {
     "open_storage": "_urls",
     "split_name": "_urls",
     "Memory": "memory",
+    "PostgreSQL": "postgresql",
     "SQLite": "sqlite",
 }
 
@@ -34,6 +37,7 @@ __all__ = [
     "Draft",
     "Driver",
     "Memory",
+    "PostgreSQL",
     "SQLite",
     "Storage",
     "StudyRow",

@@ -71,6 +71,8 @@ class Storage(ABC):
     """
 
     name: ClassVar[str] = ""
+    #: Whether several machines may share it: then a driver's heartbeat is all that others know of it.
+    shared: ClassVar[bool] = False
     #: Opens this store again: what `open_storage` takes.
     url: str
     #: What messages call it, such as "store /data/study.db".
@@ -99,13 +101,16 @@ class Storage(ABC):
         """All studies, oldest first."""
 
     @abstractmethod
-    def append(self, study: int, drafts: Sequence[Draft], *, release: Iterable[int] = ()) -> int:
+    def append(
+        self, study: int, drafts: Sequence[Draft], *, release: Iterable[int] = (), expect: int | None = None
+    ) -> int:
         """Append events in order, all or none.
 
         Args:
             study: The study's number.
             drafts: What happened.
             release: Reserved trial numbers that these events use up.
+            expect: `seq` that the log must end with; where it ends elsewhere nothing is written, and 0 returned.
 
         Returns:
             `seq` of the first one; the others follow without a gap. (If it is not the caller's last known

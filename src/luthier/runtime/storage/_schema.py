@@ -118,6 +118,7 @@ class Statements(NamedTuple):
     number_take: str  # next_trial, study
     reserve_new: str  # study, trial, driver
     reserve_again: str  # driver, study, trial
+    reserved: str  # study, trial
     release: str  # study, trial
     vacate: str  # driver, study, trial, owner
     claim_owner: str  # study, trial, what
@@ -180,6 +181,7 @@ def statements(dialect: sa.Dialect) -> Statements:
         ),
         reserve_new=text(reservations.insert(), *reservations.c.keys()),
         reserve_again=text(reservations.update().values(driver=driver).where(*held), "p_driver", "p_study", "p_trial"),
+        reserved=text(sa.select(reservations.c.driver).where(*held), "p_study", "p_trial"),
         release=text(reservations.delete().where(*held), "p_study", "p_trial"),
         vacate=text(
             reservations.update().values(driver=driver).where(*held, reservations.c.driver == sa.bindparam("p_owner")),

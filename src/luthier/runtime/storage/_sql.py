@@ -1,29 +1,24 @@
 """What every SQL store shares: the contract's methods over the statements of `_schema`.
 
-A database adds how to connect, how to begin, what its errors mean and whose clock counts (`sqlite.py`).
+A database adds how to connect, how to begin, what its errors mean and whose clock counts (`sqlite.py`,
+`postgresql.py`).
 """
 
 from __future__ import annotations
 
 import gc
-import os
-import threading
-import time
-from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, TypeVar
-
-import sqlalchemy as sa
+from typing import Any
 
 from luthier.base.errors import StorageError
 from luthier.base.records import Event
-from luthier.runtime.storage import _fork
 from luthier.runtime.storage._base import Draft, Driver, Storage, StudyRow
 from luthier.runtime.storage._json import decode, encode
 from luthier.runtime.storage._migrations import SCHEMA
-from luthier.runtime.storage._schema import definitions, statements
+from luthier.runtime.storage._schema import definitions
+from luthier.runtime.storage._transactions import Transactions
 from luthier.runtime.storage._words import (
     asked_twice,
     check_study,
@@ -31,128 +26,16 @@ from luthier.runtime.storage._words import (
     not_registered,
     pick,
     study_exists,
-    was_closed,
 )
 
-T = TypeVar("T")
-
-_LAST = 2**62  # above every `seq`
+_LAST = 2**31 - 1  # no `seq` is above it: what an INTEGER of PostgreSQL holds
 _CHUNK = 4096  # events decoded at once: large enough to be quick, small enough to spare memory
 
 
-class SQLStorage(Storage):
-    """A store in an SQL database: one connection, used by one thread at a time.
+class SQLStorage(Transactions, Storage):
+    """A store in an SQL database: every public method is a function of a cursor, run by `Transactions`."""
 
-    Every public method is a function of a cursor that runs inside one transaction and can be run again: when the
-    database is busy it is rolled back and tried anew, with growing pauses, until `patience` is spent.
-
-    Args:
-        url: What opens it again.
-        where: What messages call it ("store /data/study.db").
-        engine: How to reach it; its dialect uses positional parameters.
-        patience: Seconds to wait for other processes in one call.
-    """
-
-    def __init__(self, url: str, *, where: str, engine: sa.Engine, patience: float) -> None:
-        self.url, self.where = url, where
-        self._engine, self._patience = engine, patience
-        self._sql = statements(engine.dialect)
-        dbapi: Any = engine.dialect.dbapi
-        self._errors: type[Exception] = dbapi.Error
-        self._integrity: type[Exception] = dbapi.IntegrityError
-        self._lock = threading.RLock()
-        self._link: Any = None  # SQLAlchemy's hold on the connection
-        self._cursor: Any = None
-        self._closed = False
-        _fork.watch(self)
-
-    # what a database adds
-
-    @abstractmethod
-    def _prepare(self, cursor: Any) -> None:
-        """Set up a fresh connection."""
-
-    @abstractmethod
-    def _begin(self, cursor: Any, *, write: bool) -> None:
-        """Begin a transaction; a writing one keeps other writers out until it ends."""
-
-    @abstractmethod
-    def _clock(self, cursor: Any) -> float:
-        """Seconds since the epoch, by the clock that heartbeats of this store go by."""
-
-    @abstractmethod
-    def _busy(self, error: Exception) -> bool:
-        """Whether the database refused only because others are at work."""
-
-    @abstractmethod
-    def _explained(self, error: Exception) -> StorageError:
-        """The error in luthier's words."""
-
-    # transactions
-
-    def _transact(self, work: Callable[[Any], T], *, write: bool = True) -> T:
-        with self._lock:
-            started, attempt = time.monotonic(), 0
-            while True:
-                try:
-                    return self._once(work, write)
-                except self._errors as error:
-                    if not self._busy(error) or time.monotonic() - started > self._patience:
-                        raise self._explained(error) from error
-                # 0.5 ms growing to 20 ms; the process number spreads those who wait, without a random draw
-                pause = min(0.0005 * 1.5 ** min(attempt, 10), 0.02)
-                time.sleep(pause * (1 + (os.getpid() + attempt) % 7 / 7))
-                attempt += 1
-
-    def _once(self, work: Callable[[Any], T], write: bool) -> T:
-        cursor = self._cursor or self._connect()
-        try:
-            self._begin(cursor, write=write)
-            result = work(cursor)
-            cursor.execute("COMMIT")
-            return result
-        except BaseException:
-            self._undo(cursor)
-            raise
-
-    def _undo(self, cursor: Any) -> None:
-        try:
-            cursor.connection.rollback()
-        except self._errors:
-            self._disconnect()  # beyond repair: the next call begins with a fresh connection
-
-    def _connect(self) -> Any:
-        if self._closed:
-            raise was_closed(self.where, self.url)
-        self._link = self._engine.raw_connection()
-        cursor = self._link.cursor()
-        try:
-            self._prepare(cursor)
-        except BaseException:
-            self._disconnect()
-            raise
-        self._cursor = cursor
-        return cursor
-
-    def _disconnect(self) -> None:
-        link, self._link, self._cursor = self._link, None, None
-        if link is not None:
-            link.invalidate()  # closes for good; the pool keeps nothing
-
-    def close(self) -> None:
-        """Release the connection."""
-        with self._lock:
-            self._closed = True
-            self._disconnect()
-
-    def pause(self) -> None:
-        """Before a fork: wait for other threads, hold no connection."""
-        self._lock.acquire()
-        self._disconnect()
-
-    def unpause(self) -> None:
-        """After a fork."""
-        self._lock.release()
+    # tables
 
     def _make(self, cursor: Any) -> None:
         """Create all tables, inside the transaction of the caller."""
@@ -182,7 +65,11 @@ class SQLStorage(Storage):
             cursor.execute(self._sql.counter_new, (number, 0))
             return _study_row(row)
 
-        return self._transact(work)
+        def done(cursor: Any, made: StudyRow) -> bool:
+            rows = cursor.execute(self._sql.study_all).fetchall()
+            return any(row[0] == made.id and row[4] == made.created for row in rows)
+
+        return self._transact(work, done=done)
 
     def open(self, name: str | None = None) -> StudyRow:
         """Find a study by name; without one, the only study of the store. Raises StudyNotFound."""
@@ -195,8 +82,10 @@ class SQLStorage(Storage):
 
     # the log
 
-    def append(self, study: int, drafts: Sequence[Draft], *, release: Iterable[int] = ()) -> int:
-        """Append events in order, all or none; returns `seq` of the first."""
+    def append(
+        self, study: int, drafts: Sequence[Draft], *, release: Iterable[int] = (), expect: int | None = None
+    ) -> int:
+        """Append events in order, all or none; returns `seq` of the first, 0 where `expect` was not met."""
         rows = [
             (
                 study,
@@ -212,16 +101,24 @@ class SQLStorage(Storage):
 
         def work(cursor: Any) -> int:
             first = self._head(cursor, study) + 1
+            if expect is not None and first != expect + 1:
+                return 0
             numbered = [(row[0], seq, *row[1:]) for seq, row in enumerate(rows, first)]
             try:
-                cursor.executemany(self._sql.event_new, numbered)
+                if numbered:
+                    cursor.executemany(self._sql.event_new, numbered)
             except self._integrity as error:
+                self._refusal(cursor)
                 raise self._refused(cursor, numbered, error) from error
             if used:
                 cursor.executemany(self._sql.release, used)
             return first
 
-        return self._transact(work)
+        def done(cursor: Any, first: int) -> bool:
+            found = cursor.execute(self._sql.event_range, (study, first - 1, first + len(rows) - 1)).fetchall()
+            return bool(first) and [tuple(row[1:]) for row in found] == [row[1:] for row in rows]
+
+        return self._transact(work, study=study, done=done)
 
     def _head(self, cursor: Any, study: int) -> int:
         row = cursor.execute(self._sql.head, (study,)).fetchone()
@@ -305,7 +202,10 @@ class SQLStorage(Storage):
             cursor.execute(self._sql.reserve_new, (study, number, driver))
             return int(number)
 
-        return self._transact(work)
+        def done(cursor: Any, number: int | None) -> bool:
+            return bool(cursor.execute(self._sql.reserved, (study, number)).fetchone() == (driver,))
+
+        return self._transact(work, study=study, done=done)
 
     def vacate(self, study: int, trial: int, driver: str) -> None:
         """Give a reserved number back unused: it belongs to nobody, as if its driver were gone."""
@@ -314,7 +214,7 @@ class SQLStorage(Storage):
             self._head(cursor, study)
             cursor.execute(self._sql.vacate, ("", study, trial, driver))
 
-        self._transact(work)
+        self._transact(work, study=study)
 
     def claim(self, study: int, trial: int, what: str, driver: str, *, head: int | None = None) -> bool:
         """Take something that only one driver may do: True for the first to ask, and for it again."""
@@ -334,7 +234,7 @@ class SQLStorage(Storage):
             cursor.execute(self._sql.claim_pass, (driver, study, trial, what))
             return True
 
-        return self._transact(work)
+        return self._transact(work, study=study)
 
     def register(self, study: int, driver: Driver) -> None:
         """Say that a driver works on the study (`beat` is set by the store's clock)."""
@@ -346,7 +246,7 @@ class SQLStorage(Storage):
             row = (study, driver.id, driver.host, driver.pid, driver.born, now, driver.lease)
             cursor.execute(self._sql.driver_new, row)
 
-        self._transact(work)
+        self._transact(work, study=study)
 
     def beat(self, study: int, driver: str) -> None:
         """Renew a driver's lease."""
@@ -356,7 +256,7 @@ class SQLStorage(Storage):
             if not cursor.rowcount:
                 raise not_registered(self.where, study, driver)
 
-        self._transact(work)
+        self._transact(work, study=study)
 
     def drivers(self, study: int) -> list[tuple[Driver, float]]:
         """Registered drivers, each with the seconds since its last heartbeat by the store's clock."""
@@ -376,7 +276,7 @@ class SQLStorage(Storage):
             self._head(cursor, study)
             cursor.execute(self._sql.driver_gone, (study, driver))
 
-        self._transact(work)
+        self._transact(work, study=study)
 
 
 @contextmanager

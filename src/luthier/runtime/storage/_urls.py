@@ -12,7 +12,7 @@ from luthier.runtime.storage._base import Storage
 #: Name of the store's file inside a study's folder.
 FILE = "study.db"
 _SUFFIXES = frozenset({".db", ".sqlite", ".sqlite3"})
-_ALIASES = {"postgres": "postgresql"}
+_ALIASES = {"postgres": "postgresql"}  # and with "+psycopg", as SQLAlchemy writes it
 
 
 def open_storage(url: str, *, create: bool = False) -> Storage:
@@ -34,7 +34,8 @@ def open_storage(url: str, *, create: bool = False) -> Storage:
     scheme, mark, _ = url.partition("://")
     if not mark:
         return _load("sqlite").from_url(f"sqlite:///{quote(path_of(url))}", create=create)
-    name = _ALIASES.get(scheme, scheme)
+    plain = scheme.partition("+")[0]
+    name = _ALIASES.get(plain, plain)
     known = names("storage")
     if name not in known:
         allowed = ", ".join(f"{one}://" for one in known)

@@ -111,11 +111,15 @@ class Memory(Storage):
         with place.lock:
             return [_copy(log.row) for log in place.logs]
 
-    def append(self, study: int, drafts: Sequence[Draft], *, release: Iterable[int] = ()) -> int:
-        """Append events in order, all or none; returns `seq` of the first."""
+    def append(
+        self, study: int, drafts: Sequence[Draft], *, release: Iterable[int] = (), expect: int | None = None
+    ) -> int:
+        """Append events in order, all or none; returns `seq` of the first, 0 where `expect` was not met."""
         data = [plain(draft.data, f"event {draft.kind!r} of trial {draft.trial}") for draft in drafts]
         used = list(release)
         with self._log(study) as log:
+            if expect is not None and expect != len(log.events):
+                return 0
             asked: set[int] = set()
             for draft in drafts:
                 if draft.kind == "asked" and draft.trial is not None:

@@ -200,8 +200,11 @@ class SQLite(SQLStorage):
 
     # transactions
 
-    def _begin(self, cursor: Any, *, write: bool) -> None:
+    def _begin(self, cursor: Any, *, write: bool, study: int) -> None:
         cursor.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    def _refusal(self, cursor: Any) -> None:
+        """Nothing to do: the transaction lives on."""
 
     def _clock(self, cursor: Any) -> float:
         return time.time()
