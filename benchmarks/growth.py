@@ -1,158 +1,144 @@
-"""Warm against cold, and does the learning rate transfer: small decoders on the bytes of Python's own library.
+"""Growth measured: does the rate transfer, does a warm start pay, does the law predict, does muP stay flat.
 
-    python benchmarks/growth.py warm --seeds 5         # shrink-pad-perturb at three lambdas, padding alone, scratch
-    python benchmarks/growth.py rates                  # rates 2^-11 to 2^-4 at four widths, muP and standard
-    python benchmarks/growth.py table                  # what docs/results/growth has, in words
+    python benchmarks/growth.py timing --device cuda --out timing.jsonl       # throughput, alone on the machine
+    python benchmarks/growth.py run --device cuda --jobs 4 --deadline 480 --out lines.jsonl
+    python benchmarks/growth.py report lines.jsonl timing.jsonl               # docs/results/growth.md, .json, pictures
 
-Every run is written when it ends, and not run again. Seeds are paired: base, cold and warm of a seed see the same text.
+Lines are appended as cells end, and cells whose lines are there are not run again. Models of one shape are trained side
+by side (`_stack.py`). Seeds are paired: source, cold and warm of one seed see the same order of text.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import warnings
+import multiprocessing
+import time
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
-import numpy as np
+from _growth_cells import DEPTH_ARMS, Cell, Place, run_cell
+from _stack import OutOfTimeError
 
-RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results" / "growth"
-SMALL = {
-    "vocabulary": 256,
-    "d_model": 32,
-    "heads": 2,
-    "d_head": 16,
-    "d_ff": 80,
-    "layers": 2,
-    "context": 64,
-    "init_std": 0.05,
-}
-LARGE = {**SMALL, "d_model": 48, "heads": 3, "kv_heads": 3, "d_ff": 120}
-ARMS = {"cold": None, "szp 0.2": 0.2, "szp 0.4": 0.4, "szp 1": 1.0, "zeropad": "zeropad"}
-RATE = 2**-7
+ROOT = Path(__file__).resolve().parents[1]
 
 
-def setting():
-    from luthier.grow.hyper import Hyper
-    from luthier.grow.mu_plan import MuPlan
-    from luthier.nets import python_library
-
-    text, held_out = python_library(4_000_000).split(0.05)
-    plan = MuPlan.infer("refgpt", proxy=SMALL)
-    hyper = Hyper(lr=RATE, batch=16, length=64, warmup=0.1, fingerprint=plan.fingerprint)  # all arms warm up alike
-    return plan, hyper, text, held_out
-
-
-def warm(seeds: int, per: int, scratch: Path) -> None:
-    """Base (its checkpoint before the cooldown is the source), then every arm, at equal tokens of the target."""
-    from luthier.base.errors import CostWarning
-    from luthier.grow.growing import Growth, grow
-    from luthier.grow.runs import count, run
-    from luthier.nets.checkpoints import read, steps_in
-
-    warnings.simplefilter("ignore", CostWarning)
-    plan, hyper, text, held_out = setting()
-    target = plan.for_target(LARGE)
-    sizes, small = count(target, hyper.length), count(plan, hyper.length)
-    path = RESULTS / f"warm-{per}x.jsonl"
-    done = {(r["seed"], r["arm"]) for r in rows(path)}
-    for seed in range(seeds):
-        missing = [arm for arm in ARMS if (seed, arm) not in done]
-        if not missing:
-            continue
-        folder = scratch / f"base-{per}-{seed}"
-        base_tokens = per * small.inner
-        run(plan, hyper, text, held_out, tokens=base_tokens, folder=folder, seed=seed, purpose="base")
-        source = read(steps_in(folder)[0])  # before the cooldown
-        for arm in missing:
-            kind, model, factor = ARMS[arm], None, None
-            if kind is not None:
-                how = Growth(operator="zeropad") if kind == "zeropad" else Growth(lam=kind, seed=seed)
-                made = grow(source.weights(), plan, target, how)
-                model, factor = made.model(), made.factor
-            history, _ = run(
-                target, hyper, text, held_out, tokens=per * sizes.inner, seed=seed, model=model, growth=factor,
-                data_start=0 if kind is None else source.step * hyper.batch,
-            )  # fmt: skip
-            row = {"seed": seed, "arm": arm, "per": per, "growth": factor, "inner": sizes.inner}
-            row["base_flops"] = small.flops_per_token * source.state["tokens"]
-            row["curve"] = [(r["tokens"], r["flops"], r["val_loss"]) for r in history.records if "val_loss" in r]
-            write(path, row)
-            print(per, seed, arm, f"{history.last('val_loss'):.4f}", flush=True)
+def cells(small: bool) -> list[Cell]:
+    """All cells, the most needed first; `seconds` are expected on an H100 that others use too."""
+    six, eight, three = tuple(range(6)), tuple(range(8)), (0, 1, 2)
+    found = [
+        Cell("rates", (w, width, s), 25 + width / 8)
+        for s in three
+        for width in (512, 256, 128, 64)
+        for w in ("mup", "standard")
+    ]
+    found.insert(2, Cell("warm", (128,), 220, eight))
+    found += [Cell("coordinates", (what,), 60) for what in ("adamw",)]
+    found += [Cell("ladder", (width, per), per * width**2 / 6000, three) for width, per in _LADDER]
+    found += [Cell("warm", (96,), 170, six), Cell("stability", (), 200, three), Cell("warm", (64,), 110, six)]
+    found += [Cell("coordinates", (what,), 30) for what in ("hidden rates", "readout", "attention", "inner width")]
+    found += [Cell("depth", (arm,), 110, six) for arm in DEPTH_ARMS]
+    found += [Cell("rates", (w, 1024, s), 120) for s in three[:2] for w in ("mup", "standard")]
+    found += [Cell("merging", (), 60, six)]
+    found += [
+        Cell("broad", (w, width, s), width / 25)
+        for s in three
+        for width in (256, 512, 1024)
+        for w in ("mup", "standard")
+    ]
+    found += [Cell("broad", (w, 2048, s), 90) for s in three[:1] for w in ("mup", "standard")]
+    if small:
+        kept: dict[str, Cell] = {}
+        for cell in found:
+            kept.setdefault(cell.part, Cell(cell.part, cell.key, 1, cell.seeds[:2]))
+        kept["rates"] = Cell("rates", ("mup", 64, 0), 1)
+        kept["broad"] = Cell("broad", ("mup", 256, 0), 1)
+        kept["late"] = Cell("depth", ("late 0.7 random, equal operations",), 1, (0,))
+        return list(kept.values())
+    return found
 
 
-def rates(seeds: int) -> None:
-    """Both parametrisations over widths 32 to 256."""
-    from luthier.grow.rates import sweep
-
-    plan, hyper, text, held_out = setting()
-    for word in ("mup", "standard"):
-        grid = [2.0**-k for k in range(11, 3, -1)]
-        found = sweep(
-            plan, hyper, text, held_out, folder=RESULTS / f"rates-{word}", rates=grid, ratios=(1, 2, 4, 8),
-            tokens="200000", seeds=seeds, parametrization=word,
-        )  # fmt: skip
-        (RESULTS / f"rates-{word}.json").write_text(json.dumps(found.data(), indent=1) + "\n")
-        print(word, found.verdict, found.words, flush=True)
+_LADDER = ((256, 20), (128, 40), (192, 10), (128, 20), (128, 10), (96, 40), (96, 20), (96, 10), (64, 40), (64, 20),
+           (64, 10), (192, 40))  # fmt: skip
 
 
-def table() -> None:
-    """Differences to cold of the same seed: mean and 95 % bootstrap interval; tokens to cold's final loss."""
-    from luthier.grow.comparing import compare
-
-    for path in sorted(RESULTS.glob("warm-*.jsonl")):
-        found = rows(path)
-        cold = {r["seed"]: records(r) for r in found if r["arm"] == "cold"}
-        print(f"{path.stem}: {len(cold)} seeds, cold ends at {np.mean([c[-1]['val_loss'] for c in cold.values()]):.4f}")
-        for arm in list(ARMS)[1:]:
-            own = [r for r in found if r["arm"] == arm and r["seed"] in cold]
-            if not own:
-                continue
-            pairs = [(records(r), cold[r["seed"]], r["base_flops"]) for r in own]
-            at = {s: [] for s in (0.25, 0.5, 1.0)}
-            reached = {"tokens": [], "flops+base": []}
-            for a, b, base in pairs:
-                seen = compare(a, b)
-                for share in at:
-                    place = seen["shares"].index(share)
-                    at[share].append(seen["warm"][place] - seen["cold"][place])
-                for equal in reached:
-                    reached[equal].append(compare(a, b, equal=equal, base=base)["reached"])
-            words = [f"{share:.0%} {interval(values)}" for share, values in at.items()]
-            ends = [f"{k} {np.mean([x or np.inf for x in v]):.2f}x" for k, v in reached.items()]
-            print(f"  {arm:<8} {', '.join(words)}; to cold's final loss: {', '.join(ends)}")
+def run(given: argparse.Namespace) -> None:
+    """All cells that are missing, several at a time."""
+    began = time.time()
+    place = Place(given.text, given.device, began + given.stop, given.small, 2.0**given.rate)
+    there = {(r["part"], *r["key"]) for r in rows(given.out)}
+    todo = [
+        c for c in cells(given.small) if (c.part, *c.key) not in there and (not given.parts or c.part in given.parts)
+    ]
+    print(f"{len(todo)} cells", flush=True)
+    with ProcessPoolExecutor(given.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        running: dict[Future, Cell] = {}
+        while todo or running:
+            while todo and len(running) < given.jobs:
+                cell = todo.pop(0)
+                if time.time() - began + cell.seconds * given.slack > given.deadline:
+                    print("no time for", cell.part, *cell.key, flush=True)
+                    continue
+                running[pool.submit(run_cell, cell, place)] = cell
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                _write(given.out, running.pop(future), future, time.time() - began)
 
 
-def interval(values: list[float]) -> str:
-    draws = np.random.default_rng(0).choice(values, size=(2000, len(values))).mean(axis=1)
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return f"{np.mean(values):+.4f} [{low:+.4f}, {high:+.4f}]"
+def _write(out: Path, cell: Cell, future: Future, now: float) -> None:
+    try:
+        found = future.result()
+    except OutOfTimeError:
+        print(f"{now:.0f} s: gave up", cell.part, *cell.key, flush=True)
+        return
+    except Exception as error:  # one cell's failure is no other's
+        print(f"{now:.0f} s: FAILED", cell.part, *cell.key, repr(error)[:800], flush=True)
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("a") as file:
+        file.writelines(json.dumps(row) + "\n" for row in found)
+    print(
+        f"{now:.0f} s: {cell.part}",
+        *cell.key,
+        f"in {found[0].get('cell_seconds')} s",
+        found[-1].get("peak_gib"),
+        flush=True,
+    )
 
 
-def records(row):
-    return [{"tokens": t, "flops": f, "val_loss": v} for t, f, v in row["curve"]]
+def rows(path: Path) -> list[dict]:
+    """The lines of a file."""
+    return [json.loads(text) for text in path.read_text().splitlines()] if path.exists() else []
 
 
-def rows(path: Path):
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("run", "timing", "report"))
+    parser.add_argument("files", nargs="*", type=Path)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--deadline", type=float, default=1e9, help="seconds after which no cell is begun")
+    parser.add_argument("--stop", type=float, default=1e9, help="seconds after which running cells give up")
+    parser.add_argument("--slack", type=float, default=0.5, help="share of a cell's expected seconds that must be left")
+    parser.add_argument("--out", type=Path, default=Path("growth.jsonl"))
+    parser.add_argument("--text", default=str(ROOT / ".gpu" / "text"))
+    parser.add_argument("--rate", type=float, default=-7, help="log2 of the peak rate of all but the sweeps")
+    parser.add_argument("--parts", nargs="*", default=[])
+    parser.add_argument("--small", action="store_true", help="tiny cells, to try the command out")
+    given = parser.parse_args()
+    if given.what == "run":
+        run(given)
+    elif given.what == "timing":
+        from _growth_timing import timing
 
+        timing(given.out, given.device, small=given.small)
+    else:
+        from _growth_report import report
 
-def write(path: Path, row) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps(row) + "\n")
+        report([row for path in given.files for row in rows(path)])
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("warm", "rates", "table"))
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--per", type=int, default=20, help="tokens per parameter")
-    parser.add_argument("--scratch", type=Path, default=Path("growth-runs"), help="where checkpoints go")
-    given = parser.parse_args()
-    if given.what == "warm":
-        warm(given.seeds, given.per, given.scratch)
-    elif given.what == "rates":
-        rates(1)
-    else:
-        table()
+    main()

@@ -171,8 +171,9 @@ def grow(
             not finite, or a factor beyond 8.
     """
     how = growth or Growth()
-    check_fingerprint(target, source.fingerprint, reason=reason)
     small, large = layout(source), layout(target)
+    bare = small.sizes.layers == 0 and (source.model, source.proxy) == (target.model, target.proxy)
+    check_fingerprint(target, source.fingerprint, reason=reason or ("a source without blocks" if bare else None))
     _check(weights, source, small, large)
     factor = _inner(target, large) / max(_inner(source, small), 1)
     _guard(factor, force)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -137,8 +138,15 @@ class MuPlan:
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen letters that stand for the proxy: hyperparameters tuned at one fit plans of the same only."""
-        rows = sorted({(row.template, row.proxy_shape, round(row.sigma, 12)) for row in self.rows.values()})
+        """Sixteen letters that stand for the proxy: hyperparameters tuned at one fit plans of the same only.
+
+        Blocks are taken without their numbers: a target may have fewer of them than the proxy.
+        """
+        kinds = {
+            (re.sub(r"(^|\.)\d+(?=\.)", r"\1*", r.template), r.proxy_shape, round(r.sigma, 12))
+            for r in self.rows.values()
+        }
+        rows = sorted(kinds)
         text = json.dumps([self.model, dict(self.proxy), rows], sort_keys=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
