@@ -149,11 +149,11 @@ class Browser:
         elif kind == "Network.requestWillBeSent":
             self.requests.append(data["request"]["url"])
 
-    def open(self, file: Path, *, drawn: bool = True) -> None:
+    def open(self, file: Path | str, *, drawn: bool = True) -> None:
         """Load a page; wait until all its pictures are drawn or something broke, or only for its words and table."""
         self.messages.clear()
         self.requests.clear()
-        self._ask("Page.navigate", url=file.resolve().as_uri())
+        self._ask("Page.navigate", url=file if isinstance(file, str) else file.resolve().as_uri())
         done = "d?.ready || d?.errors" if drawn else "true"
         self.wait(f"(d => document.readyState === 'complete' && !!({done}))(document.documentElement?.dataset)")
 

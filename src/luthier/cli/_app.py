@@ -12,7 +12,22 @@ from typer.core import TyperGroup
 
 from luthier import __version__
 from luthier.base.errors import LuthierWarning
-from luthier.cli import bench, convert, demo, doctor, grow, list_, replay, report, resume, show, shrink, stop_when, tune
+from luthier.cli import (
+    bench,
+    convert,
+    demo,
+    doctor,
+    grow,
+    list_,
+    replay,
+    report,
+    resume,
+    serve,
+    show,
+    shrink,
+    stop_when,
+    tune,
+)
 from luthier.cli._errors import INTERRUPTED, PARSER_ERROR, explain
 from luthier.cli._options import DEBUG
 
@@ -100,6 +115,7 @@ for _name, _command in (
     ("resume", resume.resume),
     ("show", show.show),
     ("report", report.report),
+    ("serve", serve.serve),
     ("list", list_.list_),
     ("doctor", doctor.doctor),
     ("replay", replay.replay),

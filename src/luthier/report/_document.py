@@ -28,30 +28,63 @@ def document(title: str, top: str, parts: Sequence[Section], inside: str, foot: 
     Returns:
         A whole HTML document, about 1.3 MB for the libraries plus the data of the sections.
     """
-    plotly, script = _asset("plotly.min.js"), _asset("report.js")
+    plotly, script = asset_text("plotly.min.js"), asset_text("report.js")
     # scripts are named by their hash: nothing else on the page can ever run, and nothing is fetched
     policy = (
         "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'; "
         f"script-src {digest(plotly)} {digest(script)}"
     )
-    data: dict[str, Any] = {
-        "figures": [{"id": name, **figure} for part in parts for name, figure in part.figures.items()],
-        **{name: value for part in parts for name, value in part.data.items()},
-    }
+    data = page_data(parts)
     head = (
         '<meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
-        f"<title>{escape(title)} · luthier</title><style>{_asset('report.css')}</style>"
+        f"<title>{escape(title)} · luthier</title><style>{asset_text('report.css')}</style>"
     )
     noscript = f'<noscript><p class="alert">{without_script}</p></noscript>'
     body = top + _contents(parts) + noscript + inside + foot
+    licences = escape(asset_text("plotly.LICENSES.txt"))
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}</head>\n<body>\n{body}\n'
         f'<script type="application/json" id="report-data">{embed(data)}</script>\n'
         f"<script>{script}</script>\n<script>{plotly}</script>\n"
-        f'<script type="text/plain" id="licences">{escape(_asset("plotly.LICENSES.txt"))}</script>\n</body>\n</html>\n'
+        f'<script type="text/plain" id="licences">{licences}</script>\n</body>\n</html>\n'
+    )
+
+
+def page_data(parts: Sequence[Section]) -> dict[str, Any]:
+    """What the page's script needs of its sections."""
+    return {
+        "figures": [{"id": name, **figure} for part in parts for name, figure in part.figures.items()],
+        **{name: value for part in parts for name, value in part.data.items()},
+    }
+
+
+def linked(title: str, body: str, *, assets: str, scripts: Sequence[str], data: Any, marks: str = "") -> str:
+    """A page whose style and scripts are fetched from the server that shows it; nothing in it runs by itself.
+
+    Args:
+        title: Of the window.
+        body: Markup.
+        assets: Address under which the server has `report.css` and the scripts.
+        scripts: Names of scripts, in the order in which they run.
+        data: What `report.js` reads.
+        marks: Attributes of the body, markup.
+
+    Returns:
+        A whole HTML document.
+    """
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
+        '<link rel="icon" href="data:,">'
+        f'<title>{escape(title)} · luthier</title><link rel="stylesheet" href="{assets}report.css">'
+    )
+    run = "".join(f'<script src="{assets}{name}" defer></script>' for name in scripts)
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}{run}</head>\n<body{marks}>\n{body}\n'
+        f'<script type="application/json" id="report-data">{embed(data)}</script>\n</body>\n</html>\n'
     )
 
 
@@ -86,10 +119,15 @@ def write_page(text: str, path: str | Path, name: str) -> Path:
 
 
 @cache
-def _asset(name: str) -> str:
+def asset_text(name: str) -> str:
     return (files("luthier.report") / "assets" / name).read_text(encoding="utf-8")
 
 
 def _contents(parts: Sequence[Section]) -> str:
-    links = "".join(element("a", escape(part.short or part.title), href=f"#{part.id}") for part in parts)
+    links = contents_links(parts)
     return element("nav", links, aria_label="Contents") if links else ""
+
+
+def contents_links(parts: Sequence[Section]) -> str:
+    """Links to the sections."""
+    return "".join(element("a", escape(part.short or part.title), href=f"#{part.id}") for part in parts)

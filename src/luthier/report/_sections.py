@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from luthier.report._gradients_section import gradients_section
@@ -38,26 +39,54 @@ from luthier.report.slices import slices
 from luthier.report.timeline import timeline
 from luthier.report.trials import trials
 
+#: Sections by their place on the page.
+ORDER = (
+    "history",
+    "trials",
+    "parallel",
+    "importance",
+    "slices",
+    "contours",
+    "curves",
+    "genealogy",
+    "gradients",
+    "timeline",
+    "pareto",
+    "stopping",
+    "coverage",
+    "diagnostics",
+)
+
 
 def sections(shot: Snapshot) -> list[Section]:
     """All sections that the study has something to show for, in the order of the page."""
-    important = {section.id: section for section in importance_sections(shot)}
+    return in_order([*quick_sections(shot), *slow_sections(shot)])
+
+
+def in_order(found: Iterable[Section]) -> list[Section]:
+    """Sections as the page has them."""
+    return sorted(found, key=lambda section: ORDER.index(section.id))
+
+
+def quick_sections(shot: Snapshot) -> list[Section]:
+    """Sections that are drawn from the log alone."""
     made = [
         _history(shot),
         _trials(shot),
         _parallel(shot),
-        important.get("importance"),
         _slices(shot),
-        important.get("contours"),
         _curves(shot),
         _genealogy(shot),
         gradients_section(shot),
         _timeline(shot),
         _pareto(shot),
-        stopping_section(shot),
-        _coverage(shot),
-        _diagnostics(shot),
     ]
+    return [section for section in made if section is not None]
+
+
+def slow_sections(shot: Snapshot) -> list[Section]:
+    """Sections for which a model is fitted: a page that follows a running study renews them more rarely."""
+    made = [*importance_sections(shot), stopping_section(shot), _coverage(shot), _diagnostics(shot)]
     return [section for section in made if section is not None]
 
 

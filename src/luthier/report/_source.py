@@ -125,14 +125,20 @@ class Snapshot:
         return self.ladder
 
 
-def snapshot(study: StudyView) -> Snapshot:
-    """Read everything that the report needs of a study, once."""
+def snapshot(study: StudyView, *, quick: bool = False) -> Snapshot:
+    """Read everything that the report needs of a study, once.
+
+    Args:
+        study: The study.
+        quick: Leave out what a model has to be fitted for (diagnostics, their course, optimism): a page that follows
+            a running study reads that more rarely.
+    """
     settings = dict(study.settings)
     where = getattr(study, "where", None)
     # a study in memory ends with its process: nothing can continue it
     if not settings.get("resume") and where and not str(where).startswith("memory:"):
         settings["resume"] = f"luthier resume {shlex.quote(str(where))}"
-    told = dict(study.diagnostics())
+    told = {} if quick else dict(study.diagnostics())
     return Snapshot(
         name=study.name,
         problem=study.problem,
@@ -151,5 +157,5 @@ def snapshot(study: StudyView) -> Snapshot:
         # what only a study of our own knows
         untouched=getattr(study, "untouched", None),
         overtuning=getattr(study, "overtuning", None),
-        optimism=getattr(study, "optimism", None),
+        optimism=None if quick else getattr(study, "optimism", None),
     )

@@ -46,7 +46,7 @@ def render(study: StudyView) -> str:
     shot = snapshot(study)
     facts = summary(shot)
     parts = sections(shot)
-    inside = element("main", "".join(part.markup() for part in parts) or _nothing())
+    inside = element("main", "".join(part.markup() for part in parts) or nothing_yet())
     return document(
         facts["name"],
         header(facts),
@@ -57,7 +57,8 @@ def render(study: StudyView) -> str:
     )
 
 
-def _nothing() -> str:
+def nothing_yet() -> str:
+    """What stands in place of sections while there are none."""
     return element("p", "No trial has been started yet.", class_="alert")
 
 

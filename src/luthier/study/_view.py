@@ -102,6 +102,14 @@ class View:
         """Why a stopping rule has ended the study; None: none has. A loop of ask and tell ends by it."""
         return self._state.stopped
 
+    def refresh(self) -> int:
+        """Take in what other processes have written since; the number of the log's last event.
+
+        A study that runs does so by itself; one that is only looked at, such as a page of it, calls this.
+        """
+        self._session.sync()
+        return self._state.head
+
     def events(self) -> list[Event]:
         """The whole log."""
         return self._session.storage.read(self._session.study)

@@ -79,7 +79,7 @@
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "zoomIn2d", "zoomOut2d"],
   };
   const small = (id) => ["plot-slice", "plot-schedule", "plot-small"].some((name) => id.startsWith(name)); // several in a row
-  const figures = new Map(report.figures.map((figure) => [figure.id, figure]));
+  const figures = new Map((report.figures || []).map((figure) => [figure.id, figure]));
   const drawn = new Set();
 
   function picture(figure) {
@@ -153,7 +153,11 @@
     Plotly.react($(plot), ...picture(figure));
   }
 
-  for (const button of document.querySelectorAll(".switch button")) button.addEventListener("click", () => flip(button));
+  // one listener for all: a page that is followed gets new buttons
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest(".switch button");
+    if (button) flip(button);
+  });
 
   /* ---- methods: one legend for all pictures --------------------------------------------------------------- */
 
@@ -186,11 +190,12 @@
 
   /* ---- parallel coordinates ------------------------------------------------------------------------------ */
 
+  const ranges = new Map(); // axis -> [low, high] in [0, 1]; below 0 lies "not active"
+
   function brushing(figure) {
     const place = $("plot-parallel");
     const { axes, lines } = report.parallel;
     const slider = $("top");
-    const ranges = new Map(); // axis -> [low, high] in [0, 1]; below 0 lies "not active"
     const LANE = -0.12;
     const layout = figure.layout;
     const base = layout.shapes.slice();
@@ -295,7 +300,7 @@
     slider.addEventListener("input", () => refresh());
     $("brush-clear").addEventListener("click", () => { ranges.clear(); refresh(); });
     $("brush-table").addEventListener("click", () => {
-      table.only(figure.chosen);
+      if (table) table.only(figure.chosen);
       $("trials").scrollIntoView();
       $("filter").focus({ preventScroll: true });
     });
@@ -305,12 +310,13 @@
   /* ---- table of trials ----------------------------------------------------------------------------------- */
 
   const table = (() => {
-    if (!report.trials) return { only() {} };
-    const { columns, rows, details } = report.trials;
+    if (!report.trials) return null;
+    let { columns, rows, details } = report.trials;
     const head = $("trials-table").tHead, body = $("trials-table").tBodies[0];
-    const statusAt = columns.findIndex((column) => column.name === "status");
-    const rankAt = columns.findIndex((column) => column.name === "rank" && column.group === "trial");
-    const numeric = columns.map((_, i) => rows.every((row) => row[i] === null || typeof row[i] === "number" || /^-?(nan|inf)$/.test(row[i])));
+    const find = (name) => columns.findIndex((column) => column.name === name && (name !== "rank" || column.group === "trial"));
+    let statusAt = find("status"), rankAt = find("rank");
+    const numbers = () => columns.map((_, i) => rows.every((row) => row[i] === null || typeof row[i] === "number" || /^-?(nan|inf)$/.test(row[i])));
+    let numeric = numbers();
     const hidden = new Set();
     let order = { column: rankAt < 0 ? 0 : rankAt, up: true };
     let page = 0, kept = null, found = [];
@@ -442,25 +448,40 @@
       $("page-on").disabled = page >= pages - 1;
     }
 
-    const statuses = [...new Set(rows.map((row) => row[statusAt]))];
-    for (const status of statuses.length > 1 ? statuses : []) {
-      const chip = make("button", null, { type: "button", "aria-pressed": "true" });
-      const count = rows.filter((row) => row[statusAt] === status).length;
-      chip.append(make("span", "", { class: `dot ${status}` }), `${status} ${count}`);
-      chip.addEventListener("click", () => {
-        if (!hidden.delete(status)) hidden.add(status);
-        chip.setAttribute("aria-pressed", String(!hidden.has(status)));
-        page = 0;
-        show();
+    function chips() {
+      const statuses = [...new Set(rows.map((row) => row[statusAt]))];
+      const held = document.activeElement && document.activeElement.dataset.status;
+      const made = (statuses.length > 1 ? statuses : []).map((status) => {
+        const chip = make("button", null, { type: "button", "aria-pressed": String(!hidden.has(status)), "data-status": status });
+        const count = rows.filter((row) => row[statusAt] === status).length;
+        chip.append(make("span", "", { class: `dot ${status}` }), `${status} ${count}`);
+        chip.addEventListener("click", () => {
+          if (!hidden.delete(status)) hidden.add(status);
+          chip.setAttribute("aria-pressed", String(!hidden.has(status)));
+          page = 0;
+          show();
+        });
+        return chip;
       });
-      $("status-chips").append(chip);
+      $("status-chips").replaceChildren(...made);
+      if (held) made.filter((chip) => chip.dataset.status === held).forEach((chip) => chip.focus());
     }
+    chips();
     $("filter").addEventListener("input", () => { kept = null; page = 0; show(); });
     $("page-size").addEventListener("change", () => { page = 0; show(); });
     $("page-back").addEventListener("click", () => { page--; show(); });
     $("page-on").addEventListener("click", () => { page++; show(); });
     show();
     return {
+      // new results: filter, order and page stay
+      fresh(trials) {
+        const named = columns[order.column].name;
+        ({ columns, rows, details } = trials);
+        [statusAt, rankAt, numeric] = [find("status"), find("rank"), numbers()];
+        order.column = Math.max(0, columns.findIndex((column) => column.name === named));
+        chips();
+        show();
+      },
       only(trials) {
         kept = new Set(trials);
         $("filter").value = "";
@@ -474,12 +495,17 @@
 
   // the plotting library stands below this script, so that words and table are there before it is read
   async function drawAll() {
+    const seen = (id) => $(id).getBoundingClientRect().top < innerHeight;
     for (const id of figures.keys()) {
+      if (!root.dataset.first && !seen(id)) root.dataset.first = String(Math.round(performance.now()));
       await new Promise((next) => setTimeout(next, 0));
       await draw(id);
     }
+    root.dataset.first ||= String(Math.round(performance.now()));
     root.dataset.ready = String(drawn.size);
     root.dataset.milliseconds = String(Math.round(performance.now()));
   }
   document.addEventListener("DOMContentLoaded", () => drawAll().catch(note));
+  // for a script that follows the study (luthier serve)
+  window.luthierPage = { report, figures, drawn, picture, draw, flip, table, note };
 })();
