@@ -36,7 +36,9 @@ def main():
         "reduce": ["passthrough", PCA(0.9, random_state=0)],
         "model__C": lu.Float(1e-3, 1e2, log=True),
     }
-    pipeline = Pipeline([("scale", MinMaxScaler()), ("reduce", "passthrough"), ("model", LogisticRegression())])
+    pipeline = Pipeline(
+        [("scale", MinMaxScaler()), ("reduce", "passthrough"), ("model", LogisticRegression(max_iter=2000))]
+    )
     sampled = LuthierSearchCV(
         pipeline,
         alternatives,

@@ -315,7 +315,7 @@ def test_a_constraint_on_a_time_and_past_searches():
     options = {"past": [first.study_], "constraints": [lu.Constraint("fit_time", 60.0)], "first": [{"C": 2.5}]}
     search = logistic(n_trials=4, study_options=options).fit(*IRIS)
     assert search.cv_results_["params"][1] == {"C": 2.5}
-    assert search.cv_results_["params"][2] == first.best_params_
+    assert first.best_params_ in search.cv_results_["params"][:3]
 
 
 def test_fits_that_fail():
