@@ -126,7 +126,7 @@
   });
 
   // the history's axes: each button swaps in the coordinates of all traces
-  function flip(button) {
+  function flip(button, redraw = true) {
     const group = button.parentElement;
     const { plot, axis } = group.dataset;
     const figure = figures.get(plot);
@@ -150,7 +150,8 @@
         }
       }
     } else delete target.range;
-    Plotly.react($(plot), ...picture(figure));
+    target.uirevision = button.dataset.key; // a zoom belongs to its scale
+    if (redraw) Plotly.react($(plot), ...picture(figure));
   }
 
   // one listener for all: a page that is followed gets new buttons

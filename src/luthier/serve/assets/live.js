@@ -109,20 +109,26 @@
     if (top && next.querySelector("#top")) keep(top, next.querySelector("#top"));
     if (old) old.replaceWith(next);
     else $("parts").append(next);
-    for (const [id, figure] of fresh) {
-      figure.layout.uirevision = "kept";
-      page.figures.set(id, figure);
-      if (page.drawn.has(id)) await Plotly.react($(id), ...page.picture(figure));
-      else await page.draw(id);
-    }
+    for (const [id, figure] of fresh) page.figures.set(id, zoomable(figure));
     for (const { plot, axis, key } of pressed) {
       const button = [...next.querySelectorAll(".switch button")].find((one) => {
         const group = one.parentElement.dataset;
         return group.plot === plot && group.axis === axis && one.dataset.key === key;
       });
-      if (button && button.getAttribute("aria-pressed") !== "true") page.flip(button);
+      if (button && button.getAttribute("aria-pressed") !== "true") page.flip(button, false);
+    }
+    for (const [id, figure] of fresh) {
+      if (page.drawn.has(id)) await Plotly.react($(id), ...page.picture(figure));
+      else await page.draw(id);
     }
   }
+
+  // a picture that is drawn anew keeps the reader's zoom
+  function zoomable(figure) {
+    figure.layout.uirevision = "kept";
+    return figure;
+  }
+  page.figures.forEach(zoomable);
 
   const where = (button) => ({ ...button.parentElement.dataset, key: button.dataset.key });
 
@@ -163,6 +169,7 @@
     if (!paused && !document.hidden) {
       try {
         const { took, more } = await ask();
+        await release();
         if (failures) say(`live · ${clock()}`);
         failures = 0;
         next = more ? EVERY / 2 : Math.max(EVERY, 10 * took); // a page that is heavy to make is asked for more rarely

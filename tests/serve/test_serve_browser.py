@@ -1,0 +1,161 @@
+"""The live pages as a reader sees them: in headless Chromium, with real clicks and keys, and a quiet console."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from report_browser import MISSING, Browser, find_chromium
+from serve_help import EVIL, TOKEN, grown, make
+
+import luthier as lu
+from luthier.serve import Server
+
+pytestmark = pytest.mark.skipif(find_chromium() is None, reason=MISSING)
+PAGE = "document.documentElement.dataset"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = find_chromium()
+    assert program is not None
+    with Browser(program) as found:
+        yield found
+
+
+def quiet(browser: Browser, server: Server) -> None:
+    """Nothing on the console, no error caught, nothing asked of anybody else."""
+    assert browser.messages == []
+    assert browser.run(f"{PAGE}.errors || ''") == ""
+    assert [
+        u for u in browser.requests if not u.startswith((f"http://127.0.0.1:{server.port}/", "data:", "blob:"))
+    ] == []
+
+
+def focused(browser: Browser) -> str:
+    return browser.run("document.activeElement.id || document.activeElement.textContent.trim()")
+
+
+def test_from_the_list_by_keyboard_to_a_study_that_goes_on(browser: Browser, tmp_path: Path) -> None:
+    study = make(tmp_path / "runs" / "one", "one", 20)
+    with Server(str(tmp_path / "runs"), port=0) as server:
+        browser.open(server.url, drawn=False)
+        browser.press("Tab", 9)
+        assert focused(browser) == "live-pause"
+        while focused(browser) != "one":
+            browser.press("Tab", 9)
+        browser.press("Enter", 13)
+        browser.wait("!!document.documentElement?.dataset.ready")
+        quiet(browser, server)
+        browser.wait("!!document.getElementById('plot-small-best-0')?.querySelector('svg.main-svg')")
+        # the reader sorts, filters, chooses an axis and zooms; new results come, and all that stays
+        browser.click("#history .switch button[data-key=log]")
+        browser.type("#filter", "status=completed")
+        browser.run("Plotly.relayout('plot-history-0', {'xaxis.range': [2, 9]}).then(() => 0)")
+        shown = browser.run("document.getElementById('row-count').textContent")
+        assert shown == "20 of 20 trials"
+        grown(study, 2)
+        browser.wait("document.getElementById('row-count').textContent === '22 of 22 trials'")
+        browser.wait("document.getElementById('head').textContent.includes('22 completed')")
+        assert browser.run("document.getElementById('filter').value") == "status=completed"
+        browser.run("document.activeElement.blur()")
+        browser.wait("document.getElementById('plot-history-0').ariaLabel.includes('22 trials')")
+        assert browser.run("document.querySelector('#history .switch button[data-key=log]').ariaPressed") == "true"
+        assert browser.run("document.getElementById('plot-history-0').layout.xaxis.range.map(Math.round)") == [2, 9]
+        quiet(browser, server)
+    study.close()
+
+
+def test_a_section_waits_while_the_reader_is_in_it(browser: Browser, tmp_path: Path) -> None:
+    study = make(tmp_path / "s", "s", 12)
+    with Server(str(tmp_path / "s"), port=0) as server:
+        [key] = server._shelf.entries()
+        browser.open(f"{server.url}studies/{key}")
+        browser.run("document.querySelector('#history .switch button').focus()")
+        before = browser.run("document.querySelector('#history .plot').ariaLabel")
+        updates = int(browser.run(f"{PAGE}.updates || 0"))
+        grown(study, 3)
+        browser.wait(f"Number({PAGE}.updates || 0) > {updates}")
+        browser.wait("document.getElementById('row-count').textContent.startsWith('15')")
+        assert browser.run("document.querySelector('#history .plot').ariaLabel") == before
+        assert browser.run("document.activeElement.closest('section').id") == "history"
+        browser.run("document.activeElement.blur()")
+        browser.wait("document.querySelector('#history .plot').ariaLabel.includes('15 trials')")
+        browser.click("#live-pause")
+        assert browser.run("document.getElementById('live-pause').ariaPressed") == "true"
+        grown(study, 1)
+        asked = len(browser.requests)
+        time.sleep(2.5)
+        browser.run("1")
+        assert len(browser.requests) == asked
+        browser.click("#live-pause")
+        browser.wait("document.getElementById('row-count').textContent.startsWith('16')")
+        quiet(browser, server)
+    study.close()
+
+
+def test_hostile_words_do_nothing(browser: Browser, served: Server, keys: dict[str, str]) -> None:
+    browser.open(served.url, drawn=False)
+    assert browser.run("document.querySelector('#studies').textContent").count(EVIL.replace("\u2028", "")) >= 1
+    browser.open(f"{served.url}studies/{keys[EVIL]}")
+    browser.wait("!!document.getElementById('importance')")
+    assert browser.run("window.hacked ?? null") is None
+    assert browser.run("document.querySelectorAll('main img, header img').length") == 0
+    quiet(browser, served)
+
+
+def test_the_token_goes_into_a_cookie_and_a_note_into_the_log(browser: Browser, guarded: Server, runs: Path) -> None:
+    browser.open(f"http://127.0.0.1:{guarded.port}/", drawn=False)
+    assert "A token is needed" in browser.run("document.body.textContent")
+    browser.open(guarded.url, drawn=False)
+    assert browser.run("location.href") == f"http://127.0.0.1:{guarded.port}/"
+    assert browser.run("document.cookie") == ""  # scripts do not see it
+    key = next(key for key, entry in guarded._shelf.entries().items() if entry.name == "first")
+    browser.open(f"http://127.0.0.1:{guarded.port}/studies/{key}")
+    browser.type("#note-trial", "5")
+    browser.type("#note-text", "looks lucky")
+    browser.press("Enter", 13)
+    browser.wait("document.getElementById('note-said').textContent === 'written on trial 5'")
+    quiet(browser, guarded)
+    with lu.Study.open(runs / "first") as study:
+        assert study.trials[5].note == "looks lucky"
+    assert TOKEN not in browser.run("document.documentElement.outerHTML")
+
+
+def test_a_page_from_elsewhere_cannot_write_or_read(
+    browser: Browser, guarded: Server, served: Server, runs: Path
+) -> None:
+    browser.open(guarded.url, drawn=False)  # the reader is logged in
+    key = next(key for key, entry in guarded._shelf.entries().items() if entry.name == "first")
+    target = f"http://127.0.0.1:{guarded.port}/studies/{key}/trials/6/note"
+    with lu.Study.open(runs / "first") as study:
+        before = study.events()
+    browser.open("data:text/html,<title>elsewhere</title>", drawn=False)  # an origin of its own: null
+    for options in (
+        "{method:'POST',mode:'no-cors',credentials:'include',body:'{\"note\":\"x\"}'}",
+        "{method:'POST',credentials:'include',headers:{'Content-Type':'application/json'},body:'{\"note\":\"x\"}'}",
+    ):
+        browser.run(f"fetch('{target}', {options}).then(r => r.status, () => 'refused')")
+    read = browser.run(f"fetch('http://127.0.0.1:{served.port}/').then(r => r.text(), () => 'refused')")
+    assert read == "refused"
+    frame = (
+        "new Promise(done => { const f = document.createElement('iframe'); "
+        "f.onload = () => done(f.contentWindow.length); f.src = 'ADDRESS'; "
+        "document.body.append(f); setTimeout(() => done(-1), 3000); })"
+    )
+    framed = browser.run(frame.replace("ADDRESS", f"http://127.0.0.1:{served.port}/"))
+    assert framed in (0, -1)
+    with lu.Study.open(runs / "first") as study:
+        assert study.events() == before
+
+
+def test_a_server_that_ends_is_told(browser: Browser, tmp_path: Path) -> None:
+    make(tmp_path / "s", "s", 3).close()
+    with Server(str(tmp_path / "s"), port=0) as server:
+        [key] = server._shelf.entries()
+        browser.open(f"{server.url}studies/{key}")
+        quiet(browser, server)
+    browser.wait("document.getElementById('live-said').textContent === 'not live: the server does not answer'")
+    assert browser.run("document.querySelectorAll('#trials-table tbody tr').length") == 3
