@@ -53,7 +53,13 @@ def test_only_what_has_changed_is_sent(tmp_path: Path) -> None:
         found = fetch(server, key, have)
         assert found is not None
         assert [part["id"] for part in found["parts"]] == ["trials"]
-        assert found["parts"][0]["trials"]["details"][0]["note"] == "a word"
+        table = found["parts"][0]["changed"]
+        assert table["rows"] == {"length": 30, "at": {}}
+        assert list(table["details"]["at"]) == ["0"]  # of the table only the row that was written on
+        assert table["details"]["at"]["0"]["note"] == "a word"
+        old = fetch(server, key, {**have, "trials": "0123456789abcdef"})  # a state that nobody remembers
+        assert old is not None
+        assert len(old["parts"][0]["trials"]["details"]) == 30
         grown(study, 1)
         found = fetch(server, key, have)
         assert found is not None

@@ -15,7 +15,7 @@ from luthier.serve import _pages
 from luthier.serve._guard import App, Guard
 from luthier.serve._shelf import Shelf
 from luthier.serve._telling import tell
-from luthier.serve._watch import Watch, changed
+from luthier.serve._watch import Watch
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -112,13 +112,8 @@ class Routes:
         watch = self._watch(request)
         if watch is None:
             return _plain("There is no such study.", 404)
-        found, more = watch.parts()
-        known = _known(request.query_params.get("have", ""))
-        fresh = changed(found, known)
-        order = [part.id for part in found]
-        if not fresh and not more and set(known) <= set(order):
-            return _empty()
-        return _json({"parts": [part.as_dict() for part in fresh], "order": order, "more": more})
+        found = watch.changes(_known(request.query_params.get("have", "")))
+        return _empty() if found is None else _json(found)
 
     def report(self, request: Request) -> Response:
         """The report as one file, to keep or to mail."""

@@ -86,12 +86,17 @@ class Server:
 
     def run(self) -> None:
         """Serve until interrupted; Ctrl-C is the way to end it, and no error."""
+        self._warm()
         try:
             self._server.run(sockets=[self._socket])
         except KeyboardInterrupt:
             pass
         finally:
             self._shelf.close()
+
+    def _warm(self) -> None:
+        """Read the newest study while the reader opens the browser."""
+        threading.Thread(target=self._shelf.warm, name="luthier-serve-warm", daemon=True).start()
 
     def start(self) -> None:
         """Serve beside this thread, until `stop`."""

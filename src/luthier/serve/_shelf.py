@@ -71,6 +71,17 @@ class Shelf:
             found.append((key, entry, self._briefs.get(key)))
         return found
 
+    def warm(self) -> None:
+        """Read the newest study, so that the first look at it is quick."""
+        try:
+            for key in reversed(self.entries()):
+                watch = self.watch(key)
+                if watch is not None:
+                    watch.parts()
+                return
+        except LuthierError as error:
+            tell(error)
+
     def _look(self, key: str) -> None:
         try:
             watch = self.watch(key)

@@ -7,10 +7,12 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from luthier.base.errors import LuthierError
 from luthier.report.live import Part, Section, parts, quick, slow
 from luthier.report.text import summary
+from luthier.serve._delta import Tables
 from luthier.serve._telling import tell
 from luthier.study import Study
 from luthier.study.listing import Entry
@@ -58,6 +60,7 @@ class Watch:
         self._slow: tuple[int, list[Section]] = (-1, [])
         self._parts: tuple[tuple[int, int], list[Part]] | None = None
         self._brief: tuple[int, Brief] | None = None
+        self._tables = Tables()
         self._thread: threading.Thread | None = None
         self._next = 0.0  # moment from which the slow sections may be computed again
         self._closed = False
@@ -73,7 +76,17 @@ class Watch:
             key = (head, self._slow[0])
             if self._parts is None or self._parts[0] != key:
                 self._parts = (key, parts(self._quick[1], [*self._quick[2], *self._slow[1]]))
+                self._tables.keep(self._parts[1])
             return self._parts[1], self._slow[0] != head
+
+    def changes(self, known: dict[str, str]) -> dict[str, Any] | None:
+        """What a reader lacks, by the marks of what they have; None when that is nothing."""
+        with self._lock:
+            found, more = self.parts()
+            fresh, order = changed(found, known), [part.id for part in found]
+            if not fresh and not more and set(known) <= set(order):
+                return None
+            return {"parts": [self._tables.sent(part, known) for part in fresh], "order": order, "more": more}
 
     def brief(self) -> Brief:
         """The study in a line."""

@@ -77,8 +77,8 @@
     }
     const old = $(part.id);
     if (part.id === "trials" && old && page.table) {
-      page.report.trials = part.trials;
-      page.table.fresh(part.trials);
+      page.report.trials = part.trials || patched(page.report.trials, part.changed);
+      page.table.fresh(page.report.trials);
       return;
     }
     if (part.id === "trials" || !old) { // the table begins with the page
@@ -86,6 +86,17 @@
     }
     if (part.parallel) page.report.parallel = part.parallel;
     await section(part, old);
+  }
+
+  // the table as it is now, from the one we have and the rows that differ
+  function patched(table, changed) {
+    const made = { columns: table.columns };
+    for (const name of ["rows", "details"]) {
+      const list = table[name].slice(0, changed[name].length);
+      for (const [place, value] of Object.entries(changed[name].at)) list[Number(place)] = value;
+      made[name] = list;
+    }
+    return made;
   }
 
   async function section(part, old) {
