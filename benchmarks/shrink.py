@@ -1,172 +1,121 @@
-"""Encoder end to end on real weights: one super-network beside pruning each size on its own, at equal steps.
+"""shrink end to end: an encoder with real weights and a decoder, beside pruning each size by itself.
 
-    python benchmarks/shrink.py run --model DIR --data FILE --seeds 0:5     # resumable: a row a cell, skipped if there
-    python benchmarks/shrink.py table                                       # docs/results/shrink.md
+    python benchmarks/shrink.py timing --device cuda --out DIR/timing.jsonl                # alone on the device
+    python benchmarks/shrink.py run --device cuda --jobs 7 --deadline 480 --model DIR --data DIR --text DIR \
+        --out DIR/cells.jsonl                                                               # resumable
+    python benchmarks/shrink.py report --cells FILE ... --name shrink_gpu                   # docs/results/NAME.md
 
-The profile fits two processors: 64 tokens, 16 rows, 200 steps for the super-network, three targets, 40 steps of
-fine-tuning each. Baselines train each target for a third of all these steps, so every method makes 320 steps.
+Profile "gpu": 32 rows of 64 tokens (decoder: 128), 400 steps for the super-network and 80 for each of five sizes;
+a baseline has 160 for each size, so every method makes 800 steps. Profile "cpu", for two processors: 16 rows of 64
+tokens, 200 steps, three sizes with 40 steps each; a baseline has 107 for each.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
 import sys
-import time
+import tempfile
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-ROOT = Path(__file__).resolve().parents[1]
-ROWS = Path(os.environ.get("LUTHIER_SHRINK_ROWS", ROOT / "docs" / "results" / "shrink" / "encoder.jsonl"))
-PAGE = ROOT / "docs" / "results" / "shrink.md"
-TARGETS = (0.65, 0.75, 0.85)  # of all parameters; the tables of MiniLM are 52 % of it
-STEPS, TUNING, LR, EVALS = 200, 40, 1e-4, 60
-BASELINES = ("magnitude", "activation", "flap", "random", "layer_drop", "scratch")
+import _shrink_runner as runner
+
+PROFILES: dict[str, dict[str, Any]] = {
+    "gpu": {
+        "looked": 256, "most": 1000,
+        "rows": 32, "length": 64, "length_lm": 128, "super": 400, "tune": 80, "alone": 160, "start": 1500,
+        "fidelity": 200, "evals": 100, "lr": 1e-4, "lr_lm": 5e-4, "targets": (0.15, 0.3, 0.45, 0.6, 0.8),
+    },
+    "cpu": {
+        "looked": 32, "most": 17,
+        "rows": 16, "length": 64, "length_lm": 64, "super": 200, "tune": 40, "alone": 107, "start": 600,
+        "fidelity": 200, "evals": 60, "lr": 1e-4, "lr_lm": 5e-4, "targets": (0.3, 0.5, 0.7),
+    },
+}  # fmt: skip
 
 
-def rows() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in ROWS.read_text().splitlines()] if ROWS.exists() else []
+def seeds_of(text: str) -> list[int]:
+    """`0:5` or `0,3`."""
+    if ":" in text:
+        first, last = (int(word) for word in text.split(":"))
+        return list(range(first, last))
+    return [int(word) for word in text.split(",")]
 
 
-def write(row: dict[str, Any]) -> None:
-    ROWS.parent.mkdir(parents=True, exist_ok=True)
-    with ROWS.open("a") as stream:
-        stream.write(json.dumps(row) + "\n")
-
-
-def start(model: str, data: str, seed: int) -> tuple[Any, Any]:
-    """The model with a new head, as a super-network, and the data, split by the seed."""
-    from luthier.shrink import SuperNet, read_data
-    from luthier.shrink.workspace import open_model
-
-    task = read_data(data, model, size=16, length=64, seed=seed)
-    return SuperNet.from_model(open_model(model, task.task, seed=seed)), task
-
-
-def shared(model: str, data: str, seed: int, scale: float) -> list[dict[str, Any]]:
-    """Rank, permute, train with sandwich and distillation, search, extract, tune."""
-    from luthier.shrink import extract, finetune, preset, rank_units, search, train, verify
-
-    net, task = start(model, data, seed)
-    ranking = rank_units(net, task.calibration(8))
-    net.permute_(ranking.order(net.sizes.groups), task.calibration(2))
-    space = preset(net.sizes, "small", ranking=ranking.layer_order)
-    train(net, space, task, steps=round(scale * STEPS), lr=LR, seed=seed)
-    part = type(task)(task.task, task.train, task.search[:16], task.select[:16], task.test, task.about)
-    front = search(net, space, part, evals=max(6, round(scale * EVALS)), seed=seed)
-    found = [
-        {
-            "method": "whole",
-            "target": 1.0,
-            **task.task.evaluate(net.model, task.test),
-            "parameters": front.full["parameters"],
-        }
-    ]
-    for target in TARGETS:
-        spec = front.select(max_params=target).spec
-        child = extract(net, spec).model
-        verify(net, spec, child, task.search[:1])
-        row = {"target": target, "parameters": sum(p.numel() for p in child.parameters()), "spec": str(spec)}
-        found.append({"method": "shared", **row, **task.task.evaluate(child, task.test)})
-        finetune(child, task, teacher=net.model, steps=max(1, round(scale * TUNING)), lr=LR, seed=seed)
-        found.append({"method": "shared, tuned", **row, **task.task.evaluate(child, task.test)})
-    return found
-
-
-def alone(model: str, data: str, seed: int, scale: float, method: str) -> list[dict[str, Any]]:
-    """One baseline: each target is pruned from the pre-trained model and trained for a third of the steps."""
-    from luthier.base.errors import ArgumentError
-    from luthier.shrink import baselines, extract, finetune, rank_units
-    from luthier.shrink.workspace import scratch
-
-    steps = max(1, round(scale * (STEPS + TUNING * len(TARGETS)) / len(TARGETS)))
-    found = []
-    for target in TARGETS:
-        net, task = start(model, data, seed)
-        by = {"layer_drop": "activation", "scratch": "magnitude"}.get(method, method)
-        ranking = rank_units(net, task.calibration(8), method=by, seed=seed)
-        way = {"flap": baselines.flap, "layer_drop": baselines.layer_drop}.get(method, baselines.uniform)
-        try:
-            spec = way(net, ranking, target)
-        except ArgumentError as error:  # a size that this way cannot reach
-            print(method, target, error, flush=True)
-            continue
-        child = scratch(net, spec, seed=seed) if method == "scratch" else extract(net, spec).model
-        finetune(child, task, steps=steps, lr=LR, seed=seed)
-        count = sum(p.numel() for p in child.parameters())
-        measured = task.task.evaluate(child, task.test)
-        found.append({"method": method, "target": target, "parameters": count, "spec": str(spec), **measured})
-    return found
+def setting_of(args: argparse.Namespace) -> runner.Setting:
+    """What all cells share."""
+    options = {**PROFILES[args.profile], "scale": args.scale, "keep": args.keep}
+    if args.scale < 0.1:  # a trial run looks at little
+        options |= {"looked": 16, "most": 1, "evals": 6}
+    options |= {name: str(getattr(args, name)) for name in ("model", "data", "text")}
+    out = Path(args.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(args.scratch or tempfile.mkdtemp(prefix="shrink-cells-"))
+    scratch.mkdir(parents=True, exist_ok=True)
+    return runner.Setting(args.device, out, scratch, options)
 
 
 def run(args: argparse.Namespace) -> None:
-    import torch
-    import transformers
+    """Cells in several processes."""
+    import _shrink_work as work
 
-    torch.set_num_threads(1)
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    first, last = (int(word) for word in args.seeds.split(":"))
-    name = Path(args.data).stem
-    for seed in range(first, last):
-        for method in ("shared", *BASELINES):
-            done = {(row["data"], row["seed"], row["cell"]) for row in rows()}
-            if (name, seed, method) in done:
-                continue
-            begin = time.process_time()
-            one = shared if method == "shared" else alone
-            more = () if method == "shared" else (method,)
-            found = one(args.model, args.data, seed, args.scale, *more)
-            for row in found:
-                write({"data": name, "seed": seed, "cell": method, **row, "cpu_seconds": time.process_time() - begin})
-            print(name, seed, method, f"{time.process_time() - begin:.0f} s of processor time", flush=True)
+    cells = work.cells(seeds_of(args.seeds), args.tasks.split(","))
+    if args.only:
+        cells = [cell for cell in cells if any(cell.key.startswith(word) for word in args.only.split(","))]
+    setting = setting_of(args)
+    runner.append(setting.out, {"key": f"about/{os.getpid()}", **runner.environment(args.device),
+                                "profile": args.profile, "options": setting.options, "jobs": args.jobs})  # fmt: skip
+    print(runner.run(cells, setting, "_shrink_work", jobs=args.jobs, deadline=args.deadline), "lines", flush=True)
 
 
-def table(args: argparse.Namespace) -> None:
-    known = rows()
-    lines = [
-        "# shrink: an encoder end to end",
-        "",
-        (__doc__ or "").partition("\n\n")[2].rpartition("\n\n")[2].strip(),
-        "",
-    ]
-    for name in dict.fromkeys(row["data"] for row in known):
-        mine = [row for row in known if row["data"] == name]
-        score = next(word for word in ("accuracy", "correlation") if word in mine[0])
-        seeds = sorted({row["seed"] for row in mine})
-        lines += [f"## {name}, seeds {seeds}", "", f"Test {score}, median over seeds (parameters).", ""]
-        lines += ["| method | " + " | ".join(f"{t:g}" for t in TARGETS) + " |", "|---|" + "---|" * len(TARGETS)]
-        for method in dict.fromkeys(row["method"] for row in mine):
-            cells = []
-            for target in TARGETS if method != "whole" else (1.0,):
-                picked = [row for row in mine if row["method"] == method and row["target"] == target]
-                middle = statistics.median(row[score] for row in picked)
-                size = statistics.median(row["parameters"] for row in picked)
-                cells.append(f"{middle:.3f} ({size / 1e6:.1f}M)")
-            lines.append(f"| {method} | " + " | ".join(cells) + " |")
-        lines.append("")
-    PAGE.write_text("\n".join(lines) + "\n")
-    print(PAGE)
+def timing(args: argparse.Namespace) -> None:
+    """Times, in one process."""
+    import _shrink_timing as work
+
+    setting = setting_of(args)
+    runner.append(setting.out, {"key": f"about/{os.getpid()}", **runner.environment(args.device)})
+    print(runner.run(work.cells(), setting, "_shrink_timing", jobs=1, deadline=args.deadline), "lines", flush=True)
+
+
+def report(args: argparse.Namespace) -> None:
+    """Tables and pictures."""
+    import _shrink_report
+
+    print(_shrink_report.write([Path(path) for path in args.cells], args.name))
 
 
 def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subparsers(required=True)
-    one = commands.add_parser("run")
-    one.add_argument("--model", required=True)
-    one.add_argument("--data", required=True)
-    one.add_argument("--seeds", default="0:5")
-    one.add_argument("--scale", type=float, default=1.0, help="Of all steps; below 1 for a trial run.")
-    one.set_defaults(call=run)
-    two = commands.add_parser("table")
-    two.set_defaults(call=table)
+    for name, call in (("run", run), ("timing", timing)):
+        one = commands.add_parser(name)
+        one.add_argument("--device", default="cpu")
+        one.add_argument("--out", required=True)
+        one.add_argument("--scratch", default="", help="Folder for weights that several cells need.")
+        one.add_argument("--profile", choices=list(PROFILES), default="gpu")
+        one.add_argument("--scale", type=float, default=1.0, help="Of all steps; below 1 for a trial run.")
+        one.add_argument("--deadline", type=float, default=1e9, help="Seconds after which no cell is begun.")
+        one.add_argument("--keep", action="store_true", help="Leave seed 0's decoders beside the lines.")
+        one.add_argument("--model", default="", help="Folder of the encoder.")
+        one.add_argument("--data", default="", help="Folder of the tables.")
+        one.add_argument("--text", default="", help="Folder of the texts.")
+        one.add_argument("--jobs", type=int, default=1)
+        one.add_argument("--seeds", default="0:5")
+        one.add_argument("--tasks", default="qnli,stsb,decoder")
+        one.add_argument("--only", default="", help="Beginnings of keys, such as qnli/shared.")
+        one.set_defaults(call=call)
+    last = commands.add_parser("report")
+    last.add_argument("--cells", nargs="+", required=True)
+    last.add_argument("--name", default="shrink_gpu")
+    last.set_defaults(call=report)
     args = parser.parse_args()
     args.call(args)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    main()
