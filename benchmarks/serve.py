@@ -3,7 +3,7 @@
     python benchmarks/serve.py [--quick]
 
 A study under asha, random configurations of eight hyperparameters. Each size is opened several times; the first
-time the server has not read the study yet. Figures go to docs/results/serve.md and .json. Chromium has to be installed.
+time the browser has no script yet. Figures go to docs/results/serve.md and .json. Chromium has to be installed.
 """
 
 from __future__ import annotations
@@ -122,6 +122,7 @@ def main() -> None:
                 server._warm()  # as `luthier serve` does
                 time.sleep(2)
                 rows.append(looked_at(study, server, browser, 2 if quick else 5))
+                browser.open("about:blank", drawn=False)
                 print(rows[-1], flush=True)
             study.close()
     turned = [
@@ -129,9 +130,9 @@ def main() -> None:
     ]
     text = (
         "A study under asha with eight hyperparameters, opened in headless Chromium (window 1280 x 1400): medians of "
-        "repetitions, and the first time, at which the browser fetches the scripts too. Words and table are there before any "
-        "picture; pictures in sight are drawn before those further down. What an update sends is compressed. No word "
-        "on the console.\n\n" + _machine.table(turned)
+        "repetitions, and the first time, at which the browser fetches the scripts too. Words and table are there "
+        "before any picture; pictures in sight are drawn before those further down. What an update sends is "
+        "compressed. No word on the console.\n\n" + _machine.table(turned)
     )
     _machine.write("serve", "Live pages", text, {"rows": rows})
 
