@@ -100,10 +100,13 @@ class Reporter:
                 self._run.report(metrics, resource=resource)
             except TrialEnded:
                 self.over = True  # the run knows how it ended; the loop need only come to its end
-        until = self.until
-        if until is not None and resource is not None and resource >= until:
-            self.over = True
+        self.over = self.over or self.reached(resource)
         return not self.over
+
+    def reached(self, resource: float | None) -> bool:
+        """Whether that much is all that was granted."""
+        until = self.until
+        return until is not None and resource is not None and resource >= until
 
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:

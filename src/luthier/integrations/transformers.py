@@ -83,7 +83,10 @@ class _Callback:
         self, args: Any, state: Any, control: Any, metrics: Mapping[str, Any] | None = None, **kwargs: Any
     ) -> None:
         """Report, or first have the state saved that was evaluated."""
-        if not state.is_world_process_zero or self._study.over:
+        if not state.is_world_process_zero:
+            control.should_training_stop = control.should_training_stop or self._study.reached(self._spent(state))
+            return
+        if self._study.over:
             return
         found = numbers(metrics or {})
         found = {name: found[name] for name in self._only if name in found} if self._only else found
