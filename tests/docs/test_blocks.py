@@ -17,7 +17,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+# what benchmarks have written shows figures, and runs nothing
+PAGES = [ROOT / "README.md", *sorted(p for p in DOCS.rglob("*.md") if DOCS / "results" not in p.parents)]
+SLOW = re.compile(r"<!-- slow: .+ -->")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"^# ([\w./-]+\.(?:py|ya?ml|toml|json))\n")
 RUN = {"python", "console"}
@@ -30,7 +33,17 @@ def blocks(page: Path) -> list[tuple[str, str]]:
     return BLOCK.findall(page.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p)], ids=lambda p: p.stem)
+def named(page: Path) -> str:
+    return page.stem if page.parent in (ROOT, DOCS) else f"{page.parent.name}/{page.stem}"
+
+
+def running() -> list[object]:
+    """Pages with blocks; one that says `<!-- slow: why -->` runs in `make test-slow`."""
+    found = [p for p in PAGES if blocks(p)]
+    return [pytest.param(p, marks=[pytest.mark.slow] if SLOW.search(p.read_text("utf-8")) else []) for p in found]
+
+
+@pytest.mark.parametrize("page", running(), ids=lambda p: named(p) if isinstance(p, Path) else "")
 def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100"}
     for number, (language, text) in enumerate(blocks(page), 1):
@@ -59,10 +72,3 @@ def test_the_readme_names_the_two_commands() -> None:
     for target in ("demo", "test"):
         assert f"make {target}" in text
         assert f"\n{target}:" in makefile
-
-
-def test_links_between_pages_lead_somewhere() -> None:
-    for page in PAGES:
-        for link in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
-            if "://" not in link:
-                assert (page.parent / link).exists(), f"{page.name} links to {link}"

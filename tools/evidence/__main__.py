@@ -37,7 +37,9 @@ def table(claims: list[Claim], first: str) -> list[str]:
     lines = [f"| {first} | claim | measured | verdict | date | script and page |", "|---|---|---|---|---|---|"]
     for claim in claims:
         seen = row(claim)
-        page = f"[{claim.source}](results/{claim.source}.md)"
+        # a page that nothing has written yet is named, not linked
+        there = (ROOT / "docs" / "results" / f"{claim.source}.md").exists()
+        page = f"[{claim.source}](results/{claim.source}.md)" if there else claim.source
         lines.append(
             f"| {claim.of} | {claim.says} | {seen.figure} | **{seen.verdict}** | {seen.date} "
             f"| `{claim.script}`, {page} |"
