@@ -24,6 +24,7 @@ from luthier.shrink import (
     SubNetSpec,
     SuperNet,
     baselines,
+    extract,
     finetune,
     rank_units,
     repair,
@@ -94,8 +95,22 @@ def shared(cell: Cell, setting: Setting) -> Row:
             child = mended
         _tuned(child, data, net.model, setting.steps("tune"), cell, setting)
         made.append({**row, "test": judged(child, data)})
+        if setting.options.get("children"):
+            _save(net, spec, child, setting, f"{cell.task}-{cell.seed}-{share:g}")
     return {"whole": judged(net.model, data), "points": points, "children": made, "constant": constant(data),
             "train_seconds": found.seconds, "search_seconds": searching, "evaluated": len(front.tried)}  # fmt: skip
+
+
+def _save(net: SuperNet, spec: SubNetSpec, model: Any, setting: Setting, name: str) -> None:
+    """A child's folder, and the whole's beside it, for times in another process."""
+    child = extract(net, spec, source=setting.options["model"])
+    read_from = {name: p.detach() for name, p in model.named_parameters()}
+    with torch.no_grad():
+        for key, parameter in child.model.named_parameters():
+            parameter.copy_(read_from[key])
+    folder = setting.out.parent / "children"
+    child.save(folder / name)
+    net.model.save_pretrained(folder / (name.rpartition("-")[0] + "-whole"))
 
 
 def _parity(net: SuperNet, spec: SubNetSpec, child: Any, data: Data) -> float:

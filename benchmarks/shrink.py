@@ -47,7 +47,7 @@ def seeds_of(text: str) -> list[int]:
 
 def setting_of(args: argparse.Namespace) -> runner.Setting:
     """What all cells share."""
-    options = {**PROFILES[args.profile], "scale": args.scale, "keep": args.keep}
+    options = {**PROFILES[args.profile], "scale": args.scale, "keep": args.keep, "children": args.children}
     if args.scale < 0.1:  # a trial run looks at little
         options |= {"looked": 16, "most": 1, "evals": 6}
     options |= {name: str(getattr(args, name)) for name in ("model", "data", "text")}
@@ -100,6 +100,7 @@ def main() -> None:
         one.add_argument("--scale", type=float, default=1.0, help="Of all steps; below 1 for a trial run.")
         one.add_argument("--deadline", type=float, default=1e9, help="Seconds after which no cell is begun.")
         one.add_argument("--keep", action="store_true", help="Leave seed 0's decoders beside the lines.")
+        one.add_argument("--children", action="store_true", help="Leave the models that weight sharing makes.")
         one.add_argument("--model", default="", help="Folder of the encoder.")
         one.add_argument("--data", default="", help="Folder of the tables.")
         one.add_argument("--text", default="", help="Folder of the texts.")
