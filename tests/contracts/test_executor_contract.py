@@ -8,15 +8,29 @@ from luthier.runtime.executors._base import End
 from luthier.runtime.executors.inline import Inline
 from luthier.testing.executor import CHECKS, check_executor
 
+#: Executors that need a package, and a cluster or a queue: seconds for each check.
+HEAVY = {"ray": "ray", "slurm": "submitit"}
+
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", [name for name in names("executor") if not load("executor", name).virtual])
+@pytest.mark.parametrize(
+    "name", [name for name in names("executor") if not load("executor", name).virtual and name not in HEAVY]
+)
 def test_executor_keeps_the_contract(name, check):
     check(load("executor", name))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(HEAVY))
+def test_executor_of_an_extra_keeps_the_contract(name, tmp_path, monkeypatch):
+    pytest.importorskip(HEAVY[name], reason=f"{HEAVY[name]} is not installed: make test-slow has an environment for it")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    cls = load("executor", name)
+    check_executor(cls if name == "ray" else lambda: cls(folder=tmp_path, cluster="local"))
+
+
 def test_the_registry_knows_executors_alone():
-    assert names("executor")[:3] == ["inline", "processes", "simulated"]
+    assert names("executor") == ["inline", "processes", "ray", "simulated", "slurm", "threads"]
 
 
 class Deaf(Inline):

@@ -17,7 +17,6 @@ from luthier.base.records import Decision, Status, Trial, pairs
 from luthier.base.registry import load
 from luthier.base.seeds import generator, trial_seed
 from luthier.runtime.executors._base import End, Executor, Launch, Limits, Message, Setting, Target
-from luthier.runtime.executors._checkpoints import pin
 from luthier.runtime.storage import Draft
 from luthier.space.problem import Benchmark
 from luthier.space.space import Space
@@ -281,9 +280,9 @@ class Loop:
         if home is None:
             return None, 0
         folder = (home.with_name(f"{int(parent):05d}") if parent else home) / "checkpoints" / name
-        if parent and folder.is_dir():
-            pin(folder)  # at once: while the clone's worker gets ready, the parent goes on and clears away
-        if trial.parent is None and not folder.is_dir():
+        if parent and self.executor.holds(folder):
+            self.executor.pin(folder)  # at once: while the clone gets ready, the parent goes on and clears away
+        if trial.parent is None and not self.executor.holds(folder):
             return None, 0  # cleaned away: the trial starts afresh, what it reports again is known
         return folder, after  # a clone whose start is gone fails: nothing else leads to where its parent was
 

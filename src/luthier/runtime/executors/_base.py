@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from luthier.base.records import Configuration, Decision, Fidelity, Status
+from luthier.runtime.executors._checkpoints import pin
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,14 @@ class Executor(ABC):
         Idle workers may leave in order; with `kill` they are ended at once. What still runs is ended in either case:
         nobody could hear how it goes on. Closing what is not open does nothing.
         """
+
+    def holds(self, checkpoint: Path) -> bool:
+        """Whether a checkpoint's folder is where runs find it."""
+        return checkpoint.is_dir()
+
+    def pin(self, checkpoint: Path) -> None:
+        """Keep a checkpoint for good: another trial starts from it."""
+        pin(checkpoint)
 
     def now(self) -> float:
         """Seconds since the epoch, by the clock of this executor."""
