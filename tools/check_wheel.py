@@ -1,34 +1,93 @@
-"""Build the wheel, install it bare and with each extra alone into fresh environments, and run the README's first block.
+"""Build the wheel, install it bare and with each extra alone into fresh environments, and run README and a smoke test.
 
-    python tools/check_wheel.py [--extras bench,...]
+    python tools/check_wheel.py [--bare] [--extras bench,serve] [--keep DIR]
 
-Prints what each installation takes on disk. Extras that bring gigabytes are resolved and not installed, unless they
-are named. Downloads packages; part of `make test-slow`.
+`--bare` is what continuous integration runs; without it every extra follows (`make test-slow`). Prints what each
+installation takes on disk. Extras that bring gigabytes are resolved and not installed, unless they are named.
+README's blocks run in order, as in tests/docs; those that need torch are left out where it is not installed.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 import venv
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = {"torch", "botorch", "llm", "eval", "ray", "integrations", "all"}
+HEAVY = {"torch", "botorch", "llm", "eval", "ray", "integrations", "test", "all"}
+#: Files without which an installed luthier would fail only when it is used.
+WANTED = (
+    "luthier/py.typed",
+    "luthier/report/assets/plotly.min.js",
+    "luthier/report/assets/plotly.LICENSES.txt",
+    "luthier/report/assets/report.js",
+    "luthier/report/assets/report.css",
+    "luthier/serve/assets/live.js",
+    "luthier/serve/assets/index.js",
+)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NAMED = re.compile(r"^# ([\w./-]+\.(?:py|ya?ml|toml|json))\n")
+#: What a block mentions, and the package that it then needs.
+NEEDS = {"luthier.grow": "torch", "luthier.shrink": "torch", "luthier.gradients": "torch", "import torch": "torch"}
 
-
-def first_block() -> str:
-    found = re.search(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert found, "README has no Python block"
-    return found[1]
+SERVE = """
+import urllib.request
+import luthier as lu
+from luthier.serve import Server
+study = lu.Study(lu.Space(x=lu.Float(0, 1)), searcher="random", folder="served")
+study.run(lambda run: run.config["x"], trials=12)
+study.close()
+with Server("served", port=0) as server:
+    text = urllib.request.urlopen(server.url).read().decode()
+    key = text.partition("/studies/")[2].partition('"')[0]
+    page = urllib.request.urlopen(f"{server.url}studies/{key}").read()
+assert b"trials-table" in page and "served" in text
+"""
+BENCH = """
+import h5py, onnxruntime, xgboost
+import luthier as lu
+study = lu.Study(lu.Space(x=lu.Float(0, 1)), searcher="random")
+study.run(lambda run: run.config["x"], trials=3)
+study.export("trials.parquet")
+"""
+DOCS = f"""
+import os, subprocess, sys
+command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-f", {str(ROOT / "mkdocs.yml")!r}]
+subprocess.run([*command, "-d", os.path.abspath("site")], check=True)
+subprocess.run([sys.executable, {str(ROOT / "tools" / "check_links.py")!r}, "--site", "site"], check=True)
+"""
+#: What each light extra is there for, in a few lines.
+SMOKE = {
+    "serve": SERVE,
+    "bench": BENCH,
+    "opt": "import cmaes, pymoo",
+    "postgres": "import psycopg",
+    "slurm": "import submitit",
+    "docs": DOCS,
+}
 
 
 def size_mb(folder: Path) -> float:
     return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file() and not f.is_symlink()) / 1e6
+
+
+def inspect(wheel: Path) -> str:
+    """What is in the wheel; ends where something is missing or does not belong there."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    missing = [name for name in WANTED if name not in names]
+    assert not missing, f"the wheel lacks {missing}"
+    strange = [name for name in names if not name.startswith(("luthier/", "luthier-"))]
+    assert not strange, f"the wheel holds {strange}"
+    return f"wheel: {wheel.stat().st_size / 1e6:.1f} MB, {len(names)} files"
 
 
 def resolve(wheel: Path, extra: str) -> str:
@@ -39,45 +98,85 @@ def resolve(wheel: Path, extra: str) -> str:
     return f"luthier[{extra}]: resolves (heavy: not installed)"
 
 
+def environment(folder: Path) -> Path:
+    """A fresh environment; its interpreter."""
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    return python if python.exists() else folder / "Scripts" / "python.exe"
+
+
+def run(command: list[str | Path], folder: Path, where: str) -> None:
+    bin_ = str(Path(command[0]).parent) if Path(command[0]).is_absolute() else ""
+    env = {**os.environ, "PATH": os.pathsep.join(filter(None, [bin_, os.environ["PATH"]]))}
+    env.pop("PYTHONPATH", None)
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{where} exits with {done.returncode}\n{done.stdout}\n{done.stderr}")
+
+
+def readme(python: Path, folder: Path) -> tuple[int, int]:
+    """Run README's blocks with an installed luthier; how many ran, and how many need a package that is not there."""
+    there = {
+        name: subprocess.run([python, "-c", f"import {name}"], capture_output=True).returncode == 0
+        for name in set(NEEDS.values())
+    }
+    ran = left = 0
+    for language, text in BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8")):
+        name = NAMED.match(text)
+        if any(mark in text and not there[package] for mark, package in NEEDS.items()):
+            left += 1
+        elif name and language in ("python", "yaml", "toml", "json"):
+            (folder / name[1]).write_text(text, encoding="utf-8")
+        elif language == "python":
+            (folder / f"block{ran}.py").write_text(text, encoding="utf-8")
+            run([python, f"block{ran}.py"], folder, f"README, Python block {ran}")
+            ran += 1
+        elif language == "console":
+            lines = [line[2:] for line in re.sub(r"\\\n\s*", " ", text).splitlines() if line.startswith("$ ")]
+            for line in lines:
+                shell = f'export PATH="{python.parent}:$PATH"; {line}'
+                run(["bash", "-c", shell], folder, f"README: {line}")
+                ran += 1
+    return ran, left
+
+
 def check(wheel: Path, extra: str | None) -> str:
+    started = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        venv.create(folder / "venv", with_pip=True)
-        python = folder / "venv" / "bin" / "python"
-        if not python.exists():
-            python = folder / "venv" / "Scripts" / "python.exe"
+        python = environment(folder / "venv")
         before = size_mb(folder / "venv")
         what = f"{wheel}[{extra}]" if extra else str(wheel)
-        constraints = ["-c", str(ROOT / "constraints.txt")]
-        subprocess.run(
-            [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *constraints, what], check=True
-        )
-        (folder / "first.py").write_text(first_block())
-        subprocess.run([python, "first.py"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        subprocess.run(
-            [python, "-m", "luthier", "demo", "--out", "demo"], cwd=folder, check=True, stdout=subprocess.DEVNULL
-        )
+        quiet = ["-q", "--disable-pip-version-check", "-c", str(ROOT / "constraints.txt")]
+        subprocess.run([python, "-m", "pip", "install", *quiet, what], check=True)
+        ran, left = readme(python, folder)
+        run([python, "-m", "luthier", "demo", "--out", "demo"], folder, "luthier demo")
+        if extra in SMOKE:
+            run([python, "-c", SMOKE[extra]], folder, f"luthier[{extra}]")
         added = size_mb(folder / "venv") - before
-        listed = subprocess.run(
-            [python, "-m", "pip", "list", "--format=freeze"], capture_output=True, text=True, check=True
-        )
+        freeze = [python, "-m", "pip", "list", "--format=freeze"]
+        listed = subprocess.run(freeze, capture_output=True, text=True, check=True)
         packages = len([p for p in listed.stdout.split() if not p.startswith(("pip==", "setuptools=="))])
     name = f"luthier[{extra}]" if extra else "luthier"
-    return f"{name}: {added:.0f} MB, {packages} packages; README's first block and `luthier demo` run"
+    words = f"{ran} blocks and commands of README and `luthier demo` run"
+    words += f" ({left} blocks need torch)" if left else ""
+    words += ", its smoke test too" if extra in SMOKE else ""
+    return f"{name}: {added:.0f} MB, {packages} packages; {words}; {time.monotonic() - started:.0f} s"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--bare", action="store_true", help="without extras")
     parser.add_argument("--extras", help="comma-separated; default: all of pyproject.toml")
-    given = parser.parse_args().extras
+    given = parser.parse_args()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = given.split(",") if given is not None else list(project["optional-dependencies"])
+    extras = list(project["optional-dependencies"]) if given.extras is None else given.extras.split(",")
     with tempfile.TemporaryDirectory() as name:
         subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", name, str(ROOT)], check=True)
         [wheel] = Path(name).glob("*.whl")
-        print(f"wheel: {wheel.stat().st_size / 1e6:.1f} MB")
-        for extra in (None, *[e for e in extras if e]):
-            heavy = extra is not None and extra in HEAVY and given is None
+        print(inspect(wheel), flush=True)
+        for extra in (None, *([] if given.bare else [e for e in extras if e])):
+            heavy = extra is not None and extra in HEAVY and given.extras is None
             print(resolve(wheel, str(extra)) if heavy else check(wheel, extra), flush=True)
     return 0
 
