@@ -2,8 +2,9 @@
 
     python tools/build_docs.py [--env DIR] [--out build/site]
 
-Makes an environment of its own for mkdocs (kept in `--env`, build/docs-env by default), since nothing else needs it; the
-reference is read from the source, so luthier itself is not installed there. Ends with 1 at any warning or broken link.
+Makes an environment of its own for mkdocs (kept in `--env`, build/docs-env by default), since nothing else needs it;
+the reference is read from the source, so luthier itself is not installed there. Ends with 1 at any warning or broken
+link.
 """
 
 from __future__ import annotations
