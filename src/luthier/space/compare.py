@@ -57,7 +57,7 @@ def _differences(here: Domain, there: Domain) -> Iterator[str]:
 
 
 def _fields(domain: Domain) -> dict[str, Any]:
-    words = ("low", "high", "log", "step", "values", "value", "default", "prior", "when")
+    words = ("low", "high", "log", "step", "values", "value", "default", "prior", "when", "transfer")
     found = {word: getattr(domain, word) for word in words if hasattr(domain, word)}
     if isinstance(domain, Fixed):
         del found["default"]

@@ -15,6 +15,9 @@ from luthier.space.conditions import parse_condition
 from luthier.space.priors import prior_to_json
 from luthier.space.values import plain
 
+#: How a tuned value goes to a larger model: by muP, as rate times decay, or not at all (see `luthier.grow`).
+TRANSFERS = ("mup", "wd", "none")
+
 
 class Domain(ABC):
     """The values that one hyperparameter may take; it cannot be changed once made.
@@ -22,11 +25,14 @@ class Domain(ABC):
     Attributes:
         when: The condition as the user wrote it, None for "always active".
         default: The value of the default configuration.
+        transfer: How a tuned value goes to a larger model, one of `TRANSFERS`; None: by its name. A note for
+            `luthier.grow`: searchers do not look at it.
     """
 
     kind: ClassVar[str]
     when: Any
     default: Any
+    transfer: Any = None
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise TypeError(f"a domain cannot be changed; make a new {type(self).__name__}(...)")
@@ -35,7 +41,8 @@ class Domain(ABC):
         for name, value in fields.items():
             object.__setattr__(self, name, value)
 
-    def _set_when(self, when: Any) -> None:
+    def _set_when(self, when: Any, transfer: Any = None) -> None:
+        self._set(transfer=plain(transfer))
         try:
             self._set(when=None if when is None else parse_condition(when, ""))
         except SpaceError:
@@ -56,6 +63,8 @@ class Domain(ABC):
         """
         if self.when is not None:
             parse_condition(self.when, name)  # what the constructor could not read is still as the user wrote it
+        if self.transfer is not None and self.transfer not in TRANSFERS:
+            self.refuse(name, f"transfer={self.transfer!r}. Allowed: {', '.join(map(repr, TRANSFERS))}.")
         self._check(name)
 
     @abstractmethod
@@ -85,6 +94,8 @@ class Domain(ABC):
             found["prior"] = prior_to_json(prior)
         if self.when is not None:
             found["when"] = self.when.to_json() if hasattr(self.when, "to_json") else repr(self.when)
+        if self.transfer is not None:
+            found["transfer"] = self.transfer
         return found
 
     def _hint(self, value: Any) -> str:
@@ -125,4 +136,6 @@ class Domain(ABC):
         parts = [f"{name}={value!r}" if name else repr(value) for name, value in self._arguments()]
         if self.when is not None:
             parts.append(f"when={self.when!r}")
+        if self.transfer is not None:
+            parts.append(f"transfer={self.transfer!r}")
         return f"{type(self).__name__}({', '.join(parts)})"

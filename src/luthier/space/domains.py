@@ -35,6 +35,7 @@ class Float(Number):
         default: Value of the default configuration; None: the middle (of the logarithms, with `log`).
         when: Condition under which the hyperparameter is active.
         prior: Where good values are expected: `Normal(mean, sd)` or `Beta(alpha, beta)`; None: anywhere.
+        transfer: How a tuned value goes to a larger model: "mup", "wd" or "none"; None: by its name.
     """
 
     kind = "float"
@@ -52,6 +53,7 @@ class Int(Number):
         default: Value of the default configuration; None: the middle (of the logarithms, with `log`).
         when: Condition under which the hyperparameter is active.
         prior: Where good values are expected: `Normal(mean, sd)` or `Beta(alpha, beta)`; None: anywhere.
+        transfer: How a tuned value goes to a larger model: "mup", "wd" or "none"; None: by its name.
     """
 
     kind = "int"
@@ -66,7 +68,9 @@ class _Listed(Domain):
     given: Any
     index: dict[tuple[type, Any], int]
 
-    def __init__(self, *values: Any, default: Any = _UNSET, when: Any = None, prior: Any = None) -> None:
+    def __init__(
+        self, *values: Any, default: Any = _UNSET, when: Any = None, prior: Any = None, transfer: Any = None
+    ) -> None:
         listed = tuple(plain(value) for value in values)
         given = plain(default)
         if given is None and not any(value is None for value in listed):
@@ -74,7 +78,7 @@ class _Listed(Domain):
         weights = prior
         if isinstance(prior, (list, tuple)) or hasattr(prior, "tolist"):
             weights = tuple(plain(weight) for weight in prior)
-        self._set_when(when)
+        self._set_when(when, transfer)
         self._set(values=listed, prior=weights, given=given)
         hashable = [value for value in listed if is_value(value)]
         self._set(index={tell_apart(value): i for i, value in enumerate(hashable)})
@@ -160,6 +164,7 @@ class Choice(_Listed):
         default: Value of the default configuration; not given: the first.
         when: Condition under which the hyperparameter is active.
         prior: Weights, one a value, > 0; None: all alike.
+        transfer: How a tuned value goes to a larger model: "mup", "wd" or "none"; None: by its name.
     """
 
     kind = "choice"
@@ -173,6 +178,7 @@ class Ordinal(_Listed):
         default: Value of the default configuration; not given: the middle (the lower one of two).
         when: Condition under which the hyperparameter is active.
         prior: Weights, one a value, > 0; None: all alike.
+        transfer: How a tuned value goes to a larger model: "mup", "wd" or "none"; None: by its name.
     """
 
     kind = "ordinal"
@@ -187,13 +193,14 @@ class Fixed(Domain):
     Args:
         value: Text, a finite number, True, False or None.
         when: Condition under which the hyperparameter is active.
+        transfer: How a tuned value goes to a larger model: "mup", "wd" or "none"; None: by its name.
     """
 
     kind = "fixed"
     value: Any
 
-    def __init__(self, value: Any, when: Any = None) -> None:
-        self._set_when(when)
+    def __init__(self, value: Any, when: Any = None, *, transfer: Any = None) -> None:
+        self._set_when(when, transfer)
         self._set(value=plain(value), default=plain(value))
 
     def _check(self, name: str) -> None:

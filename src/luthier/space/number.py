@@ -38,9 +38,10 @@ class Number(Domain):
         default: float | None = None,
         when: Any = None,
         prior: Normal | Beta | None = None,
+        transfer: str | None = None,
     ) -> None:
         self._set(low=self._cast(low), high=self._cast(high), log=plain(log), step=self._cast(step))
-        self._set_when(when)
+        self._set_when(when, transfer)
         usual, given = self.middle(), None if default is None else self._cast(default)
         self._set(prior=prior, given=None if same(given, usual) else given)
         self._set(default=usual if self.given is None else self.given)

@@ -10,15 +10,15 @@ from luthier.space.domain import Domain
 from luthier.space.domains import Choice, Fixed, Float, Int, Ordinal
 from luthier.space.priors import prior_from_json
 
-_NUMBER = ("low", "high", "log", "step", "default", "when", "prior")
-_LISTED = ("values", "default", "when", "prior")
+_NUMBER = ("low", "high", "log", "step", "default", "when", "prior", "transfer")
+_LISTED = ("values", "default", "when", "prior", "transfer")
 #: Type of a hyperparameter: what makes it, which keys it may have, which of them it must have.
 TYPES: Mapping[str, tuple[Callable[..., Domain], tuple[str, ...], tuple[str, ...]]] = {
     "float": (Float, _NUMBER, ("low", "high")),
     "int": (Int, _NUMBER, ("low", "high")),
     "choice": (Choice, _LISTED, ("values",)),
     "ordinal": (Ordinal, _LISTED, ("values",)),
-    "fixed": (Fixed, ("value", "when"), ("value",)),
+    "fixed": (Fixed, ("value", "when", "transfer"), ("value",)),
 }
 
 
