@@ -63,6 +63,35 @@ def test_ped_anova_by_hand() -> None:
     assert all(0 <= row["low"] <= row["share"] <= row["high"] <= 1 for row in found["rows"])
 
 
+def test_ped_anova_of_many_trials_is_that_of_the_population() -> None:
+    # the divergences of the best tenth, counted in 200 000 draws from the laws of the space
+    rng = np.random.default_rng(0)
+    n = 200_000
+    lr, layers, kind, width = rng.random(n), rng.integers(1, 9, n), rng.integers(0, 3, n), rng.random(n)
+
+    def loss(lr: Any, layers: Any, other: Any, width: Any) -> Any:
+        return 16 * (lr - 0.6) ** 2 + 0.15 * abs(layers - 5) + 0.5 * other + 0.3 * (1 - width)
+
+    best = loss(lr, layers, kind == 1, width)
+    best = best <= np.quantile(best, 0.1)
+
+    def divergence(x: np.ndarray, cells: int) -> float:
+        q, p = (np.histogram(part, cells, (0, 1))[0] / len(part) for part in (x, x[best]))
+        return float(((p - q) ** 2 / q).sum())
+
+    exact = {
+        "lr": divergence(lr, 50),
+        "layers": divergence((layers - 0.5) / 8, 8),
+        "kind": divergence((kind + 0.5) / 3, 3),
+        "width": divergence(width, 50),
+    }
+    space = lu.Space(lr=lu.Float(0, 1), layers=lu.Int(1, 8), kind=lu.Choice("a", "b", "c"), width=lu.Float(0, 1))
+    configs = [dict(c) for c in space.sample(1000, np.random.default_rng(1))]
+    study = told(space, lambda c: loss(c["lr"], c["layers"], c["kind"] == "b", c["width"]), configs)
+    total = sum(exact.values())
+    assert shares(importance(study)) == pytest.approx({name: part / total for name, part in exact.items()}, abs=0.07)
+
+
 def test_ties_at_the_edge_share_the_places_left() -> None:
     weights = best_weights(np.array([0, 1, 1, 1, 2]), np.ones((1, 5)), 2)
     assert weights[0] == pytest.approx([1, 1 / 3, 1 / 3, 1 / 3, 0])
