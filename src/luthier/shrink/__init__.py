@@ -13,6 +13,7 @@ from luthier.base.lazy import exports
 
 # public name -> module that holds it
 _EXPORTS = {
+    "ChoiceScore": "luthier.shrink.choices",
     "Child": "luthier.shrink.extraction",
     "Cost": "luthier.shrink.cost",
     "CostModel": "luthier.shrink.cost",
@@ -29,6 +30,7 @@ _EXPORTS = {
     "Parity": "luthier.shrink.parity",
     "ParityError": "luthier.shrink.parity",
     "Point": "luthier.shrink.front",
+    "Question": "luthier.shrink.choices",
     "Ranking": "luthier.shrink.importance",
     "STRATEGIES": "luthier.shrink.strategies",
     "Sampler": "luthier.shrink.samplers",
@@ -48,7 +50,9 @@ _EXPORTS = {
     "preset": "luthier.shrink.spaces",
     "rank_units": "luthier.shrink.importance",
     "read_data": "luthier.shrink.tasks",
+    "read_questions": "luthier.shrink.choices",
     "repair": "luthier.shrink.repairing",
+    "score_choices": "luthier.shrink.choices",
     "search": "luthier.shrink.searching",
     "standard_search": "luthier.shrink.searching",
     "train": "luthier.shrink.strategies",

@@ -280,7 +280,7 @@ def read_data(
     place = Path(path)
     if not place.is_file():
         raise ArgumentError(f"data {str(path)!r}: no such file. Allowed: a text, or one of {', '.join(TABLES)}.")
-    tokenizer = _tokenizer(model_folder)
+    tokenizer = tokenizer_of(model_folder)
     if place.suffix in TABLES:
         if tokenizer is None:
             raise ArgumentError(
@@ -298,7 +298,8 @@ def read_data(
     return language(tokens, size=size, length=length, seed=seed)
 
 
-def _tokenizer(folder: str | Path | None) -> Any:
+def tokenizer_of(folder: str | Path | None) -> Any:
+    """The tokenizer in a model's folder; None: there is none."""
     if folder is None or (not any(Path(folder).glob("tokenizer*")) and not (Path(folder) / "vocab.txt").is_file()):
         return None
     auto = need("transformers", what="a Hugging Face tokenizer", extra="llm").AutoTokenizer
