@@ -186,3 +186,32 @@ def test_the_command_says_what_is_wrong(tmp_path: Path) -> None:
     called = CliRunner().invoke(app, ["serve", str(tmp_path), "--port", "0"])
     assert called.exit_code == 1
     assert f"error: {tmp_path} holds no study. Allowed: a study's folder" in called.stderr
+
+
+@pytest.mark.slow
+def test_a_store_on_another_server_and_its_restart() -> None:
+    from luthier.testing import postgres
+
+    if postgres.missing() is not None:
+        pytest.skip(str(postgres.missing()))
+    with postgres.Server() as database:
+        url = database.new()
+        space = lu.Space(x=lu.Float(0, 1))
+        study = lu.Study(space, searcher="random", storage=url, name="shared")
+        grown(study, 12)
+        with Server(url, port=0) as server:
+            [key] = server._shelf.entries()
+            page = ask(server, f"/studies/{key}")
+            assert page.status == 200
+            assert database.password not in page.text + ask(server, "/").text
+            have = settled(server, key)
+            grown(study, 1)
+            found = fetch(server, key, have)
+            assert found is not None
+            assert {"head", "trials"} <= {part["id"] for part in found["parts"]}
+            database.restart()
+            statuses = [ask(server, f"/studies/{key}/changes?have=").status for _ in range(3)]
+            assert statuses[-1] == 200
+            grown(study, 1)
+            assert "14 completed" in ask(server, f"/studies/{key}").text
+        study.close()
