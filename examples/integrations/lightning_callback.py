@@ -20,7 +20,7 @@ logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="lightning")
 
 SPACE = lu.Space(
-    lr=lu.Float(1e-4, 1.0, log=True, default=1e-3),
+    lr=lu.Float(1e-4, 1e-1, log=True, default=1e-3),
     width=lu.Int(8, 128, log=True),
     dropout=lu.Float(0.0, 0.7, default=0.0),
 )

@@ -13,6 +13,7 @@ import luthier as lu
 from luthier.base.errors import ArgumentError, MissingExtra, TrialError, UnsupportedError
 
 HERE = str(Path(__file__).parent)
+real = pytest.mark.skipif(importlib.util.find_spec("lightning") is None, reason="lightning is not installed")
 SPACE = lu.Space(lr=lu.Float(1e-3, 1.0, log=True, default=0.3))
 
 
@@ -28,8 +29,6 @@ def test_without_lightning_one_line_says_what_to_install(monkeypatch):
 
 
 def modules():
-    if importlib.util.find_spec("lightning") is None:
-        pytest.skip("lightning is not installed")
     import torch
     from lightning.pytorch import LightningModule, Trainer
 
@@ -87,6 +86,7 @@ def callback(run, *args, **options):
     return LuthierCallback(run, *args, **options)
 
 
+@real
 def test_asha_ends_trainings_after_an_epoch(tmp_path):
     epochs = {}
 
@@ -101,6 +101,7 @@ def test_asha_ends_trainings_after_an_epoch(tmp_path):
     assert set(result.best.metrics) == {"val_loss"}
 
 
+@real
 def test_a_paused_trial_goes_on_from_lightnings_checkpoint(tmp_path):
     runs = []
 
@@ -128,6 +129,7 @@ def test_a_paused_trial_goes_on_from_lightnings_checkpoint(tmp_path):
     assert float(alone.callback_metrics["val_loss"]) == pytest.approx(trial.metrics["val_loss"], rel=1e-5)
 
 
+@real
 def test_without_a_resource_without_validation_and_with_fewer_validations(tmp_path):
     def simple(run):
         fit([callback(run, ["train_loss"])], run.config["lr"], folder=tmp_path, valid=False)
@@ -142,6 +144,7 @@ def test_without_a_resource_without_validation_and_with_fewer_validations(tmp_pa
     assert [report.resource for report in result.trials[0].reports] == [2, 4]
 
 
+@real
 def test_steps_as_the_resource(tmp_path):
     def train(run):
         fit([callback(run, "val_loss")], run.config["lr"], folder=tmp_path, val_check_interval=1)
@@ -150,6 +153,7 @@ def test_steps_as_the_resource(tmp_path):
     assert [report.resource for report in result.trials[0].reports] == [1, 2, 3, 4]
 
 
+@real
 def test_mistakes(tmp_path):
     def misspelt(run):
         fit([callback(run, "val_los")], run.config["lr"], folder=tmp_path)
@@ -181,10 +185,10 @@ if __name__ == "__main__":
 """
 
 
+@real
 @pytest.mark.slow
 @pytest.mark.parametrize("more", ["", "devices=2, strategy='ddp'"])
 def test_a_program_of_one_process_and_of_two(tmp_path, more):
-    modules()
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.format(tests=HERE, folder=str(tmp_path), more=more))
     study = lu.Study(

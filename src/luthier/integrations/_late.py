@@ -26,6 +26,6 @@ def late(module: str, made: Mapping[str, Callable[[], type]]) -> Callable[[str],
     return getattr_
 
 
-def joined(name: str, methods: type, base: type) -> type:
-    """A class with the methods of one and the ancestry of the other; it pickles under the module of the first."""
-    return type(name, (methods, base), {"__doc__": methods.__doc__, "__module__": methods.__module__})
+def joined(module: str, name: str, methods: type, base: type) -> type:
+    """A class with the methods of one and the ancestry of the other; pickle finds it in the module that is named."""
+    return type(name, (methods, base), {"__doc__": methods.__doc__, "__module__": module})

@@ -115,7 +115,7 @@ class _Callback:
 
 def _callback() -> type:
     base = need("lightning.pytorch", what="LuthierCallback", extra="integrations").Callback
-    return joined("LuthierCallback", _Callback, base)
+    return joined(__name__, "LuthierCallback", _Callback, base)
 
 
 __getattr__ = late(__name__, {"LuthierCallback": _callback})

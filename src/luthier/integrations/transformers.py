@@ -141,7 +141,7 @@ def _link(source: str, target: str) -> None:
 
 def _callback() -> type:
     base = need("transformers", what="LuthierCallback", extra="llm").TrainerCallback
-    return joined("LuthierCallback", _Callback, base)
+    return joined(__name__, "LuthierCallback", _Callback, base)
 
 
 def hyperparameter_search(

@@ -47,7 +47,7 @@ def read_optuna(source: str | Path, name: str | None = None) -> History:
     else:
         with connect(text) as connection:
             studies = read_database(connection, text)
-    return _history(_pick(studies, name, text), text)
+    return history_of(_pick(studies, name, text), text)
 
 
 def _pick(studies: Sequence[ForeignStudy], name: str | None, source: str) -> ForeignStudy:
@@ -64,7 +64,16 @@ def _pick(studies: Sequence[ForeignStudy], name: str | None, source: str) -> For
     raise StudyNotFound(f"{source!r} holds no study {name!r} of Optuna. {did_you_mean(name, words)}")
 
 
-def _history(study: ForeignStudy, source: str) -> History:
+def history_of(study: ForeignStudy, source: str) -> History:
+    """A study in Optuna's terms as a history; see `read_optuna`.
+
+    Args:
+        study: The study.
+        source: Where it was found, for messages.
+
+    Raises:
+        StudyNotFound: it has no finished trial with a parameter.
+    """
     ended = [trial for trial in study.trials if trial.state in _STATES]
     names = _objective_names(study)
     shift = _shift(ended)
