@@ -103,7 +103,7 @@ def test_the_list_of_studies_follows(runs: Path, served: Server, tmp_path: Path)
         assert ask(server, f"/changes?have={first['mark']}").status == 204
         grown(study, 1)
         make(tmp_path / "runs" / "two", "two", 1).close()
-        server._shelf._read = -100.0  # as if the list were old
+        server._shelf._until = 0.0  # as if the list were old
         second = json.loads(ask(server, f"/changes?have={first['mark']}").body)
         assert second["html"].index(">two<") < second["html"].index(">one<")  # newest first
         assert "3 completed" in second["html"]

@@ -14,10 +14,13 @@ from luthier.study.listing import Entry, studies
 
 #: Studies kept open at once; the one not looked at for longest is closed.
 MOST_OPEN = 16
-#: Seconds for which the list of studies is taken as it is: new ones appear this late.
-FRESH = 2.0
+#: Seconds for which the list of studies is taken as it is: new ones appear this late. Ten times what reading it took,
+#: where that is more: a folder of a thousand studies is not read at every look.
+FRESH, TIMES = 2.0, 10.0
 #: Seconds that one answer spends on looking into studies; the rest follow with the next.
 PATIENCE = 0.5
+#: Seconds after which a study that had to be closed again is looked into for the list.
+RARELY = 30.0
 
 
 class Shelf:
@@ -35,15 +38,22 @@ class Shelf:
         self._lock = threading.RLock()
         self._open: OrderedDict[str, Watch] = OrderedDict()
         self._briefs: dict[str, Brief] = {}
-        self._entries = {mark(entry): entry for entry in studies(where)}
-        self._read = time.monotonic()
+        self._looked: dict[str, float] = {}
+        self._entries: dict[str, Entry] = {}
+        self._until = 0.0
+        self._read()
+
+    def _read(self) -> None:
+        begun = time.monotonic()
+        self._entries = {mark(entry): entry for entry in studies(self.where)}
+        ended = time.monotonic()
+        self._until = ended + max(FRESH, TIMES * (ended - begun))
 
     def entries(self) -> dict[str, Entry]:
         """Studies by their marks, oldest first."""
         with self._lock:
-            if time.monotonic() - self._read > FRESH:
-                self._entries = {mark(entry): entry for entry in studies(self.where)}
-                self._read = time.monotonic()
+            if time.monotonic() > self._until:
+                self._read()
             return dict(self._entries)
 
     def watch(self, key: str) -> Watch | None:
@@ -66,10 +76,14 @@ class Shelf:
         until = time.monotonic() + PATIENCE
         found: list[tuple[str, Entry, Brief | None]] = []
         for key, entry in reversed(self.entries().items()):
-            if time.monotonic() < until:
+            if time.monotonic() < until and self._due(key):
                 self._look(key)
             found.append((key, entry, self._briefs.get(key)))
         return found
+
+    def _due(self, key: str) -> bool:
+        """Whether a study should be looked at: one that is open costs little, another has to be opened first."""
+        return key not in self._briefs or key in self._open or time.monotonic() - self._looked[key] > RARELY
 
     def warm(self) -> None:
         """Read the newest study, so that the first look at it is quick."""
@@ -83,6 +97,7 @@ class Shelf:
             tell(error)
 
     def _look(self, key: str) -> None:
+        self._looked[key] = time.monotonic()
         try:
             watch = self.watch(key)
             if watch is not None:
