@@ -51,6 +51,7 @@ _EXPORTS = {
     "rank_units": "luthier.shrink.importance",
     "read_data": "luthier.shrink.tasks",
     "read_questions": "luthier.shrink.choices",
+    "recover": "luthier.shrink.recovery",
     "repair": "luthier.shrink.repairing",
     "score_choices": "luthier.shrink.choices",
     "search": "luthier.shrink.searching",

@@ -95,7 +95,7 @@ class Front:
         Args:
             max_params: Most parameters: a share of the full number up to 1, or a number.
             max_latency_ms: Highest latency.
-            by: Metric to be low; None: "select_loss" if it was measured, else the loss.
+            by: Metric to be low; None: "recovered_loss" or "select_loss" if they were measured, else the loss.
 
         Raises:
             ArgumentError: none is small enough; the smallest is told.
@@ -115,7 +115,8 @@ class Front:
                 f"{name} <= {upper:,.6g} (the least found is {least[name]:,.6g})" for name, upper in limits.items()
             )
             raise ArgumentError(f"select: no sub-network of the front has {told}. Ask for more, or search further.")
-        chosen = by or ("select_loss" if all("select_loss" in p.metrics for p in fit) else "loss")
+        measured = (n for n in ("recovered_loss", "select_loss", "loss") if all(n in p.metrics for p in fit))
+        chosen = by or next(measured)
         return min(fit, key=lambda p: (p.metrics[chosen], p.metrics["parameters"]))
 
     def knee(self) -> Point:

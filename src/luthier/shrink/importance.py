@@ -279,9 +279,9 @@ class Moments:
                 x = given[0].detach().flatten(0, -2)
                 if mask[0] is not None:
                     x = x[mask[0]]
-                x = x.double()
-                self.mean[key] = self.mean.get(key, torch.zeros(())) + x.sum(0)
-                self.second[key] = self.second.get(key, torch.zeros(())) + self._products(x, key[1])
+                x = x.float()  # products of a batch in single precision, their sums over batches in double
+                self.mean[key] = self.mean.get(key, torch.zeros(())) + x.sum(0).double()
+                self.second[key] = self.second.get(key, torch.zeros(())) + self._products(x, key[1]).double()
 
             return hook
 

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
-from luthier.shrink import baselines
+from luthier.shrink._targets import Targets, affordable, bounded
 from luthier.shrink._torch import torch
-from luthier.shrink.extraction import Child, extract, load
+from luthier.shrink.extraction import Child, extract
 from luthier.shrink.front import Front
 from luthier.shrink.importance import rank_units
 from luthier.shrink.latency import measure
 from luthier.shrink.parity import verify
+from luthier.shrink.recovery import recover
 from luthier.shrink.searching import STOCK, search
 from luthier.shrink.spec import SubNetSpec
-from luthier.shrink.strategies import Distil, finetune, train
+from luthier.shrink.strategies import Distil, train
 from luthier.shrink.supernet import SuperNet
 from luthier.shrink.tasks import Data
-from luthier.shrink.workspace import FRONT, Workspace, scratch
+from luthier.shrink.workspace import FRONT, Workspace
 
-#: Shares of the time: the super-network; the search; each of child, baseline and control, over all targets.
-TRAIN, SEARCH, EACH = 0.45, 0.15, 0.1
-MOST_STEPS, LEAST_STEPS, LEAST_EVALS = 5000, 5, 12
+#: Shares of the time: the super-network; the search; the ranking after recovery; each of child, baseline and control,
+#: over all targets.
+TRAIN, SEARCH, RECOVER, EACH = 0.42, 0.12, 0.08, 0.1
+LEAST_EVALS, LEAST_RECOVERY = 12, 5  # fewer steps of recovery than this tell nothing: then the search's order stays
+CANDIDATES = 8  # that are ranked after recovery
+RECOVERED_FRONT = "recovered.json"
 Say = Callable[[str], None]
 Hook = Callable[[dict[str, Any]], None]
 
@@ -133,6 +138,7 @@ def run(
     stock: bool = False,
     lr: float = 2e-4,
     controls: bool = True,
+    recovery: bool = True,
     say: Say = print,
     hooks: Sequence[Hook] = (),
 ) -> dict[str, Any]:
@@ -147,6 +153,7 @@ def run(
         stock: Keep to what stock classes of transformers can express.
         lr: Highest rate of all trainings.
         controls: Train the baseline and the from-scratch control too, for as many steps.
+        recovery: Rank the best of the search by their loss after a repair and a short distillation of each.
         say: Told in a line what is done.
         hooks: Called with each record of the super-network's training.
 
@@ -175,11 +182,14 @@ def run(
     say(f"searching with {method} among {evals} sub-networks")
     limits = {STOCK: 0.0} if stock else {}
     front = search_run(work, method=method, evals=evals, constraints=limits)
+    if recovery:
+        front = _recovered(work, net, front, data, targets, RECOVER * seconds, lr, say)
     left = max(0.0, seconds - (time.monotonic() - begin))
     each = min(EACH * seconds, left / 4) / len(targets)
-    rows = [_row("whole", net.model, data, net)]
-    for target in targets:
-        rows += _target(work, net, front, data, target, each, lr, controls, say, len(targets))
+    make = Targets(
+        work, net, front, data, each, lr, len(targets), partial(extract_run, work), controls=controls, say=say
+    )
+    rows = [make.whole(), *(row for target in targets for row in make.rows(target))]
     for row, timed in zip(rows, measure([row.pop("model") for row in rows], tokens=work.config["length"]), strict=True):
         row["latency_ms"] = timed.median_ms
     report = {
@@ -195,6 +205,39 @@ def run(
     }
     (work.folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return report
+
+
+def _recovered(
+    work: Workspace,
+    net: SuperNet,
+    front: Front,
+    data: Data,
+    targets: Sequence[float],
+    seconds: float,
+    lr: float,
+    say: Say,
+) -> Front:
+    """The front anew, ranked after recovery, where the time is enough; kept in the run's folder."""
+    path = work.folder / RECOVERED_FRONT
+    if path.is_file() and work.config.get("targets") == list(targets):
+        return Front.read(path)
+    work.remember(targets=list(targets))
+    steps = affordable(net.model, data, seconds / CANDIDATES, lr, net.model)
+    if steps <= LEAST_RECOVERY:
+        return front
+    say(f"ranking {CANDIDATES} sub-networks by their loss after a repair and {min(steps, 50)} steps of distillation")
+    kept = recover(
+        net,
+        front,
+        data,
+        steps=min(steps, 50),
+        most=CANDIDATES,
+        targets=targets,
+        lr=lr,
+        seed=work.config["seed"],
+    )
+    kept.save(path)
+    return kept
 
 
 def _reachable(work: Workspace, net: SuperNet, targets: Sequence[float]) -> None:
@@ -219,7 +262,7 @@ def _affordable(work: Workspace, data: Data, seconds: float, lr: float) -> int:
     train(net, space, data, steps=1, lr=lr, sampler="uniform_axes")
     begin = time.monotonic()
     train(net, space, data, steps=2, lr=lr, sampler="uniform_axes")
-    return _bounded(seconds / max(1e-6, (time.monotonic() - begin) / 2))
+    return bounded(seconds / max(1e-6, (time.monotonic() - begin) / 2))
 
 
 def _evaluations(net: SuperNet, data: Data, seconds: float) -> int:
@@ -227,91 +270,3 @@ def _evaluations(net: SuperNet, data: Data, seconds: float) -> int:
     begin = time.monotonic()
     data.task.evaluate(net.model, data.search)
     return max(LEAST_EVALS, int(seconds / max(1e-6, time.monotonic() - begin)))
-
-
-def _bounded(steps: float) -> int:
-    return int(min(MOST_STEPS, max(LEAST_STEPS, steps)))
-
-
-def _steps(model: Any, data: Data, seconds: float, lr: float) -> int:
-    """Steps of a plain training that fit into a time; they are tried on a copy."""
-    import copy
-
-    tried = copy.deepcopy(model)
-    finetune(tried, data, steps=1, lr=lr)
-    begin = time.monotonic()
-    finetune(tried, data, steps=2, lr=lr)
-    return _bounded(seconds / max(1e-6, (time.monotonic() - begin) / 2))
-
-
-def _target(
-    work: Workspace,
-    net: SuperNet,
-    front: Front,
-    data: Data,
-    target: float,
-    seconds: float,
-    lr: float,
-    controls: bool,
-    say: Say,
-    shared: int,
-) -> list[dict[str, Any]]:
-    """The child of one target, fine-tuned; the baseline and the control of its size, trained as long."""
-    chosen = front.select(max_params=target)
-    seed = work.config["seed"]
-    name = f"share-{target:g}"
-    child, folder = extract_run(work, chosen.spec, name)
-    done = folder / "tuned.json"
-    if done.is_file():  # a run that was killed after this child goes on with the next
-        child.model = load(folder / "tuned").eval()
-        steps = int(json.loads(done.read_text(encoding="utf-8"))["steps"])
-    else:
-        steps = _steps(child.model, data, seconds, lr)
-        say(f"target {target:g}: {chosen.spec}; fine-tuning for {steps} steps with the whole as teacher")
-        finetune(child.model, data, teacher=net.model, steps=steps, lr=lr, seed=seed)
-        child.save(folder / "tuned")
-        done.write_text(json.dumps({"steps": steps}) + "\n", encoding="utf-8")
-    rows = [_row(f"child {target:g}", child.model, data, net, spec=chosen.spec, steps=steps, folder=folder / "tuned")]
-    if not controls:
-        return rows
-    fair = steps + int(work.config.get("steps", 0)) // shared  # the child's own, and its part of the super-network's
-    say(f"target {target:g}: {fair} steps each for uniform magnitude pruning and for a model from scratch")
-    start = SuperNet.from_model(work.model(data.task))
-    size = float(chosen.metrics["parameters"]) / float(front.full["parameters"])
-    try:
-        spec = baselines.uniform(start, rank_units(start, method="magnitude", layers="first"), min(1.0, size))
-    except ArgumentError as error:
-        say(f"no baseline of this size: {error}")
-    else:
-        pruned = extract(start, spec).model
-        finetune(pruned, data, teacher=start.model if _knows(data) else None, steps=fair, lr=lr, seed=seed)
-        rows.append(_row(f"uniform magnitude {target:g}", pruned, data, net, spec=spec, steps=fair))
-    fresh = scratch(net, chosen.spec, seed=seed)
-    finetune(fresh, data, steps=fair, lr=lr, seed=seed)
-    return [*rows, _row(f"from scratch {target:g}", fresh, data, net, spec=chosen.spec, steps=fair)]
-
-
-def _knows(data: Data) -> bool:
-    """Whether the start can teach: a classifier's head is new, and teaches nothing."""
-    return data.task.kind == "lm"
-
-
-def _row(
-    name: str,
-    model: Any,
-    data: Data,
-    net: SuperNet,
-    *,
-    spec: SubNetSpec | None = None,
-    steps: int | None = None,
-    folder: Path | None = None,
-) -> dict[str, Any]:
-    """One line of the report."""
-    full = sum(p.numel() for p in net.model.parameters())
-    own = sum(p.numel() for p in model.parameters())
-    model.eval()
-    more: Mapping[str, Any] = {} if folder is None else {"folder": str(folder)}
-    measured = data.task.evaluate(model, data.test)
-    shape = str(spec or net.full)
-    row = {"name": name, "parameters": own, "share": own / full, **measured, "spec": shape, "steps": steps}
-    return {**row, **more, "model": model}

@@ -1,0 +1,57 @@
+"""Ranking after recovery, and a repair that may not make things worse."""
+
+import numpy as np
+import pytest
+from _models import model
+
+from luthier.nets.data import synthetic
+from luthier.shrink import Moments, SuperNet, extract, language, preset, recover, search, train
+from luthier.shrink.recovery import mend
+
+
+@pytest.fixture(scope="module")
+def found():
+    data = language(synthetic(6000, vocabulary=97, seed=0), size=8, length=16)
+    net = SuperNet.from_model(model("llama"))
+    space = preset(net.sizes, "small", multiple=4)
+    train(net, space, data, steps=30, lr=3e-3)
+    return net, data, search(net, space, data, evals=14, seed=0)
+
+
+def test_candidates_are_ranked_by_what_a_few_steps_bring_back(found):
+    net, data, front = found
+    new = recover(net, front, data, steps=4, most=5, lr=3e-3)
+    assert new.objectives == ("recovered_loss", "parameters")
+    assert 1 <= len(new.points) <= 5
+    values = np.array([[p.metrics["recovered_loss"], p.metrics["parameters"]] for p in new.points])
+    assert (np.diff(values[:, 0]) < 0).all()  # of two points the larger is the better
+    chosen = new.select(max_params=1.0)
+    assert chosen.metrics["recovered_loss"] == values[:, 0].min()
+    # training itself is what the number is of: it differs from the loss before it
+    assert all(p.metrics["recovered_loss"] != p.metrics["loss"] for p in new.points)
+
+
+def test_for_targets_what_is_small_enough_is_tried(found):
+    net, data, front = found
+    target = (min(p.metrics["parameters"] for p in front.tried) + 1) / front.full["parameters"]
+    new = recover(net, front, data, steps=2, most=4, targets=[target], lr=3e-3)
+    assert new.points
+    assert all(p.metrics["parameters"] <= target * front.full["parameters"] for p in new.points)
+
+
+def test_a_repair_that_hurts_is_taken_back(found):
+    net, data, front = found
+    spec = front.points[0].spec
+    moments = Moments(net).run(data.calibration(2))
+    child = extract(net, spec).model.eval()
+    told = mend(net, spec, child, moments, data)
+    assert data.task.evaluate(child, data.select)["loss"] == pytest.approx(told["after"], rel=1e-6)
+    assert told["after"] <= told["before"]
+    # moments that are nonsense make a repair that hurts: the weights come back as they were
+    child = extract(net, spec).model.eval()
+    before = {name: p.detach().clone() for name, p in child.named_parameters()}
+    for key in moments.second:
+        moments.second[key] = moments.second[key].flip(0) * 1e3 + moments.second[key].flip(1)
+    told = mend(net, spec, child, moments, data)
+    assert told["after"] == told["before"]
+    assert all((p == before[name]).all() for name, p in child.named_parameters())
