@@ -129,18 +129,23 @@ class Grown:
         """
         if self.moments is None:
             raise ArgumentError("moments: none were carried. Grow with optimiser_state='carry'.")
-        for name, tensor in model.named_parameters():
-            if name in self.moments and tensor.requires_grad:
-                optimiser.state[tensor] = {k: v.clone() for k, v in self.moments[name].items()}
+        from luthier.grow.moments import put
+
+        put(self.moments, model, optimiser)
 
     def save(self, folder: str | Path) -> checkpoints.Checkpoint:
-        """Write it as a checkpoint, with plan, provenance and how it was grown."""
+        """Write it as a checkpoint, with plan, provenance, how it was grown, and carried moments."""
         extra = {
             "plan": self.plan.data(),
             "growth": {**self.growth.data(), "factor": self.factor, "source": self.source},
             "provenance": list(self.provenance),
         }
-        return checkpoints.save(folder, self.model(), extra=extra)
+        found = checkpoints.save(folder, self.model(), extra=extra)
+        if self.moments is not None:
+            from luthier.grow.moments import keep
+
+            keep(found.folder, self.moments)
+        return found
 
 
 def grow(
@@ -171,9 +176,8 @@ def grow(
             not finite, or a factor beyond 8.
     """
     how = growth or Growth()
+    check_fingerprint(target, source.fingerprint, reason=reason)
     small, large = layout(source), layout(target)
-    bare = small.sizes.layers == 0 and (source.model, source.proxy) == (target.model, target.proxy)
-    check_fingerprint(target, source.fingerprint, reason=reason or ("a source without blocks" if bare else None))
     _check(weights, source, small, large)
     factor = _inner(target, large) / max(_inner(source, small), 1)
     _guard(factor, force)

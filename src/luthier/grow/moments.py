@@ -11,16 +11,18 @@ Differs: for padded units the moments are as they were: an approximation, which 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from luthier.base.errors import ArgumentError
 from luthier.grow.layouts import NEW, counts
-from luthier.nets._torch import torch
-from luthier.nets.checkpoints import OPTIMISER, Checkpoint, _read
+from luthier.nets._torch import nn, torch
+from luthier.nets.checkpoints import OPTIMISER, Checkpoint, _read, _write
 
 if TYPE_CHECKING:
     from luthier.grow.growing import _Maker
 
+CARRIED = "carried.safetensors"  # in a grown checkpoint
 Moments = dict[str, dict[str, torch.Tensor]]
 
 
@@ -43,6 +45,31 @@ def moments_of(checkpoint: Checkpoint) -> Moments:
         place, _, word = key.partition(".")
         found.setdefault(names[int(place)], {})[word] = tensor
     return found
+
+
+def keep(folder: Path, moments: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+    """Write carried moments beside a grown checkpoint."""
+    tensors = {f"{name}|{word}": tensor for name, state in moments.items() for word, tensor in state.items()}
+    _write(folder / CARRIED, {name: tensor.contiguous() for name, tensor in tensors.items()})
+
+
+def kept(folder: Path) -> Moments | None:
+    """The moments that were carried into a grown checkpoint; None where there are none."""
+    if not (folder / CARRIED).exists():
+        return None
+    found: Moments = {}
+    for key, tensor in _read(folder / CARRIED).items():
+        name, _, word = key.partition("|")
+        found.setdefault(name, {})[word] = tensor
+    return found
+
+
+def put(moments: Mapping[str, Mapping[str, torch.Tensor]], model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    """Put moments into an optimiser of the model; tensors without any start with none, as new ones do."""
+    for name, tensor in model.named_parameters():
+        if name in moments and tensor.requires_grad:
+            state = moments[name].items()
+            optimiser.state[tensor] = {k: v.clone().to(tensor.device if v.ndim else "cpu") for k, v in state}
 
 
 def carry(moments: Mapping[str, Mapping[str, torch.Tensor]], made: _Maker) -> Moments:
@@ -73,7 +100,7 @@ def carry(moments: Mapping[str, Mapping[str, torch.Tensor]], made: _Maker) -> Mo
                     shape = [1] * moved.ndim
                     shape[place] = -1
                     moved = torch.where((units == NEW).view(shape), torch.zeros_like(moved), moved)
-            state[word] = moved * (ratio**2 if word.endswith("sq") else ratio)
+            state[word] = (moved * (ratio**2 if word.endswith("sq") else ratio)).to(tensor.dtype)
         found[name] = state
     return found
 

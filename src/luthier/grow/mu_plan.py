@@ -140,13 +140,10 @@ class MuPlan:
     def fingerprint(self) -> str:
         """Sixteen letters that stand for the proxy: hyperparameters tuned at one fit plans of the same only.
 
-        Blocks are taken without their numbers: a target may have fewer of them than the proxy.
+        Of its model, its sizes, and the start of tensors outside of blocks (a target may have no blocks).
         """
-        kinds = {
-            (re.sub(r"(^|\.)\d+(?=\.)", r"\1*", r.template), r.proxy_shape, round(r.sigma, 12))
-            for r in self.rows.values()
-        }
-        rows = sorted(kinds)
+        outside = [r for r in self.rows.values() if not re.search(r"(^|\.)\d+\.", r.template)]
+        rows = sorted({(r.template, r.proxy_shape, round(r.sigma, 12)) for r in outside})
         text = json.dumps([self.model, dict(self.proxy), rows], sort_keys=True, default=str)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 

@@ -23,6 +23,7 @@ from luthier.grow.hyper import NOT_TRANSFERRED, Hyper
 from luthier.grow.ledger import Ledger
 from luthier.grow.mu_plan import MuPlan
 from luthier.grow.runs import count, run, tokens_of
+from luthier.grow.tags import best_of, tags_of
 from luthier.nets.data import Tokens
 from luthier.space.domains import Choice
 from luthier.space.space import Space
@@ -78,6 +79,7 @@ def sweep(
     seconds: float | None = None,
     ledger: Ledger | None = None,
     parametrization: str = "mup",
+    merge: int = 0,
 ) -> Transfer:
     """Run (or go on with) the study, and judge it.
 
@@ -94,27 +96,91 @@ def sweep(
         seconds: Time for this call.
         ledger: Where runs are entered.
         parametrization: "mup", or "standard" for the control.
+        merge: See `runs.run`.
     """
-    place = Path(folder)
     options = replace(plan.options, parametrization=parametrization)
     plans = {ratio: plan.widened(ratio, options=options) for ratio in ratios}
-    space = Space(lr=Choice(*rates), ratio=Choice(*map(float, ratios)), seed=Choice(*range(seeds)))
-    study = Study(space, "val_loss", searcher="grid", folder=place, name="rates", seed=0, defaults_first=False)
-    manifest = {"fingerprint": plan.fingerprint, "proxy": dict(plan.proxy), "hyper": asdict(hyper), "tokens": tokens}
-    (place / MANIFEST).write_text(json.dumps({**manifest, "parametrization": parametrization}, indent=1) + "\n")
+    space = Space(lr=Choice(*rates, transfer="mup"), ratio=Choice(*map(float, ratios)), seed=Choice(*range(seeds)))
+    study = Study(space, "val_loss", searcher="grid", folder=Path(folder), name="rates", seed=0, defaults_first=False)
+    work = _Work(plans, hyper, text, held_out, tokens, ledger, Path(folder).name, merge)
+    _manifest(Path(folder), plan, hyper, tokens, parametrization)
+    study.run(work, trials=len(rates) * len(ratios) * seeds, seconds=seconds, executor="inline")
+    return judge(study, ratios, rates)
 
-    def one(trial: Any) -> None:
-        own = plans[trial.config["ratio"]]
-        budget = tokens_of(tokens, count(own, hyper.length).inner)
-        name = f"{place.name}-{trial.config['ratio']:g}-{trial.config['lr']:g}-{trial.config['seed']}"
+
+def tune(
+    plan: MuPlan,
+    space: Space,
+    hyper: Hyper,
+    text: Tokens,
+    held_out: Tokens,
+    *,
+    folder: str | Path,
+    trials: int,
+    tokens: str = "20x",
+    searcher: str = "auto",
+    seed: int = 0,
+    seconds: float | None = None,
+    ledger: Ledger | None = None,
+    merge: int = 0,
+) -> Study:
+    """Tune any hyperparameters of a run at the proxy; `transfer` then reads the tags of the space.
+
+    Args:
+        plan: Any plan of the proxy.
+        space: Names of `Hyper`, with `transfer=` where the usual tag is not meant.
+        hyper: What is not tuned.
+        text: Tokens to train on.
+        held_out: Tokens of the loss.
+        folder: Of the study; what is there is not run again.
+        trials: How many in all.
+        tokens: Per run.
+        searcher: Who proposes.
+        seed: Of the study.
+        seconds: Time for this call.
+        ledger: Where runs are entered.
+        merge: See `runs.run`.
+
+    Raises:
+        ArgumentError: a name that is no hyperparameter of a run.
+    """
+    tags_of(space)
+    study = Study(space, "val_loss", searcher=searcher, folder=Path(folder), name="tuning", seed=seed)
+    _manifest(Path(folder), plan, hyper, tokens, plan.options.parametrization)
+    work = _Work({1.0: plan.widened(1)}, hyper, text, held_out, tokens, ledger, Path(folder).name, merge)
+    study.run(work, trials=trials, seconds=seconds, executor="inline")
+    return study
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A trial of a sweep or of tuning: one run at the proxy or a wider model."""
+
+    plans: Mapping[float, MuPlan]
+    hyper: Hyper
+    text: Tokens
+    held_out: Tokens
+    tokens: str
+    ledger: Ledger | None
+    name: str
+    merge: int
+
+    def __call__(self, trial: Any) -> None:
+        config = dict(trial.config)
+        ratio, seed = config.pop("ratio", 1.0), config.pop("seed", 0)
+        hyper = replace(self.hyper, **config)
+        plan = self.plans[ratio]
+        label = f"{ratio:g}-{hyper.lr:g}-{seed}" if set(config) == {"lr"} else f"{trial.number}"
         history, _ = run(
-            own, replace(hyper, lr=trial.config["lr"]), text, held_out, tokens=budget, seed=trial.config["seed"],
-            purpose="sweep", name=name, ledger=ledger,
+            plan, hyper, self.text, self.held_out, tokens=tokens_of(self.tokens, count(plan, hyper.length).inner),
+            seed=seed, purpose="sweep", name=f"{self.name}-{label}", ledger=self.ledger, merge=self.merge,
         )  # fmt: skip
         trial.report(val_loss=history.last("val_loss"), tokens=history.records[-1]["tokens"])
 
-    study.run(one, trials=len(rates) * len(ratios) * seeds, seconds=seconds, executor="inline")
-    return judge(study, ratios, rates)
+
+def _manifest(place: Path, plan: MuPlan, hyper: Hyper, tokens: str, parametrization: str) -> None:
+    content = {"fingerprint": plan.fingerprint, "proxy": dict(plan.proxy), "hyper": asdict(hyper), "tokens": tokens}
+    (place / MANIFEST).write_text(json.dumps({**content, "parametrization": parametrization}, indent=1) + "\n")
 
 
 def judge(study: Study, ratios: Sequence[float], rates: Sequence[float]) -> Transfer:
@@ -175,19 +241,15 @@ def transfer(folder: str | Path, plan: MuPlan, *, reason: str = "") -> Hyper:
         raise ArgumentError(f"{place}: no sweep there. Allowed: a folder that `luthier grow sweep` made.")
     manifest = json.loads((place / MANIFEST).read_text())
     check_fingerprint(plan, manifest["fingerprint"], reason=reason or None)
-    losses: dict[float, list[float]] = {}
-    for trial in Study.open(place).trials:
-        if trial.config["ratio"] == 1.0 and trial.metrics and math.isfinite(trial.metrics["val_loss"]):
-            losses.setdefault(trial.config["lr"], []).append(trial.metrics["val_loss"])
-    if not losses:
+    study = Study.open(place)
+    tuned = best_of(study.space, study.trials)
+    if tuned is None:
         raise ArgumentError(f"{place}: no run at the proxy's width ended. Go on with the sweep.")
-    order = sorted(losses, key=lambda lr: float(np.mean(losses[lr])))
-    hyper: Mapping[str, Any] = manifest["hyper"]
-    notes = {name: NOT_TRANSFERRED[name] for name in ("batch", "tokens", "length")}
+    notes = {name: NOT_TRANSFERRED[name] for name in ("batch", "tokens", "length")} | dict(tuned.not_transferred)
     if any(note[0] == "MU09" and "dropout" in note[3] for note in plan.notes):
         notes["dropout"] = NOT_TRANSFERRED["dropout"]
-    found = Hyper.of({**hyper, "lr": order[0], "near": order[1:3], "fingerprint": manifest["fingerprint"]})
-    return replace(found, not_transferred=notes, reason=reason)
+    found = Hyper.of({**manifest["hyper"], **tuned.values, "fingerprint": manifest["fingerprint"]})
+    return replace(found, near=tuned.near, not_transferred=notes, reason=reason)
 
 
 def _parabola(x: np.ndarray, y: np.ndarray, at: int) -> float:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +15,14 @@ from luthier.grow import diagnostics
 from luthier.grow.hyper import Hyper
 from luthier.grow.layouts import layout
 from luthier.grow.ledger import Entry, Ledger
+from luthier.grow.moments import kept, put
 from luthier.grow.mu_plan import MuPlan
 from luthier.nets._torch import nn, torch
-from luthier.nets.checkpoints import Checkpoint, load_weights
+from luthier.nets.checkpoints import Checkpoint, load_weights, read
+from luthier.nets.checkpoints import merge as merged
 from luthier.nets.data import Batches, Tokens, held_out_loss
-from luthier.nets.schedules import WSD
-from luthier.nets.training import History, Hook, Recipe, train
+from luthier.nets.schedules import WSD, Schedule
+from luthier.nets.training import Evaluate, History, Hook, Recipe, Record, train
 
 REWARM = 100  # least warm-up steps after growth: the variance estimate is 0 there; at most a tenth of the run
 
@@ -33,8 +38,6 @@ class Count:
 
 def count(plan: MuPlan, length: int) -> Count:
     """Parameters and operations of a plan's target, 6 per weight in a product and attention's own."""
-    import math
-
     own = layout(plan)
     sizes = {name: math.prod(row.shape) for name, row in plan.rows.items()}
     inner = sum(size for name, size in sizes.items() if own.parts[name].kind not in ("table", "readout"))
@@ -81,7 +84,9 @@ def run(
     growth: float | None = None,
     grown_from: str = "",
     model: nn.Module | None = None,
-    schedule: WSD | None = None,
+    schedule: Schedule | None = None,
+    moments: Mapping[str, Mapping[str, torch.Tensor]] | None = None,
+    merge: int = 0,
     device: str = "cpu",
 ) -> tuple[History, nn.Module]:
     """Train a plan's target.
@@ -107,13 +112,20 @@ def run(
         grown_from: Name of the source's run, for the ledger.
         model: A model that is there already (grown), instead of `source`.
         schedule: In place of the one that `hyper` says.
+        moments: Optimiser state to begin with, by tensor; None: what a grown `source` carries.
+        merge: 0: the rate falls at the end. Else it stays, and the run is judged by the mean of that many checkpoints
+            of its last fifth, which the model then has: what it would be after a cooldown, and the run can be gone on
+            with or grown from any of them.
         device: Where.
 
     Returns:
         The history and the trained model.
 
     Raises:
-        ArgumentError: hyperparameters of another proxy without a reason, or fewer tokens than one step.
+        ArgumentError: hyperparameters of another proxy without a reason, fewer tokens than one step, or groups that
+            are not the plan's, now or later (MU04: a hook that sets rates).
+
+    Source: judging by merged checkpoints: WSM (2025), by abstract.
     """
     if hyper.fingerprint:
         diagnostics.check_fingerprint(plan, hyper.fingerprint, reason=hyper.reason or None)
@@ -124,52 +136,109 @@ def run(
     if source is not None:
         load_weights(net, source.weights(), where=str(source.folder))
     grown = growth is not None or (source is not None and "growth" in source.state["extra"])
-    least = min(REWARM, steps // 10) if grown else 0
-    wsd = schedule or WSD(hyper.warmup, hyper.cooldown, least)
+    optimiser = hyper.make(plan, net)
+    carried = moments if moments is not None or source is None else kept(source.folder)
+    if carried is not None:
+        put(carried, net, optimiser)
     batches = Batches(text, hyper.batch, hyper.length, seed=seed, start=data_start)
     sizes = count(plan, hyper.length)
     recipe = Recipe(
         steps=steps,
-        schedule=wsd,
+        schedule=schedule or _schedule(hyper, grown and carried is None, steps, merge),
         clip=hyper.clip,
         seed=seed,
         evaluate_every=evaluate_every or max(1, steps // 20),
         save_every=save_every,
+        save_at=_last_fifth(steps, merge),
     )
-    extra: dict[str, Any] = {"plan": plan.data(), "hyper": _plain(hyper), "data": batches.tokens.fingerprint}
-    extra["cursor"] = batches.after(steps)
-    if source is not None and "growth" in source.state["extra"]:
-        extra["growth"] = source.state["extra"]["growth"]
     measure = held_out_loss(Batches(held_out, hyper.batch, hyper.length, seed=0), evaluations)
-    history = train(
-        net,
-        batches,
-        hyper.make(plan, net),
-        recipe,
-        evaluate=measure,
-        folder=folder,
-        hooks=hooks,
-        flops=sizes.flops_per_token,
-        extra=extra,
-    )
+    audit = _Audit(plan, net, optimiser, hyper)
+    with _place(folder, merge) as place:
+        history = train(
+            net,
+            batches,
+            optimiser,
+            recipe,
+            evaluate=measure,
+            folder=place,
+            hooks=[*hooks, audit],
+            flops=sizes.flops_per_token,
+            extra=_extra(plan, hyper, batches, steps, source),
+        )
+        if merge and not history.diverged:
+            _judge_merged(history, net, [Path(place or "") / f"step-{k:08d}" for k in recipe.save_at], measure)
     label = name or (Path(folder).name if folder else purpose)
     if ledger is not None and label not in {e.run for e in ledger.entries}:
         ledger.add(_entry(label, purpose, sizes, history, hyper, growth, grown_from, seed))
     return history, net
 
 
+class _Audit:
+    """A hook that looks at the groups: at once, and with every record (MU04)."""
+
+    def __init__(self, plan: MuPlan, model: nn.Module, optimiser: torch.optim.Optimizer, hyper: Hyper) -> None:
+        self._parts = (plan, model, optimiser, hyper)
+        self({})
+
+    def __call__(self, record: Record) -> None:
+        plan, model, optimiser, hyper = self._parts
+        found = diagnostics.audit_groups(
+            plan, model, optimiser, lr=hyper.lr, weight_decay=hyper.weight_decay, eps=hyper.eps, kind=hyper.optimiser
+        )
+        wrong = [one for one in found if one.level == "error"]
+        if wrong:
+            raise ArgumentError(f"optimiser: {wrong[0]}")
+
+
+def _schedule(hyper: Hyper, rewarms: bool, steps: int, merge: int) -> WSD:
+    least = min(REWARM, steps // 10) if rewarms else 0
+    return WSD(hyper.warmup, 0.0 if merge else hyper.cooldown, least)
+
+
+def _last_fifth(steps: int, count: int) -> tuple[int, ...]:
+    """Places of `count` checkpoints, spread over the last fifth of the steps, the last one at the end."""
+    return tuple(sorted({max(1, round(steps * (0.8 + 0.2 * (i + 1) / count))) for i in range(count)}))
+
+
+@contextmanager
+def _place(folder: str | Path | None, merge: int) -> Iterator[str | Path | None]:
+    """The run's folder; a passing one where checkpoints are needed and none was named."""
+    if folder is not None or not merge:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="luthier-merge-") as passing:
+        yield passing
+
+
+def _judge_merged(history: History, net: nn.Module, places: Sequence[Path], measure: Evaluate) -> None:
+    last = history.records[-1]
+    last["unmerged"] = last["val_loss"]
+    load_weights(net, merged([read(place) for place in places]))
+    was = net.training
+    last |= measure(net.eval())
+    net.train(was)
+
+
+def _extra(plan: MuPlan, hyper: Hyper, batches: Batches, steps: int, source: Checkpoint | None) -> dict[str, Any]:
+    extra: dict[str, Any] = {"plan": plan.data(), "hyper": asdict(hyper), "data": batches.tokens.fingerprint}
+    extra["cursor"] = batches.after(steps)
+    if source is not None and "growth" in source.state["extra"]:
+        extra["growth"] = source.state["extra"]["growth"]
+    return extra
+
+
 def _entry(
     name: str, purpose: str, sizes: Count, history: History, hyper: Hyper, growth: float | None, source: str, seed: int
 ) -> Entry:
-    last = history.records[-1]
-    loss = history.last("val_loss")
+    last, loss = history.records[-1], history.last("val_loss")
+    tokens = history.step * hyper.batch * hyper.length  # a record may have the shallow part's too
     return Entry(
         run=name,
         purpose=purpose,
         size=sizes.inner,
         total=sizes.total,
-        tokens=last["tokens"],
-        flops=sizes.flops_per_token * last["tokens"],
+        tokens=tokens,
+        flops=sizes.flops_per_token * tokens,
         seconds=last["seconds"],
         loss=None if history.diverged or loss != loss else loss,
         lr=hyper.lr,
@@ -177,12 +246,6 @@ def _entry(
         source=source,
         seed=seed,
     )
-
-
-def _plain(hyper: Hyper) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(hyper)
 
 
 def drift(before: nn.Module, after: nn.Module, batch: dict[str, torch.Tensor]) -> float:
@@ -200,7 +263,5 @@ def drift(before: nn.Module, after: nn.Module, batch: dict[str, torch.Tensor]) -
 
 def memory(plan: MuPlan) -> dict[str, int]:
     """Bytes of the target: weights, and what training with Adam in float32 needs (weights, gradients, two moments)."""
-    import math
-
     total = sum(math.prod(row.shape) for row in plan.rows.values())
     return {"weights": 4 * total, "training": 16 * total}

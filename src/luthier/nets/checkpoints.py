@@ -169,6 +169,32 @@ def latest(folder: str | Path) -> Checkpoint | None:
     return read(found[-1]) if found else None
 
 
+def at_step(folder: str | Path, where: str = "last") -> Checkpoint:
+    """A checkpoint of a run by its place.
+
+    Args:
+        folder: Of the run, or a checkpoint ("last" only).
+        where: "last", "pre-cooldown" (the last one at the full rate: the one to grow from), or a step's number.
+
+    Raises:
+        ArgumentError: there is none at that place.
+    """
+    if where == "last":
+        return read(folder)
+    there = {int(path.name[5:]): path for path in steps_in(folder)}
+    if where == "pre-cooldown" and there:
+        recipe = read(folder).state["recipe"]
+        share = float(recipe["schedule"].get("cooldown", 0.0))
+        wanted = recipe["steps"] - round(share * recipe["steps"])
+    else:
+        wanted = int(where) if where.isdigit() else -1
+    if wanted not in there:
+        raise ArgumentError(
+            f"{folder}: no checkpoint at {where!r}. Allowed: 'last', 'pre-cooldown', or one of {sorted(there)}."
+        )
+    return read(there[wanted])
+
+
 def merge(checkpoints: Sequence[Checkpoint], shares: Sequence[float] | None = None) -> dict[str, torch.Tensor]:
     """The weighted mean of several checkpoints' weights: what a cooldown would give, without running one.
 

@@ -72,3 +72,32 @@ class Constant:
     def data(self) -> dict[str, Any]:
         """Its name."""
         return {"kind": "constant"}
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of a longer schedule: for a run whose model changes on the way (late growth).
+
+    Args:
+        whole: The schedule of the whole run.
+        first: Step of the whole at which the part begins.
+        steps: Steps of the whole.
+    """
+
+    whole: Schedule
+    first: int
+    steps: int
+
+    def factor(self, step: int, steps: int) -> float:
+        """The whole's factor at that place."""
+        return self.whole.factor(self.first + step, self.steps)
+
+    def cooldown_starts(self, steps: int) -> int:
+        """The first step of the cooldown within the part; its end where the cooldown lies outside."""
+        starts = getattr(self.whole, "cooldown_starts", None)
+        place = self.steps if starts is None else int(starts(self.steps))
+        return min(max(place - self.first, 1), steps)
+
+    def data(self) -> dict[str, Any]:
+        """The whole's numbers, and where it begins."""
+        return {"kind": "stretch", "whole": self.whole.data(), "first": self.first, "steps": self.steps}
