@@ -1,6 +1,9 @@
 """`luthier shrink`: the commands in order on a tiny model, and what they refuse."""
 
 import json
+import subprocess
+import sys
+import time
 
 import pytest
 from _models import model, transformers
@@ -74,3 +77,40 @@ def test_bad_input_is_told(place):
     assert "Allowed: NAME=NUMBER" in call("search", place / "run", "--constraint", "latency_ms", code=1).output
     assert "Did you mean" in call("search", place / "run", "--objective", "los", code=1).output
     assert "which? Name" in call("extract", place / "run", code=1).output
+    assert "torch cannot use it" in call("search", place / "run", "--device", "nonsense", code=1).output
+    (place / "half.csv").write_text("question,A,B\nwhy,1,2\n")
+    assert "needs a tokenizer" in call("score", place / "model", "--data", place / "half.csv", code=1).output
+
+
+def test_how_good_a_model_is_is_said(place):
+    told = json.loads(call("score", place / "model", "--data", place / "text.txt", "--json", *SMALL).stdout)
+    assert told["perplexity"] > 1
+    rows = "".join(f"what {i},yes,no,{i % 2}\n" for i in range(12))
+    (place / "piqa.csv").write_text("goal,sol1,sol2,label\n" + rows)
+    found = json.loads(call("score", place / "model", "--data", place / "piqa.csv", "--limit", 8, "--json").stdout)
+    assert (found["questions"], found["chance"]) == (8, 0.5)
+    assert found["low"] <= found["accuracy"] <= found["high"]
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on(place):
+    """Killed hard while the super-network trains; the second call does not train it from the beginning."""
+    out = place / "killed"
+    words = ["run", place / "model", "--data", place / "text.txt", "--budget", "40s", "--evals", 4, "--target-params"]
+    line = [sys.executable, "-m", "luthier", "shrink", *map(str, [*words, 0.8, "--out", out, *SMALL])]
+    running = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 120
+    while not list((out / "train").glob("step-*/state.json")) and time.monotonic() < until:
+        time.sleep(0.05)
+    running.kill()
+    running.wait()
+    assert list((out / "train").glob("step-*/state.json"))
+    assert not (out / "report.json").exists()
+    steps = json.loads((out / "config.json").read_text())["steps"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert (out / "report.json").is_file()
+    history = [json.loads(row) for row in (out / "train" / "history.jsonl").read_text().splitlines()]
+    assert history[-1]["step"] == steps
+    seconds = [row["seconds"] for row in history]
+    assert seconds == sorted(seconds)  # one run's clock, from before the kill on

@@ -34,6 +34,7 @@ MethodName = Annotated[
     str, typer.Option("--method", metavar="NAME", help="random, local, nsga2, evolution, ehvi, scalarised, ...")
 ]
 Stock = Annotated[bool, typer.Option("--stock", help="Keep to what stock transformers can express.")]
+Device = Annotated[str, typer.Option("--device", metavar="NAME", help="Of torch: cpu, cuda, cuda:1, mps.")]
 Threads = Annotated[int, typer.Option("--threads", metavar="N", help="Threads of torch.")]
 
 
@@ -68,10 +69,11 @@ def ticker(talk: Talk) -> Any:
     return tick
 
 
-def work_in(out: Path, **given: Any) -> Any:
+def work_in(out: Path, device: str, **given: Any) -> Any:
+    """A run's folder, begun or gone on with."""
     from luthier.shrink.workspace import Workspace, defaults
 
-    return Workspace(out, defaults(**given))
+    return Workspace(out, defaults(**given), device=device)
 
 
 def limits_of(given: list[str]) -> dict[str, float]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,6 +12,7 @@ from luthier.cli._options import Debug, Json, Quiet
 from luthier.cli._shrink import (
     Batch,
     DataFile,
+    Device,
     Length,
     MethodName,
     Model,
@@ -33,64 +33,10 @@ from luthier.cli._shrink import (
     work_in,
     write_table,
 )
+from luthier.cli._shrink_models import finetune, inspect, profile, score
 
 shrink = typer.Typer(help="From one transformer to a family of smaller ones.", no_args_is_help=True)
-
-
-@shrink.command()
-def inspect(
-    model: Model, multiple: Multiple = 8, as_json: Json = False, quiet: Quiet = False, debug: Debug = False
-) -> None:
-    """Show a model's axes, its parameters, the spaces, and what a stock configuration can express."""
-    from luthier.cli import _json
-
-    talk = begin(as_json, quiet)
-    from dataclasses import asdict
-
-    from luthier.base.errors import ArgumentError
-    from luthier.shrink import PRESETS, CostModel, SuperNet, preset
-    from luthier.shrink.workspace import open_model
-
-    net = SuperNet.from_model(open_model(model))
-    costs = CostModel(net.layout)
-    full = costs.cost(net.full)
-    spaces: dict[str, Any] = {}
-    for name in PRESETS:
-        try:
-            space = preset(net.sizes, name, multiple=multiple)
-            least = costs.cost(space.smallest).parameters
-            spaces[name] = {"axes": len(space.space), "size": str(space.space.size), "least": least / full.parameters}
-        except ArgumentError as error:
-            spaces[name] = {"refused": str(error)}
-    family = net.layout.family
-    found = {
-        "family": family.name,
-        **asdict(net.sizes),
-        "cost": asdict(full),
-        "coupled": family.coupled,
-        "spaces": spaces,
-    }
-    if talk.json:
-        _json.write(found)
-        return
-    talk.say(f"{type(net.model).__name__}, family {family.name}: {net.full}")
-    talk.say(
-        f"{full.parameters:,} parameters, {full.non_embedding:,} without tables; groups {net.sizes.groups} of "
-        f"{net.sizes.queries} queries, head size {net.sizes.head_dim}"
-    )
-    for name, row in spaces.items():
-        if "refused" in row:
-            talk.say(f"  {name:<9} {row['refused']}")
-        else:
-            size = row["size"] if len(row["size"]) < 12 else f"10^{len(row['size']) - 1}"
-            talk.say(
-                f"  {name:<9} {row['axes']:>4} axes, {size:>12} sub-networks, down to {row['least']:.3f} of the size"
-            )
-    limit = (
-        "head size = width / heads, so heads go with the width" if family.coupled else "any uniform shape, or nearly"
-    )
-    talk.say(f"stock transformers can express: equal layers only; {limit}")
-    talk.say(f"next: luthier shrink run {model} --data FILE --budget 20m")
+shrink.command()(inspect)
 
 
 @shrink.command()
@@ -108,6 +54,7 @@ def rank(
     batch: Batch = 16,
     length: Length = 64,
     seed: Seed = 0,
+    device: Device = "cpu",
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -117,7 +64,7 @@ def rank(
     from luthier.cli import _json
     from luthier.shrink import pipeline
 
-    work = work_in(out, model=model, data=data, batch=batch, length=length, seed=seed)
+    work = work_in(out, device, model=model, data=data, batch=batch, length=length, seed=seed)
     found = pipeline.rank(work, method=method, layers=layers, batches=batches)
     if talk.json:
         _json.write({"method": method, "layers": found.layer_order, "file": out / "rank.json"})
@@ -147,6 +94,7 @@ def train(
     multiple: Multiple = 8,
     seed: Seed = 0,
     threads: Threads = 1,
+    device: Device = "cpu",
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -157,7 +105,7 @@ def train(
     from luthier.shrink import Distil, pipeline
 
     given = {"model": model, "data": data, "space": space, "batch": batch, "length": length}
-    work = work_in(out, **given, multiple=multiple, seed=seed)
+    work = work_in(out, device, **given, multiple=multiple, seed=seed)
     pipeline.train_super(
         work,
         strategy=strategy,
@@ -188,6 +136,10 @@ def search(
     seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", help="Time.", show_default=False)] = None,
     parts: Annotated[int, typer.Option("--parts", metavar="N", help="Look at data in parts, and stop early.")] = 1,
     stock: Stock = False,
+    recover: Annotated[
+        int, typer.Option("--recover", metavar="N", help="Rank the best anew after N steps of distillation each.")
+    ] = 0,
+    device: Device = "cpu",
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -198,7 +150,7 @@ def search(
     from luthier.shrink import pipeline
     from luthier.shrink.workspace import Workspace
 
-    work = Workspace(run)
+    work = Workspace(run, device=device)
     limits = {**limits_of(constraint or []), **({"not_stock": 0.0} if stock else {})}
     names = tuple(name.strip() for name in objective.split(",") if name.strip())
     latency = latency_of(work, talk) if "latency_ms" in (*names, *limits) else None
@@ -211,6 +163,7 @@ def search(
         seconds=seconds,
         parts=parts,
         latency=latency,
+        recovery=recover,
     )
     if talk.json:
         _json.write({"front": front.rows(), "hypervolume": front.hypervolume(), "file": run / "front.json"})
@@ -311,99 +264,8 @@ def verify(
     talk.say(f"equal: {parity}")
 
 
-@shrink.command()
-def finetune(
-    child: Annotated[Path, typer.Argument(metavar="CHILD", help="Folder of an extracted model.")],
-    data: DataFile,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to.")],
-    teacher: Annotated[
-        Path | None, typer.Option("--teacher", metavar="MODEL", help="Learn from it too.", show_default=False)
-    ] = None,
-    tau: Annotated[float, typer.Option("--tau", metavar="X", help="Temperature of distillation.")] = 2.0,
-    steps: Annotated[int, typer.Option("--steps", metavar="N", help="Optimiser steps.")] = 500,
-    lr: Rate = 2e-4,
-    batch: Batch = 16,
-    length: Length = 64,
-    seed: Seed = 0,
-    threads: Threads = 1,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
-) -> None:
-    """Train an extracted model further, with or without a teacher; goes on where it was stopped."""
-    talk = begin(as_json, quiet, threads)
-    from luthier.cli import _json
-    from luthier.shrink import Child, Distil, SubNetSpec, load, read_data
-    from luthier.shrink import finetune as tune
-
-    model, about = load(child), json.loads((child / "luthier.json").read_text(encoding="utf-8"))
-    task = read_data(data, child, size=batch, length=length, seed=seed)
-    before = task.task.evaluate(model, task.test)
-    wise = None if teacher is None else load(teacher).eval()
-    out.mkdir(parents=True, exist_ok=True)
-    tune(
-        model,
-        task,
-        teacher=wise,
-        kd=Distil(tau=tau),
-        steps=steps,
-        lr=lr,
-        seed=seed,
-        folder=out / "train",
-        hooks=[ticker(talk)],
-    )
-    after = task.task.evaluate(model, task.test)
-    rest = {k: v for k, v in about.items() if k not in ("format", "spec")}
-    Child(model, SubNetSpec.from_json(about["spec"]), about["format"], rest, child).save(out)
-    if talk.json:
-        _json.write({"before": before, "after": after, "folder": out})
-    score = task.task.score_name
-    talk.say(
-        f"test loss {before['loss']:.4f} -> {after['loss']:.4f}, {score} {before[score]:.4f} -> {after[score]:.4f}"
-    )
-
-
-@shrink.command()
-def profile(
-    child: Annotated[Path, typer.Argument(metavar="CHILD", help="Folder of a model.")],
-    against: Annotated[
-        Path | None, typer.Option("--against", metavar="MODEL", help="Another, in turns.", show_default=False)
-    ] = None,
-    batch: Batch = 1,
-    tokens: Annotated[int, typer.Option("--tokens", metavar="N", help="Length of the input.")] = 128,
-    runs: Annotated[int, typer.Option("--runs", metavar="N", help="Passes of each a round.")] = 10,
-    rounds: Annotated[int, typer.Option("--rounds", metavar="N", help="Turns.")] = 3,
-    threads: Threads = 1,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
-) -> None:
-    """Measure latency: the whole input, and for decoders one further token with a cache."""
-    talk = begin(as_json, quiet, threads)
-    from dataclasses import asdict
-
-    from luthier.cli import _json
-    from luthier.nets.families import family_of
-    from luthier.shrink import load, measure
-
-    names = [child, *([against] if against is not None else [])]
-    models = [load(name).eval() for name in names]
-    causal = all(family_of(model.config).causal and hasattr(model, "generate") for model in models)
-    found: dict[str, Any] = {}
-    for kind in ("prefill", *(["decode"] if causal else [])):
-        times = measure(models, batch=batch, tokens=tokens, runs=runs, rounds=rounds, decode=kind == "decode")
-        found[kind] = [asdict(one) for one in times]
-        for name, one in zip(names, times, strict=True):
-            talk.say(
-                f"{kind:<8} {one.median_ms:>9.2f} ms [{one.low_ms:.2f}, {one.high_ms:.2f}]  {name}  "
-                f"({one.runs} runs, batch {one.batch}, {one.tokens} tokens, {one.threads} threads, {one.device})"
-            )
-        if against is not None:
-            ratio = times[1].median_ms / times[0].median_ms
-            apart = times[0].high_ms < times[1].low_ms
-            talk.say(f"{kind:<8} {ratio:.2f} times as fast" + ("" if apart else "; the quartiles overlap: not sure"))
-    if talk.json:
-        _json.write(found)
+for _command in (finetune, profile, score):
+    shrink.command()(_command)
 
 
 @shrink.command("run")
@@ -427,6 +289,7 @@ def run_(
     controls: Annotated[bool, typer.Option("--controls/--no-controls", help="Train baseline and control too.")] = True,
     seed: Seed = 0,
     threads: Threads = 1,
+    device: Device = "cpu",
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -439,7 +302,7 @@ def run_(
     from luthier.study import Study
 
     given = {"model": model, "data": data, "space": space, "batch": batch, "length": length}
-    work = work_in(out, **given, multiple=multiple, seed=seed)
+    work = work_in(out, device, **given, multiple=multiple, seed=seed)
     found = pipeline.run(
         work,
         seconds=seconds_of(budget),

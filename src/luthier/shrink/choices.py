@@ -22,7 +22,7 @@ from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
 from luthier.base.imports import need
 from luthier.shrink._torch import torch
-from luthier.shrink.tasks import read_table, tokenizer_of
+from luthier.shrink.tasks import TABLES, read_table, tokenizer_of
 
 LETTERS = "ABCD"
 Z = 1.959963984540054  # of a two-sided interval of 95 %
@@ -109,6 +109,15 @@ def read_questions(path: str | Path, *, limit: int | None = None, seed: int = 0,
     check("limit", limit, at_least=1, whole=True)
     picked = np.random.default_rng([seed, 61]).choice(len(made), size=limit, replace=False)
     return [made[i] for i in sorted(picked)]
+
+
+def asks(path: str | Path) -> bool:
+    """Whether a file is a table of questions."""
+    place = Path(path)
+    if place.suffix not in TABLES or not place.is_file():
+        return False
+    columns = set(next(iter(read_table(place)), {}))
+    return columns >= {"question", *LETTERS, "answer"} or columns >= {"goal", "sol1", "sol2", "label"}
 
 
 def _mmlu(row: Mapping[str, Any]) -> Question:

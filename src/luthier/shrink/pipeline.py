@@ -100,15 +100,18 @@ def train_super(
     return net
 
 
-def search_run(work: Workspace, **more: Any) -> Front:
+def search_run(work: Workspace, *, recovery: int = 0, **more: Any) -> Front:
     """Search in the run's trained super-network; goes on where it was killed.
 
     Args:
         work: The run.
+        recovery: Steps of distillation after which the best are ranked anew; 0: they are not.
         **more: As in `search`.
     """
     data, net = work.data(), work.supernet()
     front = search(net, work.space(net), data, folder=work.folder / "search", seed=work.config["seed"], **more)
+    if recovery:
+        front = recover(net, front, data, steps=recovery, seed=work.config["seed"])
     front.save(work.folder / FRONT)
     return front
 

@@ -83,19 +83,37 @@ def check_length(model: Any, length: int) -> None:
             raise ArgumentError(f"length={length}: the model has {most} positions. Allowed: at most so many.")
 
 
+def checked_device(name: str) -> str:
+    """A device of torch that is there.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        told = str(error).strip().splitlines()[0]
+        raise ArgumentError(
+            f"device={name!r}: torch cannot use it ({told}). Allowed: cpu, or one that is there."
+        ) from None
+    return name
+
+
 class Workspace:
     """One compression's folder.
 
     Args:
         folder: Where it lies.
         config: What was given; None: read it.
+        device: Of torch, where models are put; not kept.
 
     Raises:
         ArgumentError: the folder holds another run, or none.
     """
 
-    def __init__(self, folder: str | Path, config: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, folder: str | Path, config: Mapping[str, Any] | None = None, *, device: str = "cpu") -> None:
         self.folder = Path(folder)
+        self.device = checked_device(device)
         path = self.folder / CONFIG
         known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
         if known is None and config is None:
@@ -126,7 +144,7 @@ class Workspace:
         """The model that the run began with."""
         model = open_model(self.config["model"], task, seed=self.config["seed"])
         check_length(model, self.config["length"])
-        return model
+        return model.to(self.device)
 
     @property
     def trained(self) -> bool:
@@ -166,7 +184,7 @@ class Workspace:
         """
         if not self.trained:
             raise ArgumentError(f"{self.folder}: the super-network is not trained. luthier shrink train ... --out RUN.")
-        net = SuperNet.from_model(open_model(self.folder / "super", None))
+        net = SuperNet.from_model(open_model(self.folder / "super", None).to(self.device))
         ranking = self.ranking()
         net.ranking = () if ranking is None else ranking.layer_order
         return net
