@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -159,3 +163,52 @@ def test_a_server_that_ends_is_told(browser: Browser, tmp_path: Path) -> None:
         quiet(browser, server)
     browser.wait("document.getElementById('live-said').textContent === 'not live: the server does not answer'")
     assert browser.run("document.querySelectorAll('#trials-table tbody tr').length") == 3
+
+
+@pytest.mark.slow
+def test_a_run_in_processes_of_its_own_is_followed_to_its_end(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "space.yaml").write_text("x: {type: float, low: 0, high: 1}\ny: {type: int, low: 1, high: 9}\n")
+    program = "import json, sys, time\nfor epoch in range(1, 10):\n    time.sleep(0.4)\n"
+    program += "    print(json.dumps({'loss': float(sys.argv[1]) + 1 / epoch, 'epoch': epoch}), flush=True)\n"
+    (tmp_path / "train.py").write_text(program)
+    luthier = [sys.executable, "-m", "luthier"]
+    command = [*luthier, "tune", "--command", f"{sys.executable} train.py {{x}}", "--space", "space.yaml"]
+    command += ["--minimize", "loss", "--scheduler", "asha", "--max", "epoch=9", "--trials", "24", "--workers", "2"]
+    command += ["--searcher", "random"]
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    tuning = subprocess.Popen([*command, "--out", "run", "--quiet"], cwd=tmp_path, **silent)
+    started = [tuning]
+    try:
+        until = time.monotonic() + 60
+        while not (tmp_path / "run" / "study.db").exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        serving = [*luthier, "serve", "run", "--port", "0", "--json"]
+        server = subprocess.Popen(serving, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        started.append(server)
+        assert server.stdout is not None
+        _followed(browser, json.loads(server.stdout.readline())["url"], tuning)
+        server.send_signal(signal.SIGINT)
+        assert server.wait(20) == 0
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def _followed(browser: Browser, url: str, tuning: subprocess.Popen[bytes]) -> None:
+    """Look at the only study of a server until its run is over and all of it is shown."""
+    card = "document.querySelectorAll('.card .figure')[1]?.textContent"
+    browser.open(url, drawn=False)
+    browser.run("document.querySelector('#studies a').click()")
+    browser.wait("!!document.documentElement?.dataset.ready")
+    seen = set()
+    while tuning.poll() is None:
+        seen.add(browser.run(card))
+        time.sleep(0.3)
+    assert tuning.returncode == 0
+    browser.wait(f"{card} === '24 of 24'")
+    browser.wait("!!document.querySelector('#importance svg.main-svg')")
+    assert browser.messages == []
+    assert browser.run(f"{PAGE}.errors || ''") == ""
+    assert len(seen) > 2  # it was seen to grow
+    browser.open("about:blank", drawn=False)
