@@ -71,6 +71,29 @@ LISTED = {
 NAMES = {title for title, _ in LISTED.values()}
 
 
+def on_config(config: Any) -> Any:
+    """Give pages that `mkdocs.yml` does not name a place at the end, so that a new page is never left out."""
+    docs = Path(config["docs_dir"])
+    more = unlisted(docs, config["nav"])
+    if more:
+        config["nav"].append({"More": more})
+    return config
+
+
+def unlisted(docs: Path, nav: Any) -> list[str]:
+    """Pages without a place; figures of benchmarks are reached from the pages that speak of them."""
+    shown = listed(nav)
+    there = [page.relative_to(docs).as_posix() for page in docs.rglob("*.md") if docs / "results" not in page.parents]
+    return sorted(page for page in there if page not in shown)
+
+
+def listed(entry: Any) -> set[str]:
+    """Pages that a part of the navigation names."""
+    if isinstance(entry, str):
+        return {entry}
+    return set().union(*map(listed, entry if isinstance(entry, list) else entry.values()))
+
+
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages that are made."""
     from mkdocs.structure.files import File
