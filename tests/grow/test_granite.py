@@ -29,6 +29,14 @@ def test_a_grown_plan_has_the_same_logits_in_granite(tmp_path, kinds):
     assert type(again).__name__ == "GraniteForCausalLM"
     with torch.no_grad():
         assert float((model(IDS) - again(IDS).logits).abs().max()) <= 1e-4
+    if not kinds.get("tied"):
+        llama = transformers.AutoModelForCausalLM.from_pretrained(export(model, tmp_path / "llama", "hf-llama")).eval()
+        assert type(llama).__name__ == "LlamaForCausalLM"
+        with torch.no_grad():
+            assert float((model(IDS) - llama(IDS).logits).abs().max()) <= 1e-4
+    else:
+        with pytest.raises(UnsupportedError, match="tied readout"):
+            export(model, tmp_path / "llama", "hf-llama")
     numbers = {n: getattr(again.config, n) for n in ("embedding_multiplier", "residual_multiplier", "logits_scaling")}
     assert numbers == {"embedding_multiplier": 3.0, "residual_multiplier": 0.5, "logits_scaling": 1.0}
 
@@ -37,6 +45,6 @@ def test_what_granite_has_not_is_refused(tmp_path):
     layer = RefGPT(RefConfig.of({**PROXY, "norm": "layer"}))
     with pytest.raises(UnsupportedError, match="norm='layer'"):
         export(layer, tmp_path)
-    with pytest.raises(ArgumentError, match="hf-granite, safetensors"):
+    with pytest.raises(ArgumentError, match="hf-granite, hf-llama, safetensors"):
         export(layer, tmp_path, "gguf")
     assert export(layer, tmp_path / "plain", "safetensors").exists()

@@ -1,10 +1,11 @@
-"""Export: a RefGPT as a Granite model of transformers, which has muP's four numbers in its own configuration.
+"""Export: a RefGPT as a Granite model of transformers, which has muP's four numbers in its own configuration, or Llama.
 
     embedding_multiplier   on the embedding's output       attention_multiplier   the scale of attention itself
     residual_multiplier    on every branch                 logits_scaling         logits are divided by it
 
 So a grown model loads in stock transformers, without code of ours. It takes RMSNorm, rotary positions, SwiGLU and no
-biases (or biases in all maps of attention and feed-forward).
+biases (or biases in all maps of attention and feed-forward). `to_llama` multiplies the numbers into the weights: the
+same function, for tools that know Llama and not Granite (`luthier shrink`); training it on is another parametrisation.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from luthier.grow import scaled
 from luthier.nets._torch import nn
 from luthier.nets.refgpt import RefGPT
 
-FORMATS = ("hf-granite", "safetensors")
+FORMATS = ("hf-granite", "hf-llama", "safetensors")
 
 
 def to_granite(model: nn.Module) -> Any:
@@ -70,6 +71,41 @@ def to_granite(model: nn.Module) -> Any:
     return found.train(model.training)
 
 
+def to_llama(model: nn.Module) -> Any:
+    """The same function as a LlamaForCausalLM, with muP's numbers multiplied into the weights.
+
+    Args:
+        model: A RefGPT, with or without a plan's multipliers; untied where the logits have a number.
+
+    Raises:
+        UnsupportedError: it is of another kind, or a tied readout has a number of its own.
+    """
+    granite = to_granite(model)
+    c = granite.config
+    transformers = need("transformers", what="export to Llama", extra="llm")
+    if c.tie_word_embeddings and (c.embedding_multiplier != 1 or c.logits_scaling != 1):
+        raise UnsupportedError("tied readout: Llama has no number for the logits. Allowed: untied, or Granite.")
+    names = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+             "num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps", "attention_bias", "mlp_bias",
+             "tie_word_embeddings", "initializer_range", "bos_token_id", "eos_token_id", "pad_token_id")  # fmt: skip
+    rope = {"rope_parameters": {"rope_type": "default", "rope_theta": cast(RefGPT, model).config.rope_base}}
+    found = transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(**{name: getattr(c, name) for name in names}, **rope)
+    ).to(next(model.parameters()).dtype)
+    state = {name: tensor.clone() for name, tensor in granite.state_dict().items()}
+    for name in state:
+        if "embed_tokens" in name:
+            state[name] *= c.embedding_multiplier
+        elif "lm_head" in name and not c.tie_word_embeddings:
+            state[name] /= c.logits_scaling
+        elif "q_proj" in name:
+            state[name] *= c.attention_multiplier * c.head_dim**0.5
+        elif "o_proj" in name or "down_proj" in name:
+            state[name] *= c.residual_multiplier
+    found.load_state_dict(state)
+    return found.train(model.training)
+
+
 def _numbers(model: RefGPT) -> dict[str, float]:
     """Granite's four numbers."""
     c = model.config
@@ -96,7 +132,7 @@ def export(model: nn.Module, folder: str | Path, kind: str = "hf-granite") -> Pa
     Args:
         model: The model.
         folder: Where.
-        kind: "hf-granite" (a folder that `from_pretrained` reads), or "safetensors" (tensors alone).
+        kind: "hf-granite" or "hf-llama" (folders that `from_pretrained` reads), or "safetensors" (tensors alone).
 
     Raises:
         ArgumentError: a format that is not known.
@@ -104,8 +140,8 @@ def export(model: nn.Module, folder: str | Path, kind: str = "hf-granite") -> Pa
     place = Path(folder)
     if kind not in FORMATS:
         raise ArgumentError(f"format={kind!r}. Allowed: {', '.join(FORMATS)}.")
-    if kind == "hf-granite":
-        to_granite(model).save_pretrained(place)
+    if kind != "safetensors":
+        (to_granite if kind == "hf-granite" else to_llama)(model).save_pretrained(place)
         return place
     from luthier.nets.checkpoints import save
 

@@ -103,7 +103,7 @@ def sweep(
     space = Space(lr=Choice(*rates, transfer="mup"), ratio=Choice(*map(float, ratios)), seed=Choice(*range(seeds)))
     study = Study(space, "val_loss", searcher="grid", folder=Path(folder), name="rates", seed=0, defaults_first=False)
     work = _Work(plans, hyper, text, held_out, tokens, ledger, Path(folder).name, merge)
-    _manifest(Path(folder), plan, hyper, tokens, parametrization)
+    _manifest(study, plan, hyper, tokens, parametrization)
     study.run(work, trials=len(rates) * len(ratios) * seeds, seconds=seconds, executor="inline")
     return judge(study, ratios, rates)
 
@@ -146,7 +146,7 @@ def tune(
     """
     tags_of(space)
     study = Study(space, "val_loss", searcher=searcher, folder=Path(folder), name="tuning", seed=seed)
-    _manifest(Path(folder), plan, hyper, tokens, plan.options.parametrization)
+    _manifest(study, plan, hyper, tokens, plan.options.parametrization)
     work = _Work({1.0: plan.widened(1)}, hyper, text, held_out, tokens, ledger, Path(folder).name, merge)
     study.run(work, trials=trials, seconds=seconds, executor="inline")
     return study
@@ -178,9 +178,16 @@ class _Work:
         trial.report(val_loss=history.last("val_loss"), tokens=history.records[-1]["tokens"])
 
 
-def _manifest(place: Path, plan: MuPlan, hyper: Hyper, tokens: str, parametrization: str) -> None:
-    content = {"fingerprint": plan.fingerprint, "proxy": dict(plan.proxy), "hyper": asdict(hyper), "tokens": tokens}
-    (place / MANIFEST).write_text(json.dumps({**content, "parametrization": parametrization}, indent=1) + "\n")
+def _manifest(study: Study, plan: MuPlan, hyper: Hyper, tokens: str, parametrization: str) -> None:
+    assert study.folder is not None
+    content = {
+        "study": study.name,
+        "fingerprint": plan.fingerprint,
+        "proxy": dict(plan.proxy),
+        "hyper": asdict(hyper),
+        "tokens": tokens,
+    }
+    (study.folder / MANIFEST).write_text(json.dumps({**content, "parametrization": parametrization}, indent=1) + "\n")
 
 
 def judge(study: Study, ratios: Sequence[float], rates: Sequence[float]) -> Transfer:
@@ -241,7 +248,7 @@ def transfer(folder: str | Path, plan: MuPlan, *, reason: str = "") -> Hyper:
         raise ArgumentError(f"{place}: no sweep there. Allowed: a folder that `luthier grow sweep` made.")
     manifest = json.loads((place / MANIFEST).read_text())
     check_fingerprint(plan, manifest["fingerprint"], reason=reason or None)
-    study = Study.open(place)
+    study = Study.open(place, manifest.get("study"))
     tuned = best_of(study.space, study.trials)
     if tuned is None:
         raise ArgumentError(f"{place}: no run at the proxy's width ended. Go on with the sweep.")

@@ -205,7 +205,9 @@ def compare(
 def export_(
     source: Annotated[Path, typer.Argument(metavar="CKPT", help="Checkpoint or run folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.")],
-    kind: Annotated[str, typer.Option("--format", metavar="NAME", help="hf-granite or safetensors.")] = "hf-granite",
+    kind: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="hf-granite, hf-llama or safetensors.")
+    ] = "hf-granite",
     debug: Debug = False,
 ) -> None:
     """Write a model that stock transformers loads, muP's numbers included."""
