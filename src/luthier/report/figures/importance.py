@@ -30,15 +30,7 @@ def importance_figure(table: dict[str, Any]) -> Figure:
         "y": places,
         "width": 0.62,
         "marker": {"color": [BLUE if one else SKY for one in above]},
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": [row["high"] - row["share"] for row in rows],
-            "arrayminus": [row["share"] - row["low"] for row in rows],
-            "color": GREY,
-            "thickness": 1.4,
-            "width": 4,
-        },
+        "error_x": _whiskers(rows, "share"),
         "customdata": [[label(row["name"]), _interval(row)] for row in rows],
         "hovertemplate": text,
         "showlegend": False,
@@ -64,6 +56,19 @@ def importance_figure(table: dict[str, Any]) -> Figure:
     return {"data": [bars, *([chance] if known else [])], "layout": made}
 
 
+def _whiskers(rows: list[dict[str, Any]], middle: str) -> dict[str, Any]:
+    """Intervals from `low` to `high` around a value."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [row["high"] - row[middle] for row in rows],
+        "arrayminus": [row[middle] - row["low"] for row in rows],
+        "color": GREY,
+        "thickness": 1.3,
+        "width": 4,
+    }
+
+
 def _interval(row: dict[str, Any]) -> str:
     return f"{100 * row['low']:.0f} to {100 * row['high']:.0f} %"
 
@@ -87,15 +92,7 @@ def ablation_figure(table: dict[str, Any]) -> Figure:
         "y": places,
         "line": {"color": GREEN, "width": 2},
         "marker": {"size": 8, "color": GREEN},
-        "error_x": {
-            "type": "data",
-            "symmetric": False,
-            "array": [step["high"] - step["value"] for step in steps],
-            "arrayminus": [step["value"] - step["low"] for step in steps],
-            "color": GREY,
-            "thickness": 1.2,
-            "width": 4,
-        },
+        "error_x": _whiskers(steps, "value"),
         "customdata": [[label(words(step))] for step in steps],
         "hovertemplate": hover("%{customdata[0]}", f"{label(table['objective'])} %{{x:.6g}}"),
         "showlegend": False,
