@@ -24,42 +24,45 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def cells(small: bool) -> list[Cell]:
-    """All cells, the most needed first; `seconds` are expected on an H100 that others use too."""
-    six, eight, three = tuple(range(6)), tuple(range(8)), (0, 1, 2)
+    """All cells, the most needed first; `seconds` are expected on an H100 that a dozen processes share."""
+    three, six = (0, 1, 2), tuple(range(6))
+    pairs = [(k, k + 1) for k in (0, 2, 4)]
+    words = ("mup", "standard")
     found = [
-        Cell("rates", (w, width, s), 25 + width / 8)
-        for s in three
-        for width in (512, 256, 128, 64)
-        for w in ("mup", "standard")
+        Cell("rates", (w, width, s), 20 + width / 5) for s in three for width in (512, 256, 128, 64) for w in words
     ]
-    found.insert(2, Cell("warm", (128,), 220, eight))
-    found += [Cell("coordinates", (what,), 60) for what in ("adamw",)]
-    found += [Cell("ladder", (width, per), per * width**2 / 6000, three) for width, per in _LADDER]
-    found += [Cell("warm", (96,), 170, six), Cell("stability", (), 200, three), Cell("warm", (64,), 110, six)]
-    found += [Cell("coordinates", (what,), 30) for what in ("hidden rates", "readout", "attention", "inner width")]
-    found += [Cell("depth", (arm,), 110, six) for arm in DEPTH_ARMS]
-    found += [Cell("rates", (w, 1024, s), 120) for s in three[:2] for w in ("mup", "standard")]
+    found += [Cell("coordinates", ("adamw",), 90)]
+    found += [Cell("warm", (128, *own), 150, own) for own in pairs]
+    found += [Cell("ladder", (256, 20), 150, three)]
+    found += [Cell("depth", (arm,), 130, six) for arm in list(DEPTH_ARMS)[:2]]
+    found += [Cell("warm", (96, *own), 120, own) for own in pairs[:2]]
+    found += [Cell("ladder", (width, per), per * width**2 / 9000, three) for width, per in _LADDER]
+    found += [Cell("stability", own, 150, own) for own in pairs[:1]]
+    found += [Cell("coordinates", (what,), 40) for what in ("hidden rates", "readout", "attention", "inner width")]
+    found += [Cell("warm", (64, *own), 100, own) for own in pairs[:2]]
     found += [Cell("merging", (), 60, six)]
-    found += [
-        Cell("broad", (w, width, s), width / 25)
-        for s in three
-        for width in (256, 512, 1024)
-        for w in ("mup", "standard")
-    ]
-    found += [Cell("broad", (w, 2048, s), 90) for s in three[:1] for w in ("mup", "standard")]
-    if small:
-        kept: dict[str, Cell] = {}
-        for cell in found:
-            kept.setdefault(cell.part, Cell(cell.part, cell.key, 1, cell.seeds[:2]))
-        kept["rates"] = Cell("rates", ("mup", 64, 0), 1)
-        kept["broad"] = Cell("broad", ("mup", 256, 0), 1)
-        kept["late"] = Cell("depth", ("late 0.7 random, equal operations",), 1, (0,))
-        return list(kept.values())
-    return found
+    found += [Cell("depth", (arm,), 130, six) for arm in list(DEPTH_ARMS)[2:]]
+    found += [Cell("stability", own, 150, own) for own in pairs[1:2]]
+    found += [Cell("rates", ("mup", width, s), 20 + width / 5) for s in (3, 4) for width in (64, 512)]
+    found += [Cell("rates", (w, 1024, 0), 200) for w in words]
+    found += [Cell("broad", (w, width, s), width / 16) for s in three for width in (256, 512, 1024) for w in words]
+    found += [Cell("broad", (w, 2048, 0), 120) for w in words]
+    return _tiny(found) if small else found
 
 
-_LADDER = ((256, 20), (128, 40), (192, 10), (128, 20), (128, 10), (96, 40), (96, 20), (96, 10), (64, 40), (64, 20),
-           (64, 10), (192, 40))  # fmt: skip
+def _tiny(found: list[Cell]) -> list[Cell]:
+    """One cell of each part, and a late one, to try the command out."""
+    kept: dict[str, Cell] = {}
+    for cell in found:
+        kept.setdefault(cell.part, Cell(cell.part, cell.key, 1, cell.seeds[:2]))
+    kept["rates"] = Cell("rates", ("mup", 64, 0), 1)
+    kept["broad"] = Cell("broad", ("mup", 256, 0), 1)
+    kept["late"] = Cell("depth", ("late 0.7 random, equal operations",), 1, (0,))
+    return list(kept.values())
+
+
+_LADDER = ((128, 40), (128, 20), (128, 10), (96, 40), (96, 20), (96, 10), (64, 40), (64, 20), (64, 10), (192, 10),
+           (192, 40))  # fmt: skip
 
 
 def run(given: argparse.Namespace) -> None:
@@ -124,7 +127,7 @@ def main() -> None:
     parser.add_argument("--slack", type=float, default=0.5, help="share of a cell's expected seconds that must be left")
     parser.add_argument("--out", type=Path, default=Path("growth.jsonl"))
     parser.add_argument("--text", default=str(ROOT / ".gpu" / "text"))
-    parser.add_argument("--rate", type=float, default=-7, help="log2 of the peak rate of all but the sweeps")
+    parser.add_argument("--rate", type=float, default=-9, help="log2 of the peak rate of all but the sweeps")
     parser.add_argument("--parts", nargs="*", default=[])
     parser.add_argument("--small", action="store_true", help="tiny cells, to try the command out")
     given = parser.parse_args()
