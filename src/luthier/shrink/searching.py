@@ -69,7 +69,7 @@ class Evaluator:
     def chance(self) -> float:
         """Loss of the best constant answer on the search's data: what is left when nothing of the input is used."""
         key = "targets" if self.data.task.kind == "lm" else "labels"
-        told = np.concatenate([np.asarray(batch[key]).ravel() for batch in self.data.search])
+        told = np.concatenate([np.asarray(batch[key].cpu()).ravel() for batch in self.data.search])
         if self.data.task.kind == "regression":
             return float(told.var())
         counts = np.unique(told[told != -100], return_counts=True)[1] / max(1, int((told != -100).sum()))
