@@ -54,9 +54,10 @@ class Setting:
     scratch: Path
     options: dict[str, Any] = field(default_factory=dict)
 
-    def steps(self, name: str) -> int:
-        """A number of steps, scaled."""
-        return max(1, round(float(self.options.get("scale", 1.0)) * int(self.options[name])))
+    def steps(self, name: str, cell: Cell | None = None) -> int:
+        """A number of steps, scaled; the decoder may have its own."""
+        own = f"{name}_lm" if cell is not None and cell.task == "decoder" else name
+        return max(1, round(float(self.options.get("scale", 1.0)) * int(self.options.get(own, self.options[name]))))
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

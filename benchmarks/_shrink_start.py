@@ -91,7 +91,7 @@ def _text(folder: str, seed: int, rows: int, length: int, device: str, looked: i
     held = []
     for one in tokens[1:]:
         batches = Batches(one, looked, length, seed=0)
-        held.append([{k: v.to(device) for k, v in batches(i).items()} for i in range(min(4, most))])
+        held.append([{k: v.to(device) for k, v in batches(i).items()} for i in range(min(2, most))])
     return Data(Task("lm"), Batches(tokens[0], rows, length, seed=seed), *held, {})
 
 
@@ -154,7 +154,7 @@ def super_of(cell: Cell, setting: Setting, *, strategy: str = "full", space: str
             named = preset(net.sizes, space, ranking=ranking.layer_order)
             start = time.perf_counter()
             train(net, named, data, strategy="sandwich" if strategy == "full" else strategy,
-                  kd=Distil() if strategy == "full" else None, steps=setting.steps("super"),
+                  kd=Distil() if strategy == "full" else None, steps=setting.steps("super", cell),
                   lr=rate(cell, setting), seed=cell.seed)  # fmt: skip
             told = {"order": order.to_json(), "layers": ranking.layer_order, "seconds": time.perf_counter() - start}
             about.write_text(json.dumps(told))

@@ -93,7 +93,7 @@ def shared(cell: Cell, setting: Setting) -> Row:
         row["repaired"] = judged(mended, data)
         if cell.option == "repair":
             child = mended
-        _tuned(child, data, net.model, setting.steps("tune"), cell, setting)
+        _tuned(child, data, net.model, setting.steps("tune", cell), cell, setting)
         made.append({**row, "test": judged(child, data)})
         if setting.options.get("children"):
             _save(net, spec, child, setting, f"{cell.task}-{cell.seed}-{share:g}")
@@ -146,7 +146,7 @@ def alone(cell: Cell, setting: Setting) -> Row:
             continue
         child = scratch(net, spec, seed=cell.seed) if method == "scratch" else cut(net, spec).eval()
         row = {"target": share, **described(net, spec), "cut": judged(child, data)}
-        steps = int(times or 1) * setting.steps("alone")
+        steps = int(times or 1) * setting.steps("alone", cell)
         teacher = net.model if decodes(cell) and method != "scratch" else None  # an encoder's head is new
         _tuned(child, data, teacher, steps, cell, setting)
         made.append({**row, "steps": steps, "test": judged(child, data)})
@@ -167,7 +167,7 @@ def standard(cell: Cell, setting: Setting) -> Row:
 
     space = preset(net.sizes, "small", ranking=ranking.layer_order)
     models: dict[SubNetSpec, Any] = {}
-    front = standard_search(net, space, data, steps=setting.steps("alone"), parts=4, evals=1000, seconds=seconds,
+    front = standard_search(net, space, data, steps=setting.steps("alone", cell), parts=4, evals=1000, seconds=seconds,
                             lr=rate(cell, setting), seed=cell.seed, models=models)  # fmt: skip
     points = [{**described(net, p.spec), "test": judged(models[p.spec], data)} for p in front.points]
     made = []
@@ -208,7 +208,7 @@ def fidelity(cell: Cell, setting: Setting) -> Row:
         fresh = begin(cell, setting)
         fresh.permute_(net.order)  # type: ignore[arg-type]
         model = cut(fresh, spec)
-        _tuned(model, data, None, setting.steps("fidelity"), cell, setting)
+        _tuned(model, data, None, setting.steps("fidelity", cell), cell, setting)
         alone_.append(data.task.evaluate(model, data.select)["loss"])
         sizes.append(described(net, spec)["share"])
     tau = {"tau": float(kendalltau(at_once, alone_).statistic)}
@@ -262,33 +262,34 @@ def cells(seeds: Sequence[int], tasks: Sequence[str]) -> list[Cell]:
         if task in tasks:
             found.extend(Cell(kind, task, seed, option) for option in options or ("",) for seed in seeds)
 
+    add("shared", "qnli")
+    add("alone", "qnli", "magnitude", "activation")
     add("start", "decoder")
-    for task in ("qnli", "decoder"):
-        add("strategy", task, "full", "standard")
-        add("shared", task)
-        add("alone", task, "magnitude", "activation")
+    add("shared", "decoder")
+    add("alone", "decoder", "magnitude", "activation", "scratch", "layer_drop")
     add("untrained", "decoder")
-    for task in ("qnli", "decoder"):
-        add("alone", task, *BASELINES[2:])
-    add("strategy", "stsb", "full", "standard")
+    add("standard", "qnli")
+    add("alone", "qnli", "layer_drop", "scratch")
     add("shared", "stsb")
-    add("alone", "stsb", *BASELINES)
-    for task in ("qnli", "stsb"):
-        add("standard", task)
-        add("strategy", task, *STRATEGIES[2:])
-        add("searchers", task)
+    add("alone", "stsb", "magnitude", "activation")
+    add("strategy", "qnli", *STRATEGIES)
+    add("searchers", "qnli")
     add("fidelity", "qnli")
-    add("alone", "qnli", "activation_x3")
-    add("alone", "decoder", "activation_x3")
-    add("strategy", "decoder", *STRATEGIES[2:])
+    add("alone", "qnli", "flap", "random")
+    add("alone", "stsb", *BASELINES[2:])
+    add("alone", "decoder", "flap", "random")
+    add("standard", "stsb")
+    add("strategy", "decoder", *STRATEGIES)
     add("searchers", "decoder")
     add("standard", "decoder")
     add("fidelity", "decoder")
+    add("alone", "qnli", "activation_x3")
+    add("alone", "decoder", "activation_x3")
+    add("strategy", "stsb", *STRATEGIES)
+    add("searchers", "stsb")
     for task in ("qnli", "stsb", "decoder"):
         add("shared", task, "repair")
-    add("alone", "stsb", "activation_x3")
     add("untrained", "qnli")
-    add("untrained", "stsb")
     add("fidelity", "stsb")
     return found
 

@@ -53,14 +53,14 @@ class Moment:
         steps: Steps of the run.
         micro: Number of the batch within the step, from 0.
         seed: The run's seed.
-        notes: Put numbers here that the step's record should have.
+        notes: Put numbers here (or tensors of one) that the step's record should have.
     """
 
     step: int
     steps: int
     micro: int
     seed: int
-    notes: dict[str, float] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
 
     def rng(self) -> np.random.Generator:
         """A generator of (seed, step, micro)."""
@@ -223,15 +223,15 @@ def _step(run: _Run, data: Callable[[int], Batch], loss: Loss, device: torch.dev
     for group in run.optimiser.param_groups:
         group["lr"] = group["initial_lr"] * factor
     run.optimiser.zero_grad(set_to_none=True)
-    total = 0.0
-    notes: dict[str, float] = {}
+    losses = []
+    notes: dict[str, Any] = {}
     for micro in range(recipe.accumulate):
         batch = {k: v.to(device, non_blocking=True) for k, v in data(step * recipe.accumulate + micro).items()}
         run.tokens += int(batch["targets"].numel()) if "targets" in batch else 0
-        total += _backward(run, loss, batch, Moment(step, recipe.steps, micro, recipe.seed, notes), device)
-    run.sum += total / recipe.accumulate
+        losses.append(_backward(run, loss, batch, Moment(step, recipe.steps, micro, recipe.seed, notes), device))
+    run.sum += sum(float(one) for one in losses) / recipe.accumulate  # one wait for the device in a step
     run.count += 1
-    run.factor, run.notes = factor, notes
+    run.factor, run.notes = factor, {name: float(value) for name, value in notes.items()}
     run.history.diverged = not math.isfinite(run.sum)
     if run.history.diverged:
         return
@@ -241,10 +241,10 @@ def _step(run: _Run, data: Callable[[int], Batch], loss: Loss, device: torch.dev
     run.history.step += 1
 
 
-def _backward(run: _Run, loss: Loss, batch: Batch, moment: Moment, device: torch.device) -> float:
+def _backward(run: _Run, loss: Loss, batch: Batch, moment: Moment, device: torch.device) -> torch.Tensor:
     """Gradients of one batch; the value of the first tensor."""
     bf16 = run.recipe.precision == "bfloat16"
-    values: list[float] = []
+    first: list[torch.Tensor] = []
 
     def tensors() -> Iterator[torch.Tensor]:
         found = loss(run.model, batch, moment)
@@ -258,8 +258,8 @@ def _backward(run: _Run, loss: Loss, batch: Batch, moment: Moment, device: torch
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
             tensor = next(source, None)
         if tensor is None:
-            return values[0]
-        values.append(float(tensor.detach()))
+            return first[0]
+        first = first or [tensor.detach()]
         (tensor / run.recipe.accumulate).backward()  # type: ignore[no-untyped-call]
 
 

@@ -152,7 +152,7 @@ class Strategy:
                 own = say(child, batch, hidden=hidden)
                 loss = self.task.loss(own.logits, batch)
                 if spec == full:
-                    moment.notes["full_loss"] = float(loss.detach())
+                    moment.notes["full_loss"] = loss.detach()
                     if self.kd is not None and taught is None:
                         taught = own.detach()
                 elif self.kd is not None and taught is not None:
