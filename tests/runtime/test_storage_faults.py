@@ -212,8 +212,8 @@ def test_damaged_file(tmp_path):
     with SQLite(path) as store:
         message = _refusal(lambda: store.read(1))
     assert message == (
-        f"store {path}: database disk image is malformed; nothing of this step was written. It is damaged. Take a copy "
-        "from a backup, or save what is left: sqlite3 FILE .recover"
+        f"store {path}: database disk image is malformed; nothing of this step was written. It is damaged. Save "
+        "what can be read: luthier doctor FILE --repair"
     )
 
 

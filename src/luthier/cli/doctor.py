@@ -21,6 +21,15 @@ def doctor(
     where: Annotated[
         str | None, typer.Argument(metavar="STUDY", help="Look at a study too.", show_default=False)
     ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Save what can be read of a damaged database into a new file.")
+    ] = False,
+    to: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The new file of --repair.", show_default=False)
+    ] = None,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="With --repair: take the old file's place; it is kept beside.")
+    ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -30,18 +39,13 @@ def doctor(
     """
     from luthier.cli import _json
     from luthier.cli._text import follow
-    from luthier.study.health import Check, check_folder, check_study
+    from luthier.study.health import Check, check_folder
 
+    if repair:
+        _repair(where, to, in_place=in_place, as_json=as_json)
+        return
     checks = [*_installation(), *_machine()]
-    if where is None:
-        checks += check_folder(Path())
-    else:
-        from luthier.study import Study
-
-        with Study.open(where) as study:
-            if study.folder is not None:
-                checks += check_folder(study.folder)
-            checks += check_study(study)
+    checks += check_folder(Path()) if where is None else _study(where)
     states = {check.state for check in checks}
     code = WRONG if "fail" in states else WARNS if "warn" in states else 0
     if as_json:
@@ -52,6 +56,47 @@ def doctor(
         print("next: luthier demo" if where is None else follow("show", where))
     if code:
         raise typer.Exit(code)
+
+
+def _study(where: str) -> list[Check]:
+    """What is said of a study; a damaged database is a finding, not the end."""
+    from luthier.base.errors import SchemaError, StorageError, StudyNotFound
+    from luthier.study import Study
+    from luthier.study.health import Check, check_folder, check_study
+
+    try:
+        with Study.open(where) as study:
+            folder = [] if study.folder is None else check_folder(study.folder)
+            return [*folder, *check_study(study)]
+    except (SchemaError, StudyNotFound):
+        raise  # there is nothing to look at
+    except StorageError as error:
+        if "damaged" not in str(error):
+            raise
+        return [Check("integrity", "fail", str(error))]
+
+
+def _repair(where: str | None, to: str | None, *, in_place: bool, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from luthier.base.errors import ArgumentError
+    from luthier.cli import _json
+    from luthier.cli._text import follow
+    from luthier.study.repair import repair
+
+    if where is None:
+        raise ArgumentError("doctor --repair without a study. Name it: luthier doctor STUDY --repair.")
+    file, found = repair(where, to, in_place=in_place)
+    if as_json:
+        _json.write({"file": str(file), "studies": [asdict(study) for study in found]})
+        return
+    for study in found:
+        print(
+            f"{study.name}: saved {study.trials} trials, {study.events} events; {study.missing} events cannot be read, "
+            f"{study.dropped} mean nothing without them"
+        )
+    print(f"written: {file}")
+    print(follow("show", str(file) if len(found) == 1 else f"{file}#{found[0].name}"))
 
 
 def _print(checks: list[Check]) -> None:

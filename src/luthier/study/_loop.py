@@ -304,6 +304,9 @@ class Loop:
         if not study._definition.problem.usable(numbers):
             self._end(launch, Draft(now, "finished", n, None, self._data(launch, message.seconds, status="diverged")))
             return Decision.STOP
+        if self._superseded(launch):
+            self.over.add(n)
+            return Decision.STOP
         decided = study._session.engine.pending.get(n)
         if decided is not None:
             self._end(launch, study._session.decided(n, now, *decided, seconds=message.seconds))
@@ -316,6 +319,10 @@ class Loop:
             return Decision.STOP
         study._session.join()
         return Decision.CONTINUE
+
+    def _superseded(self, launch: Launch) -> bool:
+        """Whether others took this driver for dead (frozen, cut off) and run the trial again: theirs counts."""
+        return self.study._state.trials[launch.trial].runs > launch.attempt
 
     @staticmethod
     def _reported(launch: Launch, message: Message, numbers: dict[str, float]) -> dict[str, Any]:
@@ -371,8 +378,12 @@ class Loop:
         """A run is over: log how, unless the log has it already."""
         n = launch.trial
         self.mine.pop(n, None)
+        if end.status is Status.FAILED:
+            self.study._session.sync()  # two runs of one trial may get in each other's way: that is not its fault
         if n in self.over:
             self.over.discard(n)
+        elif end.status is Status.FAILED and self._superseded(launch):
+            pass
         elif end.status is Status.COMPLETED:
             self._completed(launch, end, now)
         elif end.status is Status.FAILED:

@@ -24,7 +24,7 @@ _LATE = {
 }
 
 # what is said of one run, and not of the trial's result
-_OF_ONE_RUN = frozenset({Status.LOST, Status.PAUSED, Status.STOPPED})
+_OF_ONE_RUN = frozenset({Status.LOST, Status.PAUSED, Status.STOPPED, Status.FAILED})
 
 
 class State:

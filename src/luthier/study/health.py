@@ -108,7 +108,8 @@ def check_study(study: Study) -> list[Check]:
 def _check_integrity(study: Study) -> Check:
     path = getattr(study._session.storage, "path", None)
     if path is None:
-        return Check("integrity", "ok", "kept by the database server")
+        kept = "kept by the database server" if study._session.storage.shared else "in memory"
+        return Check("integrity", "ok", kept)
     connection = sqlite3.connect(f"{Path(path).as_uri()}?mode=ro", uri=True)
     try:
         found = [row[0] for row in connection.execute("PRAGMA integrity_check")]
@@ -121,7 +122,7 @@ def _check_integrity(study: Study) -> Check:
     return Check(
         "integrity",
         "fail",
-        f"damaged: {found[0]}. Take a copy from a backup, or: sqlite3 FILE .recover",
+        f"damaged: {found[0]}. Save what can be read: luthier doctor {study.where} --repair",
     )
 
 

@@ -94,7 +94,8 @@ class Checkpoints:
     def _draft(self) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)
         for name in os.listdir(self._folder):
-            if name.startswith((".draft-", ".old-")):  # left by a run that was killed: a trial has one run at a time
+            # left by a run that was killed. A later run is left alone: then it is this one that others took for dead
+            if name.startswith(".old-") or 0 < _attempt_of(name) <= self._attempt:
                 shutil.rmtree(self._folder / name, ignore_errors=True)
         draft = self._folder / f".draft-a{self._attempt}"
         draft.mkdir()
@@ -108,6 +109,12 @@ class Checkpoints:
             path = self._folder / f"r{amount}-a{self._attempt}-{again}"
             again += 1
         return path
+
+
+def _attempt_of(name: str) -> int:
+    """The run that a draft belongs to; 0 for anything else."""
+    number = name.removeprefix(".draft-a")
+    return int(number) if number != name and number.isdigit() else 0
 
 
 def _sync_tree(folder: Path) -> None:

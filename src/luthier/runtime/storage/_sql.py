@@ -172,8 +172,8 @@ class SQLStorage(Transactions, Storage):
     def _damaged(self, rows: Sequence[tuple[Any, ...]], error: ValueError) -> StorageError:
         bad = next((row[0] for row in rows if not _is_json(row[5])), rows[0][0])
         return StorageError(
-            f"{self.where}: the data of event {bad} is not JSON ({error}). The log is changed by luthier alone; "
-            "take a copy of the store from before the change."
+            f"{self.where}: the data of event {bad} is not JSON ({error}). It is damaged: the log is changed by "
+            "luthier alone. Take a copy from before, or save what can be read: luthier doctor FILE --repair"
         )
 
     def head(self, study: int) -> int:

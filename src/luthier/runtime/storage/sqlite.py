@@ -26,7 +26,7 @@ _CAUSES = {
     sqlite3.SQLITE_READONLY: _MAY_NOT,
     sqlite3.SQLITE_CANTOPEN: _MAY_NOT,
     sqlite3.SQLITE_PERM: _MAY_NOT,
-    sqlite3.SQLITE_CORRUPT: "It is damaged. Take a copy from a backup, or save what is left: sqlite3 FILE .recover",
+    sqlite3.SQLITE_CORRUPT: "It is damaged. Save what can be read: luthier doctor FILE --repair",
     sqlite3.SQLITE_BUSY: _IN_USE,
     sqlite3.SQLITE_LOCKED: _IN_USE,
     sqlite3.SQLITE_PROTOCOL: _IN_USE,
