@@ -279,7 +279,8 @@ class Moments:
                 x = given[0].detach().flatten(0, -2)
                 if mask[0] is not None:
                     x = x[mask[0]]
-                x = x.float()  # products of a batch in single precision, their sums over batches in double
+                # products of a batch in single precision, their sums in double; GPUs may have a coarser single one on
+                x = x.double() if x.is_cuda else x.float()
                 self.mean[key] = self.mean.get(key, torch.zeros(())) + x.sum(0).double()
                 self.second[key] = self.second.get(key, torch.zeros(())) + self._products(x, key[1]).double()
 
