@@ -31,12 +31,29 @@ from luthier.shrink.extraction import cut
 Row = dict[str, Any]
 #: 111 million parameters: the shape that check 18 names, with grouped queries.
 LARGE = {
-    "vocab_size": 16384, "hidden_size": 768, "num_hidden_layers": 12, "intermediate_size": 2560,
-    "num_attention_heads": 12, "num_key_value_heads": 4, "head_dim": 64, "max_position_embeddings": 2048,
-    "tie_word_embeddings": True, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0,
-}  # fmt: skip
-SMALL = {**LARGE, "hidden_size": 192, "num_hidden_layers": 4, "intermediate_size": 512, "num_attention_heads": 4,
-         "num_key_value_heads": 2, "head_dim": 32, "vocab_size": 512}  # fmt: skip
+    "vocab_size": 16384,
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "intermediate_size": 2560,
+    "num_attention_heads": 12,
+    "num_key_value_heads": 4,
+    "head_dim": 64,
+    "max_position_embeddings": 2048,
+    "tie_word_embeddings": True,
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "pad_token_id": 0,
+}
+SMALL = {
+    **LARGE,
+    "hidden_size": 192,
+    "num_hidden_layers": 4,
+    "intermediate_size": 512,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "vocab_size": 512,
+}
 
 
 def model_of(setting: Setting) -> tuple[SuperNet, Data, int, int]:
@@ -75,9 +92,11 @@ def steps(cell: Cell, setting: Setting) -> Row:
     net, data, rows, length = model_of(setting)
     space = preset(net.sizes, "small", multiple=64 if setting.device == "cuda" else 8)
     ways: dict[str, tuple[str, Distil | None]] = {
-        "plain": ("standard", None), "sandwich": ("sandwich", None), "sandwich+kd": ("sandwich", Distil()),
+        "plain": ("standard", None),
+        "sandwich": ("sandwich", None),
+        "sandwich+kd": ("sandwich", Distil()),
         "random": ("random", None),
-    }  # fmt: skip
+    }
     count, found = (6, 3) if setting.device == "cuda" else (2, 2), {}
     each, turns = count
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -86,8 +105,19 @@ def steps(cell: Cell, setting: Setting) -> Row:
         for name, (strategy, kd) in ways.items():
 
             def call(strategy: str = strategy, kd: Distil | None = kd, turn: int = turn) -> None:
-                train(net, space, data, strategy=strategy, kd=kd, steps=each, lr=1e-5, precision="bfloat16",
-                      sampler="uniform_params", seed=turn, log_every=1000)  # fmt: skip
+                train(
+                    net,
+                    space,
+                    data,
+                    strategy=strategy,
+                    kd=kd,
+                    steps=each,
+                    lr=1e-5,
+                    precision="bfloat16",
+                    sampler="uniform_params",
+                    seed=turn,
+                    log_every=1000,
+                )
 
             call_once = call
             if turn == 0:
@@ -99,8 +129,13 @@ def steps(cell: Cell, setting: Setting) -> Row:
             times[name].append((time.perf_counter() - begin) / each)
     for name, values in times.items():
         found[name] = {"seconds": statistics.median(values), "all": values, "peak_mib": peaks[name]}
-    return {"steps": found, "rows": rows, "length": length, "full_pass": _full_pass(net, data, setting, rows * length),
-            "parameters": sum(p.numel() for p in net.model.parameters())}  # fmt: skip
+    return {
+        "steps": found,
+        "rows": rows,
+        "length": length,
+        "full_pass": _full_pass(net, data, setting, rows * length),
+        "parameters": sum(p.numel() for p in net.model.parameters()),
+    }
 
 
 def _full_pass(net: SuperNet, data: Data, setting: Setting, tokens: int) -> Row:
@@ -150,9 +185,14 @@ def points(cell: Cell, setting: Setting) -> Row:
         measured = measure(models, runs=10, rounds=3, decode=kind == "decode", **shape)
         said = [predictor(p.spec) for p in picked]
         took = [m.median_ms for m in measured]
-        found[kind] |= {"predicted_ms": said, "median_ms": took, "low_ms": [m.low_ms for m in measured],
-                        "high_ms": [m.high_ms for m in measured], "runs": measured[0].runs,
-                        "tau": float(kendalltau(said, took).statistic)}  # fmt: skip
+        found[kind] |= {
+            "predicted_ms": said,
+            "median_ms": took,
+            "low_ms": [m.low_ms for m in measured],
+            "high_ms": [m.high_ms for m in measured],
+            "runs": measured[0].runs,
+            "tau": float(kendalltau(said, took).statistic),
+        }
     sizes = [
         {"parameters": int(p.metrics["parameters"]), "spec": str(p.spec), "loss": p.metrics["loss"]} for p in picked
     ]
@@ -165,3 +205,50 @@ WORK: dict[str, Callable[[Cell, Setting], Row]] = {"steps": steps, "points": poi
 def cells() -> list[Cell]:
     """Both."""
     return [Cell("steps", "timing", 0), Cell("points", "timing", 0)]
+
+
+def told(cells: dict[str, Row]) -> str:
+    """Both cells as text."""
+    parts = ["## Times"]
+    if "steps" in cells:
+        row = cells["steps"]
+        plain = row["steps"]["plain"]
+        parts.append(
+            f"A decoder of {row['parameters'] / 1e6:.0f} million parameters, {row['rows']} rows of "
+            f"{row['length']} "
+            f"tokens, bfloat16: forward and backward of the whole as a sub-network take "
+            f"{1000 * row['full_pass']['seconds']:.0f} ms, "
+            f"{row['full_pass']['tokens_per_second']:,.0f} tokens a second."
+        )
+        lines = ["| step | ms | of plain | peak memory, MiB | of plain |", "|---|---|---|---|---|"]
+        lines += [
+            f"| {name} | {1000 * one['seconds']:.0f} | {one['seconds'] / plain['seconds']:.2f} | "
+            f"{one['peak_mib']:,.0f} "
+            f"| {one['peak_mib'] / plain['peak_mib']:.2f} |"
+            for name, one in row["steps"].items()
+        ]
+        parts.append("\n".join(lines))
+    if "points" in cells:
+        row = cells["points"]
+        lines = ["| sub-network | parameters | prefill, ms | predicted | decode, ms | predicted |"]
+        lines.append("|---|---|---|---|---|---|")
+        for i, point in enumerate(row["points"]):
+            cells_ = [
+                f"{row[k]['median_ms'][i]:.2f} [{row[k]['low_ms'][i]:.2f}, {row[k]['high_ms'][i]:.2f}] | "
+                f"{row[k]['predicted_ms'][i]:.2f}"
+                for k in ("prefill", "decode")
+            ]
+            lines.append(f"| {point['spec']} | {point['parameters']:,} | {' | '.join(cells_)} |")
+        shapes = "; ".join(
+            f"{k}: batch {row[k]['batch']}, {row[k]['tokens']} tokens, tau with the predicted latency "
+            f"{row[k]['tau']:.2f} (on {8} sub-networks that it was not fitted to "
+            f"{row[k]['tau_held_out']:.2f})"
+            for k in ("prefill", "decode")
+        )
+        parts += [
+            "Five points of a front over loss and predicted latency, extracted, bfloat16, medians and quartiles "
+            "of "
+            f"{row['prefill']['runs']} runs in turns. {shapes}.",
+            "\n".join(lines),
+        ]
+    return "\n\n".join(parts)

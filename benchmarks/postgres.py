@@ -25,6 +25,7 @@ import _machine
 _machine.one_thread()
 
 import luthier as lu  # noqa: E402
+from luthier.runtime.executors._function import FunctionTarget  # noqa: E402
 from luthier.testing.postgres import Server  # noqa: E402
 
 SPACE = lu.Space(a=lu.Float(1e-5, 1e-1, log=True), b=lu.Float(0, 1), c=lu.Int(1, 64), d=lu.Choice("x", "y", "z"))
@@ -40,7 +41,8 @@ def drive(url: str, trials: int, workers: int, ready: Any) -> None:
     """One driver."""
     with lu.Study(SPACE, searcher="random", storage=url, name=NAME, seed=0) as study:
         ready.wait()
-        study.run(loss, trials=trials, workers=workers)
+        # a worker process of a spawned process finds a function by its file alone
+        study.run(loss if workers == 1 else FunctionTarget(__file__, "loss"), trials=trials, workers=workers)
 
 
 def drive_optuna(url: str, trials: int, _: int, ready: Any) -> None:

@@ -92,8 +92,8 @@ def main(trials: int, repeats: int) -> None:
         rows.append(row)
     info = _machine.machine(("luthier", "ray"))
     text = (
-        f"{trials} no-op trials with one report each on a warm local cluster of {CPUS} CPUs (median of {repeats}; start "
-        "and end of the study counted, the cluster's own start not). luthier has every event on disk before a report "
+        f"{trials} no-op trials with one report each on a warm local cluster of {CPUS} CPUs (median of {repeats}; "
+        "start and end of the study counted, the cluster's own start not). luthier has every event on disk before a report "
         "returns. Ray Tune reuses its actors, which its default does not.\n\n"
     )
     text += _machine.table(rows)

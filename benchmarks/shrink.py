@@ -3,6 +3,7 @@
     python benchmarks/shrink.py timing --device cuda --out DIR/timing.jsonl                # alone on the device
     python benchmarks/shrink.py run --device cuda --jobs 7 --deadline 480 --model DIR --data DIR --text DIR \
         --out DIR/cells.jsonl                                                               # resumable
+    python benchmarks/shrink.py latency --whole DIR --children DIR ... --out FILE           # a fresh process
     python benchmarks/shrink.py report --cells FILE ... --name shrink_gpu                   # docs/results/NAME.md
 
 Profile "gpu": 32 rows of 64 tokens (decoder: 128), 400 steps for the super-network and 80 for each of five sizes;
@@ -81,6 +82,23 @@ def timing(args: argparse.Namespace) -> None:
     print(runner.run(work.cells(), setting, "_shrink_timing", jobs=1, deadline=args.deadline), "lines", flush=True)
 
 
+def latency(args: argparse.Namespace) -> None:
+    """Extracted models beside the whole, in this process alone."""
+    import _shrink_latency
+
+    folders = [Path(path) for path in args.children]
+    batches = tuple(seeds_of(args.batches))
+    _shrink_latency.run(Path(args.whole), folders, Path(args.out), batches=batches, tokens=args.tokens, runs=args.runs)
+
+
+def choices(args: argparse.Namespace) -> None:
+    """MMLU and PIQA."""
+    import _shrink_choices
+
+    paths = (Path(args.start), Path(args.trained), args.text, args.data, Path(args.out))
+    _shrink_choices.run(*paths, limit=args.limit, evals=args.evals)
+
+
 def report(args: argparse.Namespace) -> None:
     """Tables and pictures."""
     import _shrink_report
@@ -110,6 +128,20 @@ def main() -> None:
         one.add_argument("--tasks", default="qnli,stsb,decoder")
         one.add_argument("--only", default="", help="Beginnings of keys, such as qnli/shared.")
         one.set_defaults(call=call)
+    third = commands.add_parser("latency")
+    third.add_argument("--whole", required=True, help="Folder of the super-network's whole.")
+    third.add_argument("--children", nargs="+", required=True, help="Folders of extracted models.")
+    third.add_argument("--out", required=True)
+    third.add_argument("--batches", default="1,8")
+    third.add_argument("--tokens", type=int, default=64)
+    third.add_argument("--runs", type=int, default=20)
+    third.set_defaults(call=latency)
+    fourth = commands.add_parser("choices")
+    for name in ("start", "trained", "text", "data", "out"):
+        fourth.add_argument(f"--{name}", required=True)
+    fourth.add_argument("--limit", type=int, default=600)
+    fourth.add_argument("--evals", type=int, default=30)
+    fourth.set_defaults(call=choices)
     last = commands.add_parser("report")
     last.add_argument("--cells", nargs="+", required=True)
     last.add_argument("--name", default="shrink_gpu")
