@@ -151,10 +151,15 @@ class Browser:
 
     def open(self, file: Path | str, *, drawn: bool = True) -> None:
         """Load a page; wait until all its pictures are drawn or something broke, or only for its words and table."""
+        if isinstance(file, str):  # the page before may still be asking a server that has ended
+            self._ask("Page.navigate", url="about:blank")
+            self.wait("location.href === 'about:blank' && document.readyState === 'complete'")
         self.messages.clear()
         self.requests.clear()
         self._ask("Page.navigate", url=file if isinstance(file, str) else file.resolve().as_uri())
         done = "d?.ready || d?.errors" if drawn else "true"
+        if file != "about:blank":
+            done = f"location.href !== 'about:blank' && ({done})"
         self.wait(f"(d => document.readyState === 'complete' && !!({done}))(document.documentElement?.dataset)")
 
     def run(self, script: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +13,20 @@ import luthier as lu
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))  # the browser and the samples of the report
 
-pytest.importorskip("starlette", reason='luthier serve needs Starlette: pip install "luthier[serve]"')
-pytest.importorskip("uvicorn", reason='luthier serve needs uvicorn: pip install "luthier[serve]"')
-
 from serve_help import EVIL, SECRET, TOKEN, grown, make
 
 from luthier.serve import Server
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a server where none is installed."""
+    lacking = [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]
+    reason = f'luthier serve needs {" and ".join(lacking)}: pip install "luthier[serve]"'
+    for item in items if lacking else []:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")

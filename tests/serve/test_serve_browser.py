@@ -100,6 +100,27 @@ def test_a_section_waits_while_the_reader_is_in_it(browser: Browser, tmp_path: P
     study.close()
 
 
+def test_every_control_has_a_name_and_the_keyboard_reaches_it(browser: Browser, guarded: Server) -> None:
+    browser.open(guarded.url, drawn=False)
+    key = next(key for key, entry in guarded._shelf.entries().items() if entry.name == "first")
+    browser.open(f"http://127.0.0.1:{guarded.port}/studies/{key}")
+    browser.wait("!!document.getElementById('importance')")
+    nameless = (
+        "[...document.querySelectorAll('a, button, input, select, [role=img], [tabindex]')].filter(e => !("
+        "e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length)).map(e => e.outerHTML)"
+    )
+    assert browser.run(nameless) == []
+    twice = "[...document.querySelectorAll('[id]')].map(e => e.id).filter((id, i, all) => all.indexOf(id) !== i)"
+    assert browser.run(twice) == []
+    assert browser.run("document.querySelectorAll('h1').length") == 1
+    reached = []
+    while "filter" not in reached and len(reached) < 60:
+        browser.press("Tab", 9)
+        reached.append(focused(browser))
+    assert reached[:4] == ["Skip to the pictures", "All studies", "live-pause", "download"]
+    assert {"Importance", "note-trial", "Write note", "Linear", "filter"} <= set(reached)
+
+
 def test_hostile_words_do_nothing(browser: Browser, served: Server, keys: dict[str, str]) -> None:
     browser.open(served.url, drawn=False)
     assert browser.run("document.querySelector('#studies').textContent").count(EVIL.replace("\u2028", "")) >= 1
@@ -111,6 +132,7 @@ def test_hostile_words_do_nothing(browser: Browser, served: Server, keys: dict[s
 
 
 def test_the_token_goes_into_a_cookie_and_a_note_into_the_log(browser: Browser, guarded: Server, runs: Path) -> None:
+    browser._ask("Network.clearBrowserCookies")
     browser.open(f"http://127.0.0.1:{guarded.port}/", drawn=False)
     assert "A token is needed" in browser.run("document.body.textContent")
     browser.open(guarded.url, drawn=False)
