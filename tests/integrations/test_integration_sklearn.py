@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit, cross_validate
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import scale
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import luthier as lu
@@ -28,7 +29,8 @@ EXPECTED_FAILURES = {
     "check_supervised_y_2d": "a column as y: the fits inside warn as often as there are fits, not once"
 }
 
-IRIS = load_iris(return_X_y=True)
+X, y = load_iris(return_X_y=True)
+IRIS = scale(X)[::2], y[::2]  # scaled: fits end after a few iterations
 SPACE = {"C": lu.Float(1e-2, 3.0, log=True)}
 
 
@@ -113,7 +115,7 @@ def test_a_callable_that_gives_several_scores():
         return {"right": float((estimator.predict(X) == y).mean()), "size": float(len(X))}
 
     search = logistic(scoring=scores, refit="right", n_trials=2).fit(*IRIS)
-    assert list(search.cv_results_["mean_test_size"]) == [50.0, 50.0]
+    assert list(search.cv_results_["mean_test_size"]) == [25.0, 25.0]
     with pytest.raises(ValueError, match="scoring must return a number"):
         logistic(scoring=lambda *_: [1, 2], n_trials=2, error_score="raise").fit(*IRIS)
 
@@ -235,11 +237,11 @@ def test_samples_as_the_resource_are_nested_and_hold_all_classes():
         random_state=0,
         refit=False,
     ).fit(*IRIS)
-    assert search.resource_levels_ == (6.0, 18.0, 54.0, 75.0)
-    assert {size for size, _, _ in sizes} <= {6, 18, 54, 75}
+    assert search.resource_levels_ == (6.0, 18.0, 37.0)
+    assert {size for size, _, _ in sizes} <= {6, 18, 37, 38}
     assert {classes for _, classes, _ in sizes} == {3}
     assert sizes[0][2] < sizes[2][2]  # the first fold at 6 rows, and at 18
-    assert search.cv_results_["n_resources"][search.best_index_] == 75
+    assert search.cv_results_["n_resources"][search.best_index_] == 37
 
 
 def test_a_parameter_as_the_resource():
@@ -273,7 +275,7 @@ def test_a_parameter_as_the_resource():
         ({"resource": "n_sample", "scheduler": "asha"}, "Did you mean 'n_samples'?"),
         ({"study_options": {"seed": 1}}, "study_options names 'seed', which LuthierSearchCV sets itself"),
         ({"study_options": {"frist": []}}, "Did you mean 'first'?"),
-        ({"study_options": {"incumbent": "guarded"}, "cv": [(range(100), range(100, 150))]}, "needs fresh splits"),
+        ({"study_options": {"incumbent": "guarded"}, "cv": [(range(50), range(50, 75))]}, "needs fresh splits"),
         ({"n_trials": 0}, "n_trials=0"),
         ({"searcher": "nope"}, "nope"),
         ({"timeout": -1}, "timeout=-1"),
