@@ -37,6 +37,13 @@ def test_far_tail_by_hand():
     assert improvement(np.array([-40.0]))[0] == 0.0  # why logarithms are taken
 
 
+def test_series_beyond_three_hundred_by_hand():
+    """What -z^2/2 - log sqrt(2 pi) - 2 log |z| leaves is log(1 - 3/z^2 + 15/z^4)."""
+    z = 300.5
+    rest = log_improvement(np.array([-z]))[0] + z * z / 2 + math.log(math.sqrt(2 * math.pi)) + 2 * math.log(z)
+    assert rest == pytest.approx(math.log1p(-3 / z**2 + 15 / z**4), abs=4e-11)  # 1/z^4 is 1.2e-10
+
+
 def test_logarithm_agrees_with_the_plain_form_where_that_is_exact():
     z = np.linspace(-4, 8, 241)
     plain = np.log([t * 0.5 * math.erfc(-t / math.sqrt(2)) + math.exp(-t * t / 2) / math.sqrt(2 * math.pi) for t in z])

@@ -68,6 +68,19 @@ def test_thresholds_of_some_values_label_all():
     assert np.flatnonzero(best_share(y, 0.25, among=among, failed=failed)).tolist() == [0, 1, 3, 4]
 
 
+@pytest.mark.parametrize(
+    ("y", "wanted"),
+    [
+        ([1.0, 2.0, 5.0, 6.0], 1),  # the quarter of four is the least
+        ([2.0, 2.0, 5.0, 6.0], 2),  # nothing lies below the tied ones
+        ([1.0, 2.0, 2.0, 2.0, 6.0, 7.0, 8.0, 9.0], 4),  # four of eight where two were asked for: twice is not more
+        ([1.0, 2.0, 2.0, 2.0, 2.0, 7.0, 8.0, 9.0], 1),  # five of eight: the tied ones are left out
+    ],
+)
+def test_ties_at_the_threshold(y, wanted):
+    assert best_share(np.array(y), 0.25).sum() == wanted
+
+
 def test_thinning_keeps_class_one_and_the_weight_of_class_zero():
     labels = Labels(np.repeat([0.5, 0.0], [30, 970]), np.ones(1000))
     rows, kept = thin(labels, np.random.default_rng(0), most=100)

@@ -1,5 +1,7 @@
 """The conformal correction: scores, order statistics, sorting."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,12 @@ def test_order_statistics_by_hand(rule, coverage, wanted):
 
 def test_split_does_not_round_up_whole_positions():
     assert score_quantile(np.arange(1.0, 5.0), 0.6, "split") == 3.0  # 0.6 * 5 exceeds 3 in floating point only
+
+
+def test_split_takes_the_right_one_of_many():
+    scores = np.random.default_rng(0).permutation(1000.0 + np.arange(400))
+    for coverage in (0.5, 0.63, 0.9):
+        assert score_quantile(scores, coverage, "split") == 1000.0 + math.ceil(401 * coverage) - 1
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -54,6 +54,43 @@ def test_posterior_equals_dense_algebra():
     assert gp.joint(X)[1] == pytest.approx(dense, abs=1e-8)
 
 
+def test_marginal_likelihood_equals_dense_algebra():
+    """Half the Mahalanobis distance, half the log determinant, and the priors, from the definitions."""
+    Z, y = _data()
+    n = len(y)
+    weights = np.linspace(0.5, 1.5, n)
+    loss = module._Loss(Z, y, CATEGORICAL, weights)
+    theta = np.array([-0.4, 0.3, 0.1, 0.2, -3.0, 0.3, -0.2, 0.1, 0.4])
+    moved = Z.copy()
+    for j, (a, b) in enumerate(((0.3, 0.1), (-0.2, 0.4))):  # numbers are bent, the category is not
+        moved[:, j] = 1 - (1 - np.clip(Z[:, j], module.EDGE, 1 - module.EDGE) ** np.exp(a)) ** np.exp(b)
+    squared = np.zeros((n, n))
+    for j in range(3):
+        apart = moved[:, None, j] - moved[None, :, j]
+        squared += (apart != 0 if CATEGORICAL[j] else apart**2) / np.exp(theta[j]) ** 2
+    r, signal, noise = np.sqrt(5 * squared), np.exp(0.2), np.exp(-3.0)
+    C = signal * (1 + r + r**2 / 3) * np.exp(-r) + np.diag(noise * weights + 1e-9 * signal)
+    inverse = np.linalg.inv(C)
+    mean = inverse.sum(0) @ y / (inverse.sum() + module.MEAN_WEIGHT)
+    wanted = (
+        0.5 * (y - mean) @ inverse @ (y - mean) + 0.5 * np.linalg.slogdet(C)[1] + 0.5 * module.MEAN_WEIGHT * mean**2
+    )
+    length = module.LENGTH[0] + 0.5 * np.log(3)
+    priors = [(*module.LENGTH, 3, length), (*module.SIGNAL, 1, module.SIGNAL[0]), (*module.NOISE, 1, module.NOISE[0])]
+    centre = np.concatenate([np.full(count, middle) for _, _, count, middle in priors] + [np.zeros(4)])
+    spread = np.concatenate([np.full(count, sd) for _, sd, count, _ in priors] + [np.full(4, module.BEND_SPREAD)])
+    wanted += 0.5 * (((theta - centre) / spread) ** 2).sum()
+    assert loss(theta)[0] == pytest.approx(wanted, abs=1e-8)
+
+
+def test_a_covariance_without_a_factor_is_worse_than_any_other():
+    Z, y = _data()
+    loss = module._Loss(Z, y, CATEGORICAL, -np.ones(len(y)))  # noise that is subtracted
+    value, gradient = loss(np.array([-0.4, 0.3, 0.1, 0.2, 3.0, 0.0, 0.0, 0.0, 0.0]))
+    assert value == 1e10
+    assert (gradient == 0).all()
+
+
 def test_gradient_of_the_marginal_likelihood():
     Z, y = _data()
     weights = np.linspace(0.5, 1.5, len(y))

@@ -64,7 +64,7 @@ def best_share(y: Array, gamma: float, *, failed: Mask | None = None, among: Mas
     threshold = np.sort(counted)[int(gamma * (len(counted) - 1))]
     best: Mask = (y <= threshold) & ~failed
     below: Mask = (y < threshold) & ~failed
-    tied = np.count_nonzero(counted <= threshold) > max(TIED * gamma * len(counted), 2)
+    tied = np.count_nonzero(counted <= threshold) > TIED * gamma * len(counted)
     return below if tied and below.any() else best
 
 
