@@ -24,10 +24,11 @@ from luthier.grow.runs import count
 from luthier.nets.data import Tokens
 from luthier.nets.schedules import WSD
 
-BATCH, LENGTH = 32, 128
 #: 2 layers, heads of 32, inner width 2.75 times the outer; start 0.05 is 0.4 / sqrt(64)
 PROXY = {"vocabulary": 256, "d_model": 64, "heads": 2, "kv_heads": 2, "d_head": 32, "d_ff": 176, "layers": 2,
-         "context": LENGTH, "init_std": 0.05}  # fmt: skip
+         "context": 128, "init_std": 0.05}  # fmt: skip
+#: the same a quarter as wide, for a processor: heads of 8, start 0.4 / sqrt(16)
+QUARTER = {**PROXY, "d_model": 16, "d_head": 8, "d_ff": 44, "context": 64, "init_std": 0.1}
 #: what nanoGPT-mup's sweep has: base 256, heads of 64, start 0.02
 BROAD = {"vocabulary": 256, "d_model": 256, "heads": 4, "kv_heads": 4, "d_head": 64, "d_ff": 688, "layers": 2,
          "context": 256, "init_std": 0.02}  # fmt: skip
@@ -57,6 +58,35 @@ DEPTH_ARMS = {
 }
 
 
+@dataclass
+class Setting:
+    """Sizes of all parts but `broad`; widths are told as if the proxy's were 64.
+
+    Args:
+        proxy: The proxy.
+        batch: Windows per step.
+        length: Tokens per window.
+        per: Tokens per parameter.
+        rates: Exponents of the rates whose warm and cold runs are compared.
+    """
+
+    proxy: dict[str, Any]
+    batch: int
+    length: int
+    per: float
+    rates: range
+
+
+SETTINGS = {"gpu": Setting(PROXY, 32, 128, 20, range(-11, -6)), "quarter": Setting(QUARTER, 16, 64, 10, range(-8, -5))}
+S = Setting(**vars(SETTINGS["gpu"]))
+
+
+def use(scale: str) -> None:
+    """Take other sizes, in this process."""
+    vars(S).update(vars(SETTINGS[scale]))
+    planned.cache_clear()
+
+
 @dataclass(frozen=True)
 class Place:
     """Where cells run.
@@ -67,6 +97,7 @@ class Place:
         ends: time.time() after which a stack gives up.
         small: Tiny sizes, to try the command out.
         rate: Peak rate of all but the sweeps.
+        scale: One of `SETTINGS`.
     """
 
     texts: str
@@ -74,6 +105,7 @@ class Place:
     ends: float = math.inf
     small: bool = False
     rate: float = RATE
+    scale: str = "gpu"
 
     @property
     def bf16(self) -> bool:
@@ -110,7 +142,7 @@ def texts(folder: str) -> tuple[Tokens, Tokens]:
 def planned(word: str = "mup", *, broad: bool = False, layers: int = 2) -> MuPlan:
     """The plan of the proxy."""
     return MuPlan.infer(
-        "refgpt", proxy={**(BROAD if broad else PROXY), "layers": layers}, options=Options(parametrization=word)
+        "refgpt", proxy={**(BROAD if broad else S.proxy), "layers": layers}, options=Options(parametrization=word)
     )
 
 
@@ -122,25 +154,25 @@ def stack(plan: MuPlan, models: Sequence[One], place: Place) -> Stack:
     return Stack(plan, models, device=place.device, bf16=place.bf16)
 
 
-def fit(own: Stack, place: Place, steps: int, *, batch: int = BATCH, length: int = LENGTH, **more: Any) -> Trained:
+def fit(own: Stack, place: Place, steps: int, *, batch: int = 0, length: int = 0, **more: Any) -> Trained:
     text, held_out = texts(place.texts)
     sizes = {"evaluations": 4, "count": 2} if place.small else {}
+    batch, length = batch or S.batch, length or S.length
     batch = min(batch, 2) if place.small else batch
     return train_stack(
         own, text, held_out, steps=steps, batch=batch, length=length, ends=place.ends, **{**sizes, **more}
     )
 
 
-def steps_of(plan: MuPlan, per: float, place: Place, batch: int = BATCH, length: int = LENGTH) -> int:
+def steps_of(plan: MuPlan, per: float, place: Place, batch: int = 0, length: int = 0) -> int:
+    batch, length = batch or S.batch, length or S.length
     return 24 if place.small else max(1, round(per * count(plan, length).inner / (batch * length)))
 
 
-def line(
-    cell: Cell, plan: MuPlan, done: Trained, i: int, *, batch: int = BATCH, length: int = LENGTH, **more: Any
-) -> dict:
+def line(cell: Cell, plan: MuPlan, done: Trained, i: int, *, batch: int = 0, length: int = 0, **more: Any) -> dict:
     """One model's line; losses that are not finite are null."""
-    sizes = count(plan, length)
-    each = batch * length
+    batch, length = batch or S.batch, length or S.length
+    sizes, each = count(plan, length), batch * length
     curve = [[step * each, loss if math.isfinite(loss) else None] for step, loss in done.curve(i)]
     return {
         "part": cell.part, "key": list(cell.key), **more, "loss": curve[-1][1], "inner": sizes.inner,
@@ -157,7 +189,7 @@ def rates(cell: Cell, place: Place) -> list[dict]:
     word, width, seed = cell.key
     plan = planned(word).widened(width / 64)
     grid = [2.0**k for k in range(-11, -2)]
-    return _sweep(cell, place, plan, grid, seed, 12 if place.small else 1000, BATCH, LENGTH)
+    return _sweep(cell, place, plan, grid, seed, 12 if place.small else 1000, S.batch, S.length)
 
 
 def broad(cell: Cell, place: Place) -> list[dict]:
@@ -195,13 +227,13 @@ class Source:
 def sources(width: int, seeds: Sequence[int], place: Place) -> Source:
     """Models of a width trained on 20 tokens per parameter; their weights before the cooldown."""
     plan, schedule = planned().widened(width / 64), WSD(WARMUP, 0.2)
-    steps = steps_of(plan, 20, place)
+    steps = steps_of(plan, S.per, place)
     cut = schedule.cooldown_starts(steps)
     models = [One(started(plan, s), place.rate, s, 0, schedule.factor) for s in seeds]
     done = fit(stack(plan, models, place), place, steps, until=cut, keep=[cut])
-    tokens = cut * BATCH * LENGTH
+    tokens = cut * S.batch * S.length
     weights = [done.of(i, cut) for i in range(len(seeds))]
-    return Source(plan, weights, cut * BATCH, count(plan, LENGTH).flops_per_token * tokens, tokens)
+    return Source(plan, weights, cut * S.batch, count(plan, S.length).flops_per_token * tokens, tokens)
 
 
 def _full(plan: MuPlan, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -214,9 +246,10 @@ def warm(cell: Cell, place: Place) -> list[dict]:
     """Key (width of the source, seeds): every arm and seed in one stack at width 192."""
     width = cell.key[0]
     found, target = sources(width, cell.seeds, place), planned().widened(TARGET / 64)
-    steps, factor = steps_of(target, 20, place), WSD(WARMUP, 0.2).factor
+    steps, factor = steps_of(target, S.per, place), WSD(WARMUP, 0.2).factor
     models, labels, growth = [], [], None
-    for arm, how in ARMS[width].items():
+    arms = ARMS[width] if S.proxy is PROXY or width == 128 else {"cold": None, **ARMS[width]}
+    for arm, how in arms.items():
         for i, seed in enumerate(cell.seeds):
             weights, start = started(target, seed), 0
             if how is not None:
@@ -233,7 +266,7 @@ def warm(cell: Cell, place: Place) -> list[dict]:
 def stability(cell: Cell, place: Place) -> list[dict]:
     """Key (seeds): five rates, cold and warm (128 to 192, lambda 0.4): one stack."""
     found, target = sources(128, cell.seeds, place), planned().widened(TARGET / 64)
-    steps, factor = steps_of(target, 20, place), WSD(WARMUP, 0.2).factor
+    steps, factor = steps_of(target, S.per, place), WSD(WARMUP, 0.2).factor
     models, labels = [], []
     for arm in ("cold", "szp 0.4"):
         for i, seed in enumerate(cell.seeds):
@@ -242,7 +275,7 @@ def stability(cell: Cell, place: Place) -> list[dict]:
                 given = Growth(lam=0.4, seed=seed)
                 grown = grow(_full(found.plan, found.weights[i]), found.plan, target, given)
                 weights, start = dict(grown.weights), found.start
-            for k in range(-11, -6):
+            for k in S.rates:
                 models.append(One(weights, 2.0**k, seed, start, factor))
                 labels.append((arm, seed, 2.0**k))
     done = fit(stack(target, models, place), place, steps)
@@ -265,16 +298,16 @@ def depth(cell: Cell, place: Place) -> list[dict]:
     (arm,) = cell.key
     share, rule, equal = DEPTH_ARMS[arm]
     deep = planned(layers=4).widened(2)
-    one = deep.for_target({"d_model": 128, "layers": 1})
-    costs = [count(p, LENGTH).flops_per_token for p in (one, deep)]
-    steps = steps_of(deep, 20, place)
+    one = deep.for_target({"d_model": 2 * S.proxy["d_model"], "layers": 1})
+    costs = [count(p, S.length).flops_per_token for p in (one, deep)]
+    steps = steps_of(deep, S.per, place)
     if equal == "flops":
         steps = round(steps * costs[1] / (share * costs[0] + (1 - share) * costs[1]))
     factor = WSD(WARMUP, 0.2).factor
     if not rule:
         models = [One(started(deep, s), place.rate, s, 0, factor) for s in cell.seeds]
         done = fit(stack(deep, models, place), place, steps)
-        spent, tail = costs[1] * steps * BATCH * LENGTH, done
+        spent, tail = costs[1] * steps * S.batch * S.length, done
     else:
         cut = round(share * steps)
         models = [One(started(one, s), place.rate, s, 0, factor) for s in cell.seeds]
@@ -286,7 +319,7 @@ def depth(cell: Cell, place: Place) -> list[dict]:
         own.state |= head.moments  # of what was there; new blocks start without
         tail = fit(own, place, steps, first=cut)
         done = Trained(head.steps + tail.steps, head.losses + tail.losses, seconds=head.seconds + tail.seconds)
-        spent = (costs[0] * cut + costs[1] * (steps - cut)) * BATCH * LENGTH
+        spent = (costs[0] * cut + costs[1] * (steps - cut)) * S.batch * S.length
     more = {"arm": arm, "flops": spent, "lr": place.rate, "steps": steps}
     return [line(cell, deep, done, i, seed=seed, **more) for i, seed in enumerate(cell.seeds)]
 
@@ -294,7 +327,7 @@ def depth(cell: Cell, place: Place) -> list[dict]:
 def merging(cell: Cell, place: Place) -> list[dict]:
     """Width 128: cooldown against no cooldown, judged as it is and by the mean of the last checkpoints."""
     plan = planned().widened(2)
-    steps = steps_of(plan, 20, place)
+    steps = steps_of(plan, S.per, place)
     schedules = {"cooldown": WSD(WARMUP, 0.2), "constant": WSD(WARMUP, 0.0)}
     labels = [(arm, seed) for arm in schedules for seed in cell.seeds]
     models = [One(started(plan, s), place.rate, s, 0, schedules[a].factor) for a, s in labels]
@@ -310,7 +343,7 @@ def merging(cell: Cell, place: Place) -> list[dict]:
     held_out = texts(place.texts)[1]
     from luthier.nets.data import Batches
 
-    feed = Feed(_on(held_out, place.device), [Batches(held_out, BATCH, LENGTH) for _ in models])
+    feed = Feed(_on(held_out, place.device), [Batches(held_out, S.batch, S.length) for _ in models])
     merged = evaluate(own, feed, 2 if place.small else 16)
     for row, loss in zip(found, merged, strict=True):
         row["merged"] = loss
@@ -325,6 +358,7 @@ def run_cell(cell: Cell, place: Place) -> list[dict]:
     """A cell's lines."""
     warnings.simplefilter("ignore", CostWarning)
     torch.set_num_threads(1)
+    use(place.scale)
     torch.set_float32_matmul_precision("high")
     began = time.time()
     from _growth_coordinates import coordinates

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,9 @@ def depth(found: Rows, place: Path) -> tuple[str, Any]:
     lines = [
         "## Late depth growth (frontier G7)",
         "",
-        "Width 128, four blocks, 20 tokens a parameter from scratch; against one block at the constant rate for a share of "
-        "the steps, then four: what was there keeps its moments, new blocks start without. Operations are of the whole run.",
+        f"Four blocks, {found[0]['inner']:,} parameters outside of tables; against one block at the constant rate for "
+        "a share of the steps, then four: what was there keeps its moments, new blocks start without. Operations are "
+        "of the whole run.",
         "",
         "| arm | seeds | tokens, M | operations / scratch | loss | minus scratch |",
         "|---|---|---|---|---|---|",
@@ -56,7 +58,12 @@ def merging(found: Rows, place: Path) -> tuple[str, Any]:
         / (arms["constant"][s]["loss"] - arms["cooldown"][s]["loss"])
         for s in seeds
     ]
-    lines = ["## Merging in place of a cooldown (frontier G10)", "", f"Width 128, {len(seeds)} seeds.", ""]
+    lines = [
+        "## Merging in place of a cooldown (frontier G10)",
+        "",
+        f"{found[0]['inner']:,} parameters, {len(seeds)} seeds.",
+        "",
+    ]
     lines += ["| judged by | minus cooldown of the same seed |", "|---|---|"]
     lines += [f"| {name} | {shown(values)} |" for name, values in gaps.items()]
     mean, low, high = interval(shares)
@@ -70,6 +77,10 @@ def ladder(found: Rows, grown: Rows, place: Path) -> tuple[str, Any]:
     path = place / "ledger.jsonl"
     path.unlink(missing_ok=True)
     ledger = Ledger.open(path)
+    rates = [r["lr"] for r in found]
+    rate = max(set(rates), key=rates.count)  # runs at another one are of another law
+    other = sorted({(r["width"], r["per"], r["lr"], r["loss"]) for r in found if r["lr"] != rate})
+    found, grown = ([r for r in rows if r["lr"] == rate] for rows in (found, grown))
     cold = [{**r, "width": 192, "per": 20} for r in grown if r["arm"] == "cold" and r["seed"] < 3]
     largest = max((r["width"] for r in found), default=0)
     held = [r for r in found if r["width"] == largest]
@@ -91,18 +102,25 @@ def ladder(found: Rows, grown: Rows, place: Path) -> tuple[str, Any]:
         gain=gain or speed_up, force=True,
     )  # fmt: skip
     numbers = ", ".join(f"{k} = {v:.4g}" for k, v in law.numbers.items())
+    widths = sorted({r["width"] for r in found if r["width"] != largest} | ({192} if cold else set()))
+    form = law.form + (f" ({law.label})" if law.label else "")
+    verdict = f"{'inside' if inside else 'outside'}, {abs(said.loss - least):.4f} away"
     lines = [
         "## The law and the planner (C16)",
         "",
-        f"Runs from scratch of widths {sorted({r['width'] for r in found if r['width'] != largest} | ({192} if cold else set()))} "
-        f"at 10, 20 and 40 tokens a parameter, three seeds each, of which the best counts: {len(points)} points, "
-        f"{law.form}{' (' + law.label + ')' if law.label else ''}. {numbers}; noise {law.noise:.2%}.",
+        f"Runs from scratch of widths {widths} at 10, 20 and 40 tokens a parameter, three seeds each, of which the "
+        f"best counts: {len(points)} points at rate 2^{math.log2(rate):.0f}, {form}. {numbers}; noise {law.noise:.2%}.",
         "",
-        f"Held out: width {largest}, {size:,} parameters, {tokens:,} tokens: predicted **{said.loss:.4f}**, 90 % interval "
-        f"[{said.low:.4f}, {said.high:.4f}]; measured {least:.4f} (best of {len(losses)}; mean {middle:.4f}): "
-        f"{'inside' if inside else 'outside'}, {abs(said.loss - least):.4f} away; C16 {'passes' if inside and close else 'fails'}.",
+        f"Held out: width {largest}, {size:,} parameters, {tokens:,} tokens: predicted **{said.loss:.4f}**, 90 % "
+        f"interval [{said.low:.4f}, {said.high:.4f}]; measured {least:.4f} (best of {len(losses)}; mean {middle:.4f}): "
+        f"{verdict}; C16 {'passes' if inside and close else 'fails'}.",
         "",
         *[f"- warning: {words}" for words in law.warnings],
+        *[
+            f"- left out, for its rate is 2^{math.log2(lr):.0f}: width {width}, {per}x: {loss:.4f} (the law at the "
+            f"other rate says {law.loss(*_place(width, per)):.4f})"
+            for width, per, lr, loss in other
+        ],
         "",
         "`luthier grow plan` for that run, on this ledger (grown runs set how much growth is worth):",
         "",
@@ -119,6 +137,16 @@ def ladder(found: Rows, grown: Rows, place: Path) -> tuple[str, Any]:
     data = {"prediction": asdict(said), "measured": losses, "law": law.numbers, "noise": law.noise, "inside": inside,
             "advice": plan.advice, "warnings": list(law.warnings)}  # fmt: skip
     return "\n".join(lines), data
+
+
+def _place(width: int, per: float) -> tuple[float, float]:
+    """Size and tokens of a width's run."""
+    from _growth_cells import planned
+
+    from luthier.grow.runs import count
+
+    size = count(planned().widened(width / 64), 128).inner
+    return size, per * size
 
 
 def _entry(r: dict[str, Any], name: str, purpose: str, growth: float | None = None) -> Entry:
@@ -152,8 +180,9 @@ def timing(found: Rows, place: Path) -> tuple[str, Any]:
     lines = [
         "## What the wrapper costs (G5)",
         "",
-        f"RefGPT of {found[0]['parameters'] / 1e6:.0f} M parameters (width 1024, four blocks, vocabulary 4096), 16 x 512 tokens, "
-        "bfloat16, fused AdamW; both models in turn, 21 rounds of 8 steps; MFU against 989 TFLOP/s.",
+        f"RefGPT of {found[0]['parameters'] / 1e6:.0f} M parameters (width 1024, four blocks, vocabulary 4096) on "
+        f"{found[0]['device']}, 16 x 512 tokens, bfloat16, fused AdamW; both models in turn, 21 rounds of 8 steps; MFU "
+        "against 989 TFLOP/s.",
         "",
         "| mode | plain, tokens/s | muP, tokens/s | overhead (median of rounds) | MFU plain | MFU muP |",
         "|---|---|---|---|---|---|",
@@ -165,9 +194,8 @@ def timing(found: Rows, place: Path) -> tuple[str, Any]:
         draws = np.median(np.random.default_rng(0).choice(rounds, size=(4000, len(rounds))), axis=1)
         low, high = np.quantile(draws, [0.025, 0.975])
         both = f"{r['overhead']:+.2%} [{low:+.2%}, {high:+.2%}]"
-        lines.append(
-            f"| {r['mode']} | {rate['plain']:,.0f} | {rate['mup']:,.0f} | {both} | {mfu['plain']:.1%} | {mfu['mup']:.1%} |"
-        )
+        speeds = f"{rate['plain']:,.0f} | {rate['mup']:,.0f}"
+        lines.append(f"| {r['mode']} | {speeds} | {both} | {mfu['plain']:.1%} | {mfu['mup']:.1%} |")
         data[r["mode"]] = {"rate": rate, "mfu": mfu, "overhead": r["overhead"], "interval": [low, high]}
     return "\n".join([*lines, ""]), data
 

@@ -38,14 +38,17 @@ def records(row: dict[str, Any]) -> list[dict[str, float]]:
 def warm(found: Rows, place: Path) -> tuple[str, Any]:
     """By source: differences on the way, tokens to cold's losses, and both accounts."""
     cold = {r["seed"]: r for r in found if r["arm"] == "cold"}
+    one = found[0]
+    per = one["tokens"] / one["inner"]
     lines = [
         "## Warm against cold (C12, C13, G3)",
         "",
-        "Target: width 192 (0.9 M parameters outside of tables), 20 tokens a parameter. Source: 20 tokens a parameter, the "
-        "checkpoint before its cooldown; the target goes on with the text where the source stopped; moments are fresh, "
-        "and every arm warms up alike. Differences are warm - cold of the same seed, nats. `reached`: at which share of "
-        "cold's cost the warm run is at cold's final loss (tokens = operations when the source is there anyhow; "
-        "`charged`: the source's operations are added).",
+        f"Target: {one['inner']:,} parameters outside of tables, {per:.0f} tokens for each, peak rate "
+        f"2^{math.log2(one['lr']):.0f}. Source: as many tokens a parameter, the checkpoint before its cooldown; the "
+        "target goes on with the text where the source stopped; moments are fresh, and every arm warms up alike. "
+        "Differences are warm - cold of the same seed, nats. `reached`: at which share of cold's cost the warm run is "
+        "at cold's final loss (tokens = operations when the source is there anyhow; `charged`: the source's operations "
+        "are added). Lambda 0 is the cold start, bit for bit (a test).",
         "",
     ]
     data: dict[str, Any] = {"cold": {str(s): r["loss"] for s, r in cold.items()}}
@@ -127,8 +130,9 @@ def _verdicts(source: int, data: dict[str, Any]) -> list[str]:
         unclear = low < 0.005 < high
         word = "passes" if fits and high <= 0.005 else "inconclusive" if unclear else "fails"
         found.append(
-            f"C12 (lambda 0.4): lower than cold at 25 % in {ahead[0]} and at 50 % in {ahead[1]} of {n['seeds']} seeds, end "
-            f"{shown(n['differences']['1.0'])}, cold's loss at half its tokens after {np.mean(half):.2f} of these: {word}."
+            f"C12 (lambda 0.4): lower than cold at 25 % in {ahead[0]} and at 50 % in {ahead[1]} of {n['seeds']} seeds, "
+            f"end {shown(n['differences']['1.0'])}, cold's loss at half its tokens after {np.mean(half):.2f} of these: "
+            f"{word}."
         )
     if source == 96 and "zeropad" in data:
         best = min((k for k in data if isinstance(data[k], dict)), key=lambda k: data[k]["loss"])
@@ -164,7 +168,13 @@ def stability(found: Rows, place: Path) -> tuple[str, Any]:
     grid = sorted({r["lr"] for r in found})
     seeds = sorted({r["seed"] for r in found})
     head = "| arm | " + " | ".join(f"2^{math.log2(lr):.0f}" for lr in grid) + " |"
-    lines = ["## Is the best rate the same warm and cold (C14)", "", f"128 to 192, {len(seeds)} seeds.", "", head]
+    lines = [
+        "## Is the best rate the same warm and cold (C14)",
+        "",
+        f"Growth 2.25, {found[0]['inner']:,} parameters, {len(seeds)} seeds.",
+        "",
+        head,
+    ]
     lines += ["|" + "---|" * (len(grid) + 1)]
     best, table = {}, {}
     for arm in ("cold", "szp 0.4"):

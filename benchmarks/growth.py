@@ -50,6 +50,14 @@ def cells(small: bool) -> list[Cell]:
     return _tiny(found) if small else found
 
 
+def quarter() -> list[Cell]:
+    """What a processor affords: three seeds of growth 9, 4, late depth, merging and rates, warm and cold."""
+    own = (0, 1, 2)
+    found = [Cell("depth", (arm,), 60, own) for arm in list(DEPTH_ARMS)[:2]]
+    found += [Cell("merging", (), 40, own), Cell("warm", (64, *own), 150, own), Cell("warm", (96, *own), 200, own)]
+    return [*found, Cell("stability", own[:2], 200, own[:2]), Cell("depth", (list(DEPTH_ARMS)[2],), 60, own)]
+
+
 def _tiny(found: list[Cell]) -> list[Cell]:
     """One cell of each part, and a late one, to try the command out."""
     kept: dict[str, Cell] = {}
@@ -68,11 +76,11 @@ _LADDER = ((128, 40), (128, 20), (128, 10), (96, 40), (96, 20), (96, 10), (64, 4
 def run(given: argparse.Namespace) -> None:
     """All cells that are missing, several at a time."""
     began = time.time()
-    place = Place(given.text, given.device, began + given.stop, given.small, 2.0**given.rate)
+    place = Place(given.text, given.device, began + given.stop, given.small, 2.0**given.rate, given.scale)
     there = {(r["part"], *r["key"]) for r in rows(given.out)}
-    todo = [
-        c for c in cells(given.small) if (c.part, *c.key) not in there and (not given.parts or c.part in given.parts)
-    ]
+    every = quarter() if given.scale == "quarter" else cells(given.small)
+    wanted = [c for c in every if not given.parts or c.part in given.parts]
+    todo = [c for c in wanted if (c.part, *c.key) not in there]
     print(f"{len(todo)} cells", flush=True)
     with ProcessPoolExecutor(given.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         running: dict[Future, Cell] = {}
@@ -129,6 +137,7 @@ def main() -> None:
     parser.add_argument("--text", default=str(ROOT / ".gpu" / "text"))
     parser.add_argument("--rate", type=float, default=-9, help="log2 of the peak rate of all but the sweeps")
     parser.add_argument("--parts", nargs="*", default=[])
+    parser.add_argument("--scale", default="gpu", help="gpu; or quarter: a quarter as wide, 10 tokens per parameter")
     parser.add_argument("--small", action="store_true", help="tiny cells, to try the command out")
     given = parser.parse_args()
     if given.what == "run":

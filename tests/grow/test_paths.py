@@ -128,7 +128,7 @@ def test_a_tagged_space_from_study_to_target(tmp_path):
         batch=Choice(2, 4),
         warmup=Choice(0.1, transfer="none"),
     )
-    study = tune(PLAN, space, HYPER, TEXT, HELD_OUT, folder=tmp_path / "t", trials=4, tokens="640", searcher="random")
+    study = tune(PLAN, space, HYPER, TEXT, HELD_OUT, folder=tmp_path / "t", trials=4, tokens="256", searcher="random")
     best = min(study.trials, key=lambda t: t.metrics["val_loss"])
     found = transfer(tmp_path / "t", PLAN.widened(4))
     assert (found.lr, found.weight_decay, found.batch) == tuple(best.config[n] for n in ("lr", "weight_decay", "batch"))
@@ -139,7 +139,7 @@ def test_a_tagged_space_from_study_to_target(tmp_path):
     hidden = next(g for g in groups if "model.layers.0.self_attn.q_proj.weight" in g["names"])
     assert hidden["lr"] == pytest.approx(found.lr / 4)
     assert hidden["lr"] * hidden["weight_decay"] == pytest.approx(found.lr * found.weight_decay)
-    again = tune(PLAN, space, HYPER, TEXT, HELD_OUT, folder=tmp_path / "t", trials=4, tokens="640", searcher="random")
+    again = tune(PLAN, space, HYPER, TEXT, HELD_OUT, folder=tmp_path / "t", trials=4, tokens="256", searcher="random")
     assert len(again.trials) == 4
     with pytest.raises(ArgumentError, match="no hyperparameter of a run"):
         tune(PLAN, Space(depth=Choice(1, 2)), HYPER, TEXT, HELD_OUT, folder=tmp_path / "x", trials=1)

@@ -40,10 +40,13 @@ def test_the_commands_one_after_the_other(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert luthier("grow", "inspect", "refgpt", "--proxy", PROXY, "--target", "d_model=32", "-o", "large.json") == 0
     assert luthier("grow", "inspect", "refgpt", "--proxy", PROXY, "-o", "small.json") == 0
-    own = ("--tokens", "2048", "--batch", "4", "--length", "32")
+    (tmp_path / "text.txt").write_bytes(bytes(range(32, 127)) * 200)
+    data = ("--data", "text.txt")
+    own = ("--tokens", "2048", "--batch", "4", "--length", "32", *data)
     assert luthier("grow", "sweep", "small.json", "--lr=-8:-7", *own) == 0
     before = Ledger.open("ledger.jsonl").entries
     assert [e.purpose for e in before] == ["sweep", "sweep"]
+    assert (tmp_path / "sweep" / "rates.svg").read_text().count("<svg")
     assert luthier("grow", "sweep", "small.json", "--lr=-8:-7", *own) == 0  # nothing is run again
     assert Ledger.open("ledger.jsonl").entries == before
     assert luthier("grow", "transfer", "sweep", "--to", "large.json") == 0
@@ -51,15 +54,40 @@ def test_the_commands_one_after_the_other(tmp_path, monkeypatch, capsys):
     hyper = Hyper.load("hp.json")
     assert (hyper.lr in (2**-8, 2**-7), hyper.fingerprint) == (True, MuPlan.load("small.json").fingerprint)
     train = ("grow", "train")
-    assert luthier(*train, "small.json", "--hp", "hp.json", "-o", "base", "--tokens", "1280", "--purpose", "base") == 0
+    assert (
+        luthier(*train, "small.json", "--hp", "hp.json", "-o", "base", "--tokens", "1280", "--purpose", "base", *data)
+        == 0
+    )
     sizes = "d_model=32,heads=2,kv_heads=2,d_ff=64"
     assert luthier("grow", "expand", "base", "--target", sizes, "--dry-run") == 0
     assert "nats per token" in capsys.readouterr().out
     assert not (tmp_path / "grown").exists()
     assert luthier("grow", "expand", "base", "--target", sizes) == 0
     assert read("grown").state["extra"]["growth"]["lam"] == 0.4
-    assert luthier(*train, "grown", "--hp", "hp.json", "-o", "warm", "--tokens", "1280", "--from", "base") == 0
-    assert luthier(*train, "large.json", "--hp", "hp.json", "-o", "cold", "--tokens", "2560") == 0
+    assert luthier(*train, "grown", "--hp", "hp.json", "-o", "warm", "--tokens", "1280", "--from", "base", *data) == 0
+    late = ("--late", "0.6", "--from-layers", "0", "--tokens", "2560", *data)
+    assert luthier(*train, "small.json", "--hp", "hp.json", "-o", "late", *late) == 0
+    assert luthier("grow", "expand", "base", "--target", sizes, "--at-step", "pre-cooldown", "--carry-optimizer",
+                   "--op", "duplicate", "-o", "twice") == 0  # fmt: skip
+    assert (tmp_path / "twice" / "carried.safetensors").exists()
+    (tmp_path / "space.yaml").write_text("lr: {type: float, low: 0.002, high: 0.02, log: true, transfer: mup}\n")
+    tuned = (
+        "--space",
+        "space.yaml",
+        "--trials",
+        "2",
+        "--searcher",
+        "random",
+        "-o",
+        "tuned",
+        "--judge-merged",
+        "2",
+        *own,
+    )
+    assert luthier("grow", "sweep", "small.json", *tuned) == 0
+    assert "mup: as tuned" in capsys.readouterr().out
+    assert luthier("grow", "transfer", "tuned", "--to", "large.json", "-o", "hp2.json") == 0
+    assert luthier(*train, "large.json", "--hp", "hp.json", "-o", "cold", "--tokens", "2560", *data) == 0
     for equal in ("tokens", "flops", "flops+base"):
         assert luthier("grow", "compare", "warm", "cold", "--equal", equal, "--base", "1e6") == 0
     assert luthier("grow", "fit", "--bootstrap", "5") == 0
@@ -68,10 +96,10 @@ def test_the_commands_one_after_the_other(tmp_path, monkeypatch, capsys):
     assert "a law of size and tokens" in capsys.readouterr().err
     assert luthier("grow", "ledger", "--json") == 0
     bill = json.loads(capsys.readouterr().out)["bill"]
-    assert bill["trials"] == 2
+    assert bill["trials"] == 4
     assert bill["base"] > 0
     assert luthier("grow", "export", "warm", "-o", "plain", "--format", "safetensors") == 0
-    assert luthier("grow", "train", "large.json", "-o", "x", "--tokens", "1280") == 1
+    assert luthier("grow", "train", "large.json", "-o", "x", "--tokens", "1280", *data) == 1
     assert luthier("grow", "expand", "cold", "--target", "d_model=16") == 1
     assert "smaller than the source's" in capsys.readouterr().err
 
@@ -87,6 +115,7 @@ def test_exit_codes_of_inspect_and_check(tmp_path, monkeypatch, capsys):
     own = ("--proxy", PROXY, "--ratios", "1,2,4", "--seeds", "1", "--steps", "2", "--lr", "0.004", "--out", "report")
     assert luthier("grow", "check", "refgpt", *own) in (0, 3)
     assert json.loads((tmp_path / "report" / "coordinates.json").read_text())["verdict"] in ("pass", "warning")
+    assert (tmp_path / "report" / "coordinates.svg").read_text().count("<svg")
     assert luthier("grow", "inspect", "refgpt") == 1
     assert luthier("grow", "inspect", "nothing.here:f", "--proxy", "a=1") == 1
 

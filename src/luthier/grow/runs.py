@@ -155,16 +155,9 @@ def run(
     audit = _Audit(plan, net, optimiser, hyper)
     with _place(folder, merge) as place:
         history = train(
-            net,
-            batches,
-            optimiser,
-            recipe,
-            evaluate=measure,
-            folder=place,
-            hooks=[*hooks, audit],
-            flops=sizes.flops_per_token,
-            extra=_extra(plan, hyper, batches, steps, source),
-        )
+            net, batches, optimiser, recipe, evaluate=measure, folder=place, hooks=[*hooks, audit],
+            flops=sizes.flops_per_token, extra=_extra(plan, hyper, batches, steps, source),
+        )  # fmt: skip
         if merge and not history.diverged:
             _judge_merged(history, net, [Path(place or "") / f"step-{k:08d}" for k in recipe.save_at], measure)
     label = name or (Path(folder).name if folder else purpose)
