@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 TEST := $(VENV)/.test
 
-.PHONY: demo test test-slow bench lint clean
+.PHONY: demo test test-slow bench docs evidence lint clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -43,6 +43,12 @@ bench: $(TEST)
 	$(BIN)/luthier bench env create xgb
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/optima.py
+
+docs: $(TEST)
+	$(BIN)/python tools/build_docs.py
+
+evidence: $(TEST)
+	$(BIN)/python tools/evidence
 
 lint: $(TEST)
 	$(BIN)/ruff check src tests benchmarks examples tools
