@@ -200,7 +200,7 @@ def test_a_program_of_one_process_and_of_two(tmp_path, more):
         seed=1,
         folder=tmp_path / "study",
     )
-    result = study.run(lu.Command(f"{sys.executable} {program} --lr {{lr}}"), trials=3)
+    result = study.run(lu.Command(f"{sys.executable} {program} --lr {{lr}}"), trials=2 if more else 3)
     assert result.counts.get("failed", 0) == 0, [trial.error for trial in result.trials]
-    assert {trial.resource for trial in result.trials} == {1, 3}
+    assert {trial.resource for trial in result.trials} == ({3} if more else {1, 3})
     assert result.best.metrics["val_loss"] < 0.5
