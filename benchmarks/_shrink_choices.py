@@ -46,7 +46,8 @@ def run(start: Path, trained: Path, text: str, tables: str, out: Path, *, limit:
         for name, one in models.items():
             told = score_choices(one, asked, rows=8)
             loss = data.task.evaluate(one, data.test)["loss"]
-            append(out, {"key": f"choices/{table}/{name}", "table": table.partition(".")[0], "model": name, "loss": loss,
+            append(out, {"key": f"choices/{table}/{name}", "table": table.partition(".")[0], "model": name,
+                         "loss": loss,
                          "parameters": sum(p.numel() for p in one.parameters()), "accuracy": told.accuracy,
                          "normalised": told.normalised, "low": told.low, "high": told.high, "chance": told.chance,
                          "questions": told.questions, "beyond_chance": told.beyond_chance})  # fmt: skip

@@ -21,14 +21,14 @@ def found():
 def test_candidates_are_ranked_by_what_a_few_steps_bring_back(found):
     net, data, front = found
     new = recover(net, front, data, steps=4, most=5, lr=3e-3)
-    assert new.objectives == ("recovered_loss", "parameters")
+    assert new.objectives == ("recovered_error", "parameters")
     assert 1 <= len(new.points) <= 5
-    values = np.array([[p.metrics["recovered_loss"], p.metrics["parameters"]] for p in new.points])
+    values = np.array([[p.metrics["recovered_error"], p.metrics["parameters"]] for p in new.points])
     assert (np.diff(values[:, 0]) < 0).all()  # of two points the larger is the better
     chosen = new.select(max_params=1.0)
-    assert chosen.metrics["recovered_loss"] == values[:, 0].min()
+    assert chosen.metrics["recovered_error"] == values[:, 0].min()
     # training itself is what the number is of: it differs from the loss before it
-    assert all(p.metrics["recovered_loss"] != p.metrics["loss"] for p in new.points)
+    assert all(p.metrics["recovered_error"] != p.metrics["loss"] for p in new.points)
 
 
 def test_for_targets_what_is_small_enough_is_tried(found):

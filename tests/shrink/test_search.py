@@ -211,14 +211,31 @@ def test_select_and_knee():
     assert Front.of(unseen, ("loss", "parameters"), FULL, 3.0).select().metrics["parameters"] == 30
 
 
-def test_the_loss_of_a_constant_answer():
+def test_the_error_of_a_constant_answer():
     told = [{"input_ids": torch.zeros(4, 1), "labels": torch.tensor([0, 0, 0, 1])}]
     net = SuperNet.from_model(model("bert"))
     data = language(synthetic(4000, vocabulary=97), size=8, length=16)
     classes = Evaluator(net, replace(data, task=Task("classification", 2), search=told))
-    assert classes.chance() == pytest.approx(-(0.75 * np.log(0.75) + 0.25 * np.log(0.25)))
+    assert classes.chance() == pytest.approx(0.25)
     numbers = Evaluator(net, replace(data, task=Task("regression"), search=told))
-    assert numbers.chance() == pytest.approx(3 / 16)
+    assert numbers.chance() == 1.0
+    words = Evaluator(net, replace(data, search=[{"input_ids": told[0]["input_ids"], "targets": told[0]["labels"]}]))
+    assert words.chance() == pytest.approx(-(0.75 * np.log(0.75) + 0.25 * np.log(0.25)))
+
+
+SPEC_A, SPEC_B = SubNetSpec.of(8, [0], [(1, 1, 4)]), SubNetSpec.of(8, [0, 1], [(1, 1, 4)] * 2)
+
+
+def test_a_surer_classifier_is_not_a_worse_one():
+    """Sub-networks are picked by their errors: of two the loss may say the opposite."""
+    full = {"loss": 0.6, "error": 0.2, "parameters": 100.0}
+    sure = Point(SPEC_B, {"loss": 0.9, "error": 0.2, "parameters": 60, "select_error": 0.2, "select_loss": 0.9})
+    unsure = Point(SPEC_A, {"loss": 0.5, "error": 0.3, "parameters": 30, "select_error": 0.3, "select_loss": 0.5})
+    front = Front.of([sure, unsure], ("error", "parameters"), full, 0.5)
+    assert front.select(max_params=0.7) is sure
+    assert front.select(max_params=0.5) is unsure
+    # areas below (0, 1) to (1, 1): error 0.2 is the whole's, 0.3 a third of the way to chance
+    assert front.hypervolume() == pytest.approx(0.4 + 0.3 * (1 - 1 / 3))
 
 
 def test_the_other_way_trains_each_candidate(net, data):

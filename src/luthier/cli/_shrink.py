@@ -134,8 +134,8 @@ def write_table(talk: Talk, found: dict[str, Any]) -> None:
             f"{row['name']:<24}{row['parameters']:>12,}{row['share']:>8.3f}{row['latency_ms']:>9.2f} ms"
             f"{row['loss']:>11.4f}{row[score]:>13.4f}  {row['spec']}"
         )
-    chance = f", {score} {found['chance']:.4f}" if found["task"] == "classification" else ""
-    talk.say(f"a constant answer: loss {found['chance_loss']:.4f}{chance}; hypervolume {found['hypervolume']:.4f}")
+    word = "loss" if found["task"] == "lm" else f"1 - {score}"
+    talk.say(f"a constant answer: {word} {found['chance_error']:.4f}; hypervolume {found['hypervolume']:.4f}")
     for row in found["rows"]:
         if "folder" in row:
             talk.say(f"  {row['folder']}")

@@ -128,8 +128,8 @@ def search(
     method: MethodName = "nsga2",
     evals: Annotated[int, typer.Option("--evals", metavar="N", help="Sub-networks to evaluate.")] = 100,
     objective: Annotated[
-        str, typer.Option("--objective", metavar="A,B", help="loss and parameters, macs, cache_bytes, latency_ms.")
-    ] = "loss,parameters",
+        str, typer.Option("--objective", metavar="A,B", help="error, loss, parameters, macs, cache_bytes, latency_ms.")
+    ] = "error,parameters",
     constraint: Annotated[
         list[str] | None, typer.Option("--constraint", metavar="NAME=X", help="Upper bound.", show_default=False)
     ] = None,

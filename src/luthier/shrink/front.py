@@ -22,7 +22,8 @@ class Point:
     Args:
         spec: The sub-network.
         metrics: "loss", the task's score, "parameters", "non_embedding", "macs", "cache_bytes", "latency_ms" where it
-            was predicted or measured, "select_loss" on data that the search did not see.
+            was predicted or measured, "error" (see `Task.evaluate`), "select_error" on data that the search did not
+            see.
     """
 
     spec: SubNetSpec
@@ -42,7 +43,7 @@ class Front:
         tried: Everything that was evaluated.
         objectives: Names of the metrics that were minimised.
         full: Metrics of the whole.
-        chance: Loss of a constant answer.
+        chance: Error of a constant answer.
         about: How it was searched.
     """
 
@@ -95,7 +96,7 @@ class Front:
         Args:
             max_params: Most parameters: a share of the full number up to 1, or a number.
             max_latency_ms: Highest latency.
-            by: Metric to be low; None: "recovered_loss" or "select_loss" if they were measured, else the loss.
+            by: Metric to be low; None: "recovered_error" or "select_error" if they were measured, else the loss.
 
         Raises:
             ArgumentError: none is small enough; the smallest is told.
@@ -115,8 +116,8 @@ class Front:
                 f"{name} <= {upper:,.6g} (the least found is {least[name]:,.6g})" for name, upper in limits.items()
             )
             raise ArgumentError(f"select: no sub-network of the front has {told}. Ask for more, or search further.")
-        measured = (n for n in ("recovered_loss", "select_loss", "loss") if all(n in p.metrics for p in fit))
-        chosen = by or next(measured)
+        names = ("recovered_error", "select_error", "select_loss", "loss")
+        chosen = by or next(name for name in names if all(name in p.metrics for p in fit))
         return min(fit, key=lambda p: (p.metrics[chosen], p.metrics["parameters"]))
 
     def knee(self) -> Point:
@@ -142,7 +143,7 @@ class Front:
         return (values - low) / np.where(high > low, high - low, 1.0)
 
     def hypervolume(self, *, cost: str = "parameters") -> float:
-        """Hypervolume that means the same for every method: loss from the whole's (0) to a constant answer's (1),
+        """Hypervolume that means the same for every method: error from the whole's (0) to a constant answer's (1),
         cost as a share of the whole's, reference (1, 1).
 
         Args:
@@ -192,8 +193,9 @@ def hypervolume_of(
     points: Sequence[Point], full: Mapping[str, float], chance: float, *, cost: str = "parameters"
 ) -> float:
     """See `Front.hypervolume`; of any points, such as a baseline's."""
-    room = max(chance - full["loss"], 1e-9)
-    values = np.array([[(p.metrics["loss"] - full["loss"]) / room, p.metrics[cost] / full[cost]] for p in points])
+    by = "error" if "error" in full else "loss"
+    room = max(chance - full[by], 1e-9)
+    values = np.array([[(p.metrics[by] - full[by]) / room, p.metrics[cost] / full[cost]] for p in points])
     if not len(values):
         return 0.0
     return hypervolume(np.clip(values, 0.0, 1.0), np.array([1.0, 1.0]))

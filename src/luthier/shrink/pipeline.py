@@ -199,7 +199,7 @@ def run(
         "task": data.task.kind,
         "score": data.task.score_name,
         "chance": data.task.chance,
-        "chance_loss": front.chance,
+        "chance_error": front.chance,
         "rows": rows,
         "front": front.rows(),
         "hypervolume": front.hypervolume(),

@@ -18,7 +18,7 @@ from luthier.shrink.strategies import Distil, finetune
 from luthier.shrink.supernet import SuperNet
 from luthier.shrink.tasks import Data
 
-RECOVERED = "recovered_loss"
+RECOVERED = "recovered_error"
 
 
 def recover(
@@ -55,7 +55,7 @@ def recover(
         seed: Of training.
 
     Returns:
-        A front over "recovered_loss" and the costs of the first; `Front.select` goes by it.
+        A front over "recovered_error" and the costs of the first; `Front.select` goes by it.
 
     Source: the idea as in NVIDIA's guide to Minitron and Puzzle (candidates are ranked after a short distillation).
     Differs: on top of a search with shared weights; each is repaired first, if that lowers its loss.
@@ -69,11 +69,11 @@ def recover(
         child = cut(net, point.spec).eval()
         mend(net, point.spec, child, moments, data)
         finetune(child, data, teacher=teacher or net.model, kd=kd, steps=steps, lr=lr, seed=seed)
-        loss = data.task.evaluate(child, data.select)["loss"]
-        found.append(Point(point.spec, {**point.metrics, RECOVERED: loss}))
-    objectives = (RECOVERED, *(name for name in front.objectives if name != "loss"))
+        error = data.task.evaluate(child, data.select)["error"]
+        found.append(Point(point.spec, {**point.metrics, RECOVERED: error}))
+    objectives = (RECOVERED, *(name for name in front.objectives if name not in ("loss", "error")))
     about = {**front.about, "recovered": steps}
-    made = Front.of(found, objectives, {**front.full, RECOVERED: front.full["loss"]}, front.chance, **about)
+    made = Front.of(found, objectives, {**front.full, RECOVERED: front.full["error"]}, front.chance, **about)
     made.tried = front.tried
     return made
 
@@ -106,7 +106,7 @@ def _below(front: Front, most: int, targets: Sequence[float]) -> list[Point]:
     found: dict[SubNetSpec, Point] = {}
     for target in targets:
         fit = [p for p in distinct if p.metrics["parameters"] <= target * front.full["parameters"]]
-        fit.sort(key=lambda p: (p.metrics["loss"], p.metrics["parameters"]))
+        fit.sort(key=lambda p: (p.metrics[front.objectives[0]], p.metrics["parameters"]))
         found |= {p.spec: p for p in fit[: max(1, most // len(targets))]}
     return list(found.values())
 

@@ -67,12 +67,14 @@ class Evaluator:
         return {**self._known[key], **self.cost(spec)}
 
     def chance(self) -> float:
-        """Loss of the best constant answer on the search's data: what is left when nothing of the input is used."""
+        """Error of the best constant answer on the search's data: what is left when nothing of the input is used."""
         key = "targets" if self.data.task.kind == "lm" else "labels"
-        told = np.concatenate([np.asarray(batch[key].cpu()).ravel() for batch in self.data.search])
+        told = np.concatenate([batch[key].cpu().numpy().ravel() for batch in self.data.search])
         if self.data.task.kind == "regression":
-            return float(told.var())
+            return 1.0  # it is correlated with nothing
         counts = np.unique(told[told != -100], return_counts=True)[1] / max(1, int((told != -100).sum()))
+        if self.data.task.kind == "classification":
+            return float(1.0 - counts.max())
         return float(-(counts * np.log(counts)).sum())
 
 
@@ -81,7 +83,7 @@ def search(
     space: NetSpace,
     data: Data,
     *,
-    objectives: Sequence[str] = ("loss", "parameters"),
+    objectives: Sequence[str] = ("error", "parameters"),
     constraints: Mapping[str, float] | None = None,
     method: str = "nsga2",
     evals: int = 100,
@@ -100,7 +102,7 @@ def search(
         net: The trained super-network.
         space: Where to search.
         data: The task; its `search` part is looked at, `select` only for the points of the front.
-        objectives: To be minimised: "loss", and of `COSTS` what counts.
+        objectives: To be minimised: "error" (see `Task.evaluate`) or "loss", and of `COSTS` what counts.
         constraints: Upper bounds of metrics, such as {"latency_ms": 20.0}, or {"not_stock": 0.0} for what stock classes
             of transformers can express.
         method: One of `METHODS`, or any searcher that luthier has.
@@ -123,7 +125,7 @@ def search(
     """
     limits = dict(constraints or {})
     for name in (*objectives, *limits):
-        check("objective", name, one_of=("loss", STOCK, *COSTS))
+        check("objective", name, one_of=("error", "loss", STOCK, *COSTS))
         if name == "latency_ms" and latency is None:
             raise ArgumentError("objective 'latency_ms': needs to be measured. Give latency=Latency.fitted(...).")
     check("evals", evals, at_least=1, whole=True)
@@ -222,7 +224,7 @@ def standard_search(
     candidates: dict[int, tuple[Any, dict[float, dict[str, float]]]] = {}
     study = Study(
         space.space,
-        ["loss", "parameters"],
+        ["error", "parameters"],
         searcher="random",
         scheduler="mo-asha",
         fidelity=("part", 1, parts),
@@ -254,5 +256,5 @@ def standard_search(
     study.close()
     full = evaluator(net.full)
     return Front.of(
-        tried, ("loss", "parameters"), full, evaluator.chance(), method="standard", evals=evals, steps=steps
+        tried, ("error", "parameters"), full, evaluator.chance(), method="standard", evals=evals, steps=steps
     )

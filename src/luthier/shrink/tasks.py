@@ -67,7 +67,9 @@ class Task:
         """Loss and score over batches, each row weighed alike; the model's mode is put back.
 
         Returns:
-            "loss" and `score_name`.
+            "loss", `score_name`, and "error": 1 - accuracy or 1 - correlation, the loss of a language model. It is by
+            the error that sub-networks are judged: a classifier that has become surer of itself has a higher loss at
+            fewer mistakes.
         """
         was = getattr(model, "training", False)
         model.eval()
@@ -84,7 +86,8 @@ class Task:
                     told.append(batch["labels"].cpu().numpy())
         model.train(was)
         loss = losses / max(rows, 1)
-        return {"loss": loss, self.score_name: self._score(loss, said, told)}
+        score = self._score(loss, said, told)
+        return {"loss": loss, self.score_name: score, "error": loss if self.kind == "lm" else 1.0 - score}
 
     def _score(self, loss: float, said: list[Any], told: list[Any]) -> float:
         if self.kind == "lm":
