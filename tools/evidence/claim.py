@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HOLDS, DIRECTION, FAILS = "holds", "direction only", "does not hold"
+HOLDS, DIRECTION, FAILS, MISSING = "holds", "direction only", "does not hold", "not measured"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Claim:
 
     def judge(self, found: Any) -> Row:
         figure, verdict = self.rule(found)
-        if verdict not in (HOLDS, DIRECTION, FAILS):
+        if verdict not in (HOLDS, DIRECTION, FAILS, MISSING):
             raise ValueError(f"{self.of}: {self.says}: no such verdict: {verdict}")
         date = found.get("date", "-") if isinstance(found, dict) else "-"
         return Row(figure, verdict, str(date))
