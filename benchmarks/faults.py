@@ -134,7 +134,7 @@ def summary(store: str, words: str, rounds: list[matrix.Round]) -> dict[str, Any
 def main(quick: bool, seed: int) -> None:
     rows = measure(quick, seed)
     counted = [row for row in rows if isinstance(row["faults"], int)]
-    killed = ("kill -9", "crash", "death")
+    killed = ("kill -9", "death")
     sums = {name: sum(row[name] for row in rows) for name in ("lost", "stuck", "orphans")}
     sums |= {
         "faults": sum(row["faults"] for row in counted),

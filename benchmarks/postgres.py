@@ -1,6 +1,6 @@
 """Several drivers on one PostgreSQL study, and its throughput beside Optuna's on the same server, in the same run.
 
-    python benchmarks/postgres.py [--trials 1000] [--optuna 400]
+    python benchmarks/postgres.py [--trials 1000] [--rated 300] [--optuna 60]
 
 A real server is started with its default settings (every commit is flushed to the disk). First, correctness: 4 drivers
 with 2 worker processes each, 1000 trials of one study; nothing may be lost or doubled, and the log is in order. Then
@@ -112,7 +112,7 @@ def optuna_rate(server: Server, trials: int, drivers: int) -> float:
     return drivers * (trials // drivers) / together(drive_optuna, url, trials // drivers, drivers, 1)
 
 
-def main(trials: int, optuna_trials: int, repeats: int) -> None:
+def main(trials: int, rated: int, optuna_trials: int, repeats: int) -> None:
     with Server({"shared_buffers": "128MB"}) as server:
         url = server.new()
         lu.Study(SPACE, searcher="random", storage=url, name=NAME, seed=0).close()
@@ -124,7 +124,7 @@ def main(trials: int, optuna_trials: int, repeats: int) -> None:
         for drivers in (1, 4):
             ours, theirs = [], []
             for _ in range(repeats):  # one after the other, so that both meet the same machine
-                ours.append(luthier_rate(server, trials, drivers))
+                ours.append(luthier_rate(server, rated, drivers))
                 if peer:
                     theirs.append(optuna_rate(server, optuna_trials, drivers))
                 print(drivers, ours[-1], theirs[-1:], flush=True)
@@ -139,7 +139,7 @@ def main(trials: int, optuna_trials: int, repeats: int) -> None:
     text += _machine.table([{"what": name, "found": value} for name, value in sound.items()])
     text += (
         f"\n\nNo-op trials per second, each on disk when the next begins (random search, four hyperparameters, every "
-        f"commit flushed; {trials} trials of ours, {optuna_trials} of Optuna's, median of {repeats}):\n\n"
+        f"commit flushed; {rated} trials of ours, {optuna_trials} of Optuna's, median of {repeats}):\n\n"
     )
     text += _machine.table(rows)
     text += "\n\n" + _machine.table([{"machine": name, " ": value} for name, value in info.items()])
@@ -152,7 +152,8 @@ def main(trials: int, optuna_trials: int, repeats: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--optuna", type=int, default=400, help="trials of Optuna, which takes longer for each")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rated", type=int, default=300, help="trials of which the throughput is measured")
+    parser.add_argument("--optuna", type=int, default=60, help="trials of Optuna, which takes longer for each")
+    parser.add_argument("--repeats", type=int, default=2)
     given = parser.parse_args()
-    main(given.trials, given.optuna, given.repeats)
+    main(given.trials, given.rated, given.optuna, given.repeats)

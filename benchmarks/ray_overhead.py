@@ -93,8 +93,8 @@ def main(trials: int, repeats: int) -> None:
     info = _machine.machine(("luthier", "ray"))
     text = (
         f"{trials} no-op trials with one report each on a warm local cluster of {CPUS} CPUs (median of {repeats}; "
-        "start and end of the study counted, the cluster's own start not). luthier has every event on disk before a report "
-        "returns. Ray Tune reuses its actors, which its default does not.\n\n"
+        "start and end of the study counted, the cluster's own start not). luthier has every event on disk before a "
+        "report returns. Ray Tune reuses its actors, which its default does not.\n\n"
     )
     text += _machine.table(rows)
     text += "\n\n" + _machine.table([{"machine": name, " ": value} for name, value in info.items()])

@@ -151,11 +151,11 @@ class Study:
 Fault = Callable[[Study, random.Random], bool]
 
 
-def find(executor: str, within: set[int] | None = None) -> list[int]:
-    """Worker processes, by what they were started with."""
+def find(executor: str, within: set[int]) -> list[int]:
+    """Worker processes among others, by what they were started with."""
     found = []
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (within is None or int(entry.name) in within):
+        if entry.name.isdigit() and int(entry.name) in within:
             with suppress(OSError):
                 if _NAMES[executor] in (entry / "cmdline").read_bytes():
                     found.append(int(entry.name))
@@ -193,8 +193,8 @@ def kill_worker(study: Study, rng: random.Random) -> bool:
 
 def _signal_worker(study: Study, rng: random.Random, number: signal.Signals) -> bool:
     executor = study.settings["executor"]
-    within = None if executor == "ray" else {pid for driver in study.living() for pid in members(driver.mark)}
-    found = find(executor, within)
+    marks = [study.settings["cluster"]] if executor == "ray" else [driver.mark for driver in study.living()]
+    found = find(executor, {pid for mark in marks for pid in members(mark)})
     if not found:
         return False
     pid = rng.choice(found)
@@ -226,7 +226,7 @@ def stop_driver(study: Study, rng: random.Random) -> bool:
 
 def kill_mailbox(study: Study, rng: random.Random) -> bool:
     """kill -9 of the process by which Ray's tasks and the driver talk."""
-    found = find("mailbox")
+    found = find("mailbox", set(members(study.settings["cluster"])))
     for pid in found[:1]:
         os.kill(pid, signal.SIGKILL)
     return bool(found)
@@ -322,6 +322,7 @@ def ray_round(name: str, fault: Fault | None, count: int, rng: random.Random, *,
     from ray.cluster_utils import Cluster
 
     found, begin = Round("SQLite", "ray", name), time.monotonic()
+    mark = os.environ["LUTHIER_FAULT_CLUSTER"] = uuid.uuid4().hex  # all that the cluster starts carries it
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
     try:
         others = [cluster.add_node(num_cpus=2)]
@@ -334,11 +335,11 @@ def ray_round(name: str, fault: Fault | None, count: int, rng: random.Random, *,
         with place() as folder:
             url = f"sqlite:///{folder}/study.db"
             env = {"RAY_ADDRESS": cluster.address, "RAY_USAGE_STATS_ENABLED": "0"}
-            study = Study(folder, url, 1, trials=trials, workers=3, executor="ray", env=env)
+            study = Study(folder, url, 1, trials=trials, workers=3, executor="ray", env=env, cluster=mark)
             play(study, node if nodes else fault, nodes or count, rng, found, pause=1.0)
             finished = study.finish()
             deadline = time.monotonic() + 20
-            while (left := find("ray")) and time.monotonic() < deadline:
+            while (left := find("ray", set(members(mark)))) and time.monotonic() < deadline:
                 time.sleep(0.1)
             study.orphans += len(left)
             judge(study, found, finished)

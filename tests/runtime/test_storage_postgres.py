@@ -6,10 +6,13 @@ import time
 from dataclasses import replace
 
 import pytest
+from typer.testing import CliRunner
 
 import luthier as lu
 from luthier.base.errors import ArgumentError, SchemaError, StorageError
-from luthier.runtime.storage import Draft, dead, open_storage, postgresql, this_driver
+from luthier.cli._app import app
+from luthier.runtime.storage import Draft, SQLite, dead, open_storage, postgresql, this_driver
+from luthier.study.convert import convert, digest
 from luthier.testing import postgres
 
 pytestmark = pytest.mark.skipif(postgres.missing() is not None, reason=str(postgres.missing()))
@@ -76,6 +79,11 @@ def test_wrong_options(url, query, message):
 def test_unknown_option(url):
     with pytest.raises(ArgumentError, match=r'invalid URI query parameter: "colour"\. Allowed: postgresql://USER@HOST'):
         open_storage(url + "?colour=red")
+
+
+def test_a_host_that_has_no_name_in_any_network():
+    with pytest.raises(ArgumentError, match="Allowed: names of hosts, and ports"):
+        open_storage("postgresql://00\x80/db")
 
 
 def test_a_store_that_is_not_there(server, url):
@@ -256,3 +264,48 @@ def test_drivers_on_a_small_space_propose_nothing_twice(url):
     assert studies[0].replay().differences == []
     for study in studies:
         study.close()
+
+
+# from SQLite and back
+
+
+def _filled(tmp_path, names):
+    for name in names:
+        with lu.Study(
+            {"x": lu.Float(0, 1)}, searcher="random", storage=f"sqlite:///{tmp_path}/a.db", name=name
+        ) as study:
+            study.run(lambda run: float("nan") if run.number == 3 else run.config["x"], trials=12)
+            study.note(1, "größer ∞")
+    return tmp_path / "a.db"
+
+
+def test_a_study_moves_there_and_back_as_it_was(url, tmp_path):
+    source = _filled(tmp_path, ["one"])
+    with convert(str(source), f"{url}#two") as moved, lu.Study.open(source) as first:
+        assert repr(moved.events()) == repr(first.events())  # by their texts: NaN is unlike itself
+        assert moved.replay().differences == []
+        moved.run(lambda run: run.config["x"], trials=15)  # and goes on: numbers follow
+        assert [t.number for t in moved.trials] == list(range(15))
+        there = digest(moved.events())
+    with convert(f"{url}#two", str(tmp_path / "b.db")) as back:
+        assert digest(back.events()) == there
+
+
+def test_all_studies_of_a_store_move(url, tmp_path):
+    source = _filled(tmp_path, ["one", "two", "three"])
+    done = CliRunner().invoke(app, ["convert", str(source), url, "--all"])
+    assert done.exit_code == 0, done.output
+    assert "three: " in done.output
+    assert "read back as they were" in done.output
+    with open_storage(url) as store:
+        assert [row.name for row in store.studies()] == ["one", "two", "three"]
+        with SQLite(source) as old:
+            assert all(digest(store.read(n)) == digest(old.read(n)) for n in (1, 2, 3))
+
+
+def test_a_copy_that_is_not_the_same_is_an_error(url, tmp_path, monkeypatch):
+    source = _filled(tmp_path, ["one"])
+    real = postgresql.PostgreSQL.read
+    monkeypatch.setattr(postgresql.PostgreSQL, "read", lambda self, study, **more: real(self, study, **more)[:-1])
+    with pytest.raises(StorageError, match="does not read back as it was"):
+        convert(str(source), url)

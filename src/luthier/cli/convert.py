@@ -16,6 +16,7 @@ def convert(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Which study of the source.", show_default=False)
     ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Copy all studies of a store into another store.")] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -27,8 +28,18 @@ def convert(
     from luthier.cli import _json
     from luthier.cli._text import counts, follow
     from luthier.study.convert import convert as run
+    from luthier.study.convert import convert_all
     from luthier.study.exchange import WRITERS
 
+    if every:
+        found = convert_all(source, dest)
+        if as_json:
+            _json.write({"studies": [{"name": n, "events": count, "sha256": log} for n, count, log in found]})
+            return
+        for title, count, log in found:
+            print(f"{title}: {count} events, sha256 {log[:16]}, read back as they were")
+        print("next: luthier list studies, with the new store")
+        return
     with run(source, dest, name=name) as study:
         is_file = Path(dest).suffix.lower() in WRITERS
         if as_json:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from luthier.base.errors import ArgumentError, StorageError
+from luthier.base.records import Event
 from luthier.runtime.storage import Draft, Storage, open_storage, split_name
+from luthier.runtime.storage._json import encode
 from luthier.study._optuna_files import TABLES, connect, is_journal, tables
 from luthier.study.exchange import WRITERS
 from luthier.study.foreign import History, into_study
@@ -21,8 +25,8 @@ def convert(source: str, dest: str, *, name: str | None = None) -> Study:
 
     The source is recognised by what it holds: a database or journal of Optuna, an experiment's folder of Syne Tune,
     or a study of luthier (a folder, a database, a URL). Another program's trials become those of a new study
-    (`into_study`). A study of luthier is copied with its whole log, every event as it was and in its order; files of
-    its trials (output, checkpoints) stay where they are.
+    (`into_study`). A study of luthier is copied with its whole log, every event as it was and in its order, and read
+    back to compare (`digest`); files of its trials (output, checkpoints) stay where they are.
 
     Args:
         source: A file, folder or URL; `#NAME` behind it says which study, if it holds several.
@@ -90,8 +94,16 @@ def _foreign(source: str, name: str | None) -> History | None:
 
 def _is_optuna(source: str) -> bool:
     # luthier's stores of other schemes than SQLAlchemy's (of an entry point) cannot be looked into here
-    if "://" in source and source.partition("://")[0].partition("+")[0] not in _DIALECTS:
+    scheme, mark, _ = source.partition("://")
+    if mark and scheme.partition("+")[0] not in _DIALECTS:
         return False
+    if scheme in ("postgres", "postgresql"):
+        # one database may hold both programs' tables: Optuna's own form of the URL names the driver (+psycopg2)
+        try:
+            open_storage(source).close()
+            return False
+        except StorageError:
+            source = f"postgresql+psycopg://{source.partition('://')[2]}"
     with connect(source) as connection:
         return TABLES & tables(connection) > {"studies"}
 
@@ -112,7 +124,46 @@ def _copy(source: str, name: str | None, dest: str, new: str | None) -> Study:
         title = new or row.name
         with open_storage(dest, create=True) as store:
             _write(store, title, row.seed, row.problem, [Draft(*event[1:]) for event in events])
+            made = store.open(title)
+            if digest(store.read(made.id)) != digest(events) or (made.seed, made.problem) != (row.seed, row.problem):
+                raise StorageError(
+                    f"{store.where}: study {title!r} does not read back as it was in {old.where}. Keep the old store, "
+                    "and report this."
+                )
     return Study.open(dest, title)
+
+
+def convert_all(source: str, dest: str) -> list[tuple[str, int, str]]:
+    """Copy every study of a store of luthier into another store.
+
+    Args:
+        source: A folder, database file or URL.
+        dest: A folder, a database file or a URL.
+
+    Returns:
+        Name, number of events and `digest` of each study.
+
+    Raises:
+        StudyExists: `dest` has a study of such a name; those before it have been copied.
+        StorageError, SchemaError: a store cannot be used, or a log does not read back as it was.
+    """
+    with open_storage(source) as old:
+        names = [row.name for row in old.studies()]
+    found = []
+    for name in names:
+        with _copy(source, name, dest, None) as study:
+            events = study.events()
+            found.append((name, len(events), digest(events)))
+    return found
+
+
+def digest(events: Sequence[Event]) -> str:
+    """SHA-256 of a log: equal for equal logs, whatever store they lie in."""
+    found = hashlib.sha256()
+    for event in events:
+        found.update(encode(list(event), "a log").encode())
+        found.update(b"\n")
+    return found.hexdigest()
 
 
 def _write(store: Storage, name: str, seed: int, problem: dict[str, object], drafts: list[Draft]) -> None:

@@ -123,7 +123,7 @@ class Slurm(Executor):
                 "folder='/shared/demo'), or Slurm(folder=...)."
             )
         self._base = Path(where).absolute() / uuid.uuid4().hex[:12]
-        self._base.mkdir(parents=True)
+        self._base.mkdir(parents=True, mode=0o700)  # what lies there is unpickled: nobody else may write into it
         try:
             _pickled(setting.target)
             self._queue = submitit.AutoExecutor(folder=self._base / "submitit", cluster=self._cluster)

@@ -122,7 +122,10 @@ class PostgreSQL(SQLStorage):
                 f"storage {self.url!r}: {_line(error)}. Allowed: postgresql://USER@HOST:PORT/DATABASE, with the "
                 "options that psql knows."
             ) from None
-        return self._psycopg.connect(**{**_CONNECTING, **given}, autocommit=True)
+        try:
+            return self._psycopg.connect(**{**_CONNECTING, **given}, autocommit=True)
+        except ValueError as error:  # UnicodeError: a host's name that no network knows how to write
+            raise ArgumentError(f"storage {self.url!r}: {_line(error)}. Allowed: names of hosts, and ports.") from None
 
     def _prepare(self, cursor: Any) -> None:
         cursor.execute(
