@@ -7,6 +7,7 @@ CORE := $(VENV)/.core
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 TEST := $(VENV)/.test
+INTEGRATIONS := $(VENV)-integrations
 
 .PHONY: demo test test-slow bench docs evidence lint clean
 
@@ -21,14 +22,21 @@ $(TEST): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
 	touch $@ $(CORE)
 
+$(INTEGRATIONS)/.made: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(INTEGRATIONS)
+	$(INTEGRATIONS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(INTEGRATIONS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,integrations]"
+	touch $@
+
 demo: $(CORE)
 	$(BIN)/luthier demo --full --out demo
 
 test: $(TEST)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
-test-slow: $(TEST)
+test-slow: $(TEST) $(INTEGRATIONS)/.made
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow -rs
+	$(INTEGRATIONS)/bin/python -m pytest tests/integrations -rs
 	$(BIN)/python tools/check_wheel.py
 
 bench: $(TEST)
@@ -56,4 +64,4 @@ lint: $(TEST)
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(INTEGRATIONS) build dist demo .pytest_cache .mypy_cache .ruff_cache
