@@ -20,6 +20,7 @@ Row = dict[str, Any]
 NAMES = {
     "shared": "weight sharing",
     "shared/points": "weight sharing, front as it is",
+    "strategy/full": "super-network, by size alone",
     "standard": "standard NAS, mo-asha",
     "shared/repair": "weight sharing, repaired first",
     "alone/magnitude": "uniform, magnitude",
@@ -64,11 +65,21 @@ class Cells:
 
     def points(self, method: str) -> dict[int, list[Row]]:
         """Seed -> sub-networks with "share" and "test"."""
-        name, _, part = method.partition("/points")
+        name = method.removesuffix("/points")
         key = "points" if method.endswith("/points") else "children"
         rows = self.by.get(name, {})
-        del part
+        if method == "strategy/full":
+            return {seed: self._by_size(seed, row["subs"]) for seed, row in rows.items()}
         return {seed: [p for p in row[key] if "test" in p] for seed, row in rows.items()}
+
+    def _by_size(self, seed: int, subs: list[Row]) -> list[Row]:
+        """Of drawn sub-networks, for each target the largest that is small enough: nothing of them was looked at."""
+        found = []
+        for target in sorted({p["target"] for p in self.by.get("shared", {}).get(seed, {}).get("children", [])}):
+            fit = [s for s in subs if s["share"] <= target]
+            if fit:
+                found.append({**max(fit, key=lambda s: s["share"]), "target": target})
+        return found
 
     def volume(self, method: str) -> dict[int, float]:
         """By seed: error from the whole's (0) to a constant answer's (1), size as a share; reference (1, 1)."""
@@ -94,7 +105,13 @@ class Cells:
 def targets_table(cells: Cells) -> list[Row]:
     """Medians at each target."""
     found = []
-    for method in ("shared", "shared/repair", "standard", *(k for k in NAMES if k.startswith("alone"))):
+    for method in (
+        "shared",
+        "shared/repair",
+        "strategy/full",
+        "standard",
+        *(k for k in NAMES if k.startswith("alone")),
+    ):
         by_seed = cells.points(method)
         if not by_seed:
             continue

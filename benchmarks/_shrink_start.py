@@ -43,6 +43,8 @@ SPECIES = {
     "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0,
 }  # fmt: skip
 
+TINY = {**SPECIES, "hidden_size": 64, "num_hidden_layers": 4, "intermediate_size": 160, "head_dim": 8}
+
 
 @dataclasses.dataclass
 class Super:
@@ -91,7 +93,7 @@ def _text(folder: str, seed: int, rows: int, length: int, device: str, looked: i
     held = []
     for one in tokens[1:]:
         batches = Batches(one, looked, length, seed=0)
-        held.append([{k: v.to(device) for k, v in batches(i).items()} for i in range(min(2, most))])
+        held.append([{k: v.to(device) for k, v in batches(i).items()} for i in range(min(4, most))])
     return Data(Task("lm"), Batches(tokens[0], rows, length, seed=seed), *held, {})
 
 
@@ -116,7 +118,7 @@ def begin(cell: Cell, setting: Setting) -> SuperNet:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(cell.seed)
-    model: Any = LlamaForCausalLM(LlamaConfig(**SPECIES)).to(setting.device)
+    model: Any = LlamaForCausalLM(LlamaConfig(**(TINY if setting.options.get("tiny") else SPECIES))).to(setting.device)
     path = setting.scratch / f"start-{cell.seed}.safetensors"
     with locked(path.with_suffix(".lock")):
         if not path.exists():
