@@ -57,8 +57,8 @@ class Life:
         self.plan = MuPlan.infer("refgpt", proxy=PROXY)
         self.target = self.plan.for_target(TARGET)
         self.ledger = Ledger.open(self.out / "ledger.jsonl")
-        self.per = "0.5x" if self.quick else "10x"
-        self.trials = 2 if self.quick else 5
+        self.per = "0.5x" if self.quick else "5x"
+        self.trials = 2 if self.quick else 4
         self.hyper = Hyper(lr=2**-8, batch=16, length=64, fingerprint=self.plan.fingerprint)
         self.measure = held_out_loss(Batches(self.held_out, 16, 64), 4 if self.quick else 40)
 
@@ -143,9 +143,9 @@ def shrink_it(life: Life, warm: Any) -> list[tuple[str, Any]]:
     ranking = shrink.rank_units(net, data.calibration())
     net.permute_(ranking.order(net.sizes.groups), data.calibration(2))
     space = shrink.preset(net.sizes, "small", ranking=ranking.layer_order)
-    steps = 10 if life.quick else 300
+    steps = 10 if life.quick else 150
     shrink.train(net, space, data, steps=steps, lr=1e-3, folder=life.out / "super")
-    front = shrink.search(net, space, data, method="nsga2", evals=8 if life.quick else 40, folder=life.out)
+    front = shrink.search(net, space, data, method="nsga2", evals=8 if life.quick else 24, folder=life.out)
     points = sorted((p.metrics["parameters"], p.metrics["loss"]) for p in front.points)
     draw_lines(life.out / "3-shrink.svg", {"front": tuple(zip(*points, strict=True))}, x="parameters", y="search loss")
     found = []
