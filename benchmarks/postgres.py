@@ -14,6 +14,7 @@ import argparse
 import importlib.util
 import json
 import multiprocessing as mp
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -143,6 +144,7 @@ def main(trials: int, rated: int, optuna_trials: int, repeats: int) -> None:
     )
     text += _machine.table(rows)
     text += "\n\n" + _machine.table([{"machine": name, " ": value} for name, value in info.items()])
+    text += f"\n\nLoad of the machine at the end: {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores (read the ratios)."
     text += f"\n\n`python benchmarks/postgres.py`, {date.today()}."
     _machine.write("postgres", "PostgreSQL: several drivers, and how fast", text,
                    {"sound": sound, "rates": rows, "machine": info})  # fmt: skip

@@ -98,6 +98,7 @@ def main(trials: int, repeats: int) -> None:
     )
     text += _machine.table(rows)
     text += "\n\n" + _machine.table([{"machine": name, " ": value} for name, value in info.items()])
+    text += f"\n\nLoad of the machine at the end: {os.getloadavg()[1]:.0f} on {os.cpu_count()} cores (read the ratios)."
     text += f"\n\n`python benchmarks/ray_overhead.py`, {date.today()}."
     _machine.write("ray", "Launching trials on Ray", text, {"rows": rows, "machine": info})
     print(text)
