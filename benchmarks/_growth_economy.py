@@ -67,7 +67,10 @@ def merging(found: Rows, place: Path) -> tuple[str, Any]:
     lines += ["| judged by | minus cooldown of the same seed |", "|---|---|"]
     lines += [f"| {name} | {shown(values)} |" for name, values in gaps.items()]
     mean, low, high = interval(shares)
-    lines += ["", f"The merge has {mean:.0%} [{low:.0%}, {high:.0%}] of what the cooldown brings.", ""]
+    words = f"The merge has {mean:.0%} [{low:.0%}, {high:.0%}] of what the cooldown brings."
+    if np.mean(gaps["constant rate, as it ends"]) <= 0:
+        words = "Runs of this length are better without a cooldown: the question is not answered here."
+    lines += ["", words, ""]
     return "\n".join(lines), {**gaps, "share": shares}
 
 
