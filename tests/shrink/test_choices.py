@@ -49,6 +49,8 @@ def test_the_likeliest_answer_is_taken_as_by_hand():
     found = score_choices(model, QUESTIONS, rows=2)
     assert (found.accuracy, found.normalised) == (right / 3, letters / 3)
     assert found.chance == pytest.approx((1 / 3 + 1 / 2 + 1 / 4) / 3)
+    long = [Question("q", ("a" * 100, "b" * 90), 0)]  # answers longer than the model's positions count by their ends
+    assert 0 <= score_choices(model, long).accuracy <= 1
     # answers turned so that each is the likeliest: all are right
     best = [int(np.argmax([by_hand(model, q.context, o, 64) for o in q.options])) for q in QUESTIONS]
     turned = [Question(q.context, q.options, b) for q, b in zip(QUESTIONS, best, strict=True)]

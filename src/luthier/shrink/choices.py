@@ -189,6 +189,7 @@ def _pair(encode: Encode, context: str, option: str, longest: int) -> tuple[tupl
     before, both = encode(context), encode(f"{context} {option}")
     goal = tuple(both[len(before) :])
     read = (before + list(goal))[-(longest + 1) : -1]
+    goal = goal[-len(read) :]  # an answer longer than the model's positions counts by its end
     return tuple(read), len(goal), goal
 
 
