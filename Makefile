@@ -8,6 +8,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 TEST := $(VENV)/.test
 INTEGRATIONS := $(VENV)-integrations
+RAY := $(VENV)-ray
 
 .PHONY: demo test test-slow bench docs evidence lint clean
 
@@ -28,15 +29,23 @@ $(INTEGRATIONS)/.made: pyproject.toml constraints.txt
 	$(INTEGRATIONS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test,integrations]"
 	touch $@
 
+$(RAY)/.made: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(RAY)
+	$(RAY)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[ray,slurm,postgres]" \
+	    pytest pytest-xdist hypothesis
+	touch $@
+
 demo: $(CORE)
 	$(BIN)/luthier demo --full --out demo
 
 test: $(TEST)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
-test-slow: $(TEST) $(INTEGRATIONS)/.made
+test-slow: $(TEST) $(INTEGRATIONS)/.made $(RAY)/.made
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow -rs
 	$(INTEGRATIONS)/bin/python -m pytest tests/integrations -rs
+	RAY_USAGE_STATS_ENABLED=0 $(RAY)/bin/python -m pytest -m slow -rs tests/runtime/test_executor_ray.py \
+	    tests/runtime/test_executor_slurm.py tests/contracts/test_executor_contract.py tests/faults/test_matrix.py
 	$(BIN)/python tools/check_wheel.py
 
 bench: $(TEST)
@@ -64,4 +73,4 @@ lint: $(TEST)
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) $(INTEGRATIONS) build dist demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(INTEGRATIONS) $(RAY) build dist demo .pytest_cache .mypy_cache .ruff_cache
