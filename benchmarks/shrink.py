@@ -105,6 +105,13 @@ def choices(args: argparse.Namespace) -> None:
     _shrink_choices.run(*paths, limit=args.limit, evals=args.evals)
 
 
+def speed(args: argparse.Namespace) -> None:
+    """Ratios."""
+    import _shrink_speed
+
+    _shrink_speed.run(Path(args.out))
+
+
 def report(args: argparse.Namespace) -> None:
     """Tables and pictures."""
     import _shrink_report
@@ -148,6 +155,9 @@ def main() -> None:
     fourth.add_argument("--limit", type=int, default=600)
     fourth.add_argument("--evals", type=int, default=30)
     fourth.set_defaults(call=choices)
+    fifth = commands.add_parser("speed")
+    fifth.add_argument("--out", required=True)
+    fifth.set_defaults(call=speed)
     last = commands.add_parser("report")
     last.add_argument("--cells", nargs="+", required=True)
     last.add_argument("--name", default="shrink_gpu")
