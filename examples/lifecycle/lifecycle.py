@@ -203,7 +203,8 @@ def main() -> None:
     children = shrink_it(life, warm)
     models = [(name, to_llama(m).eval()) for name, m in (("proxy", small), ("grown", warm), ("cold", cold))]
     rows = profile(life, [*models, *children])
-    bill = account(life, rows[1]["loss"], direct)
+    ended = [r["val_loss"] for r in read(given.out / "warm").state["history"] if "val_loss" in r][-1]
+    bill = account(life, ended, direct)  # both on the batches that runs are measured on
     (given.out / "lifecycle.json").write_text(json.dumps({"models": rows, "bill": bill}, indent=1) + "\n")
     life.say(f"done in {time.time() - began:.0f} s; pictures, store and ledger in {given.out}")
 
