@@ -9,6 +9,7 @@ from typing import Any
 
 import _machine
 import _pictures
+import _shrink_pages
 import _shrink_runner as runner
 import numpy as np
 from scipy.stats import binomtest, wilcoxon
@@ -327,11 +328,14 @@ def write(paths: Sequence[Path], name: str) -> Path:
         f"{head.get('device', '')}, torch {head.get('torch', '')}, transformers {head.get('transformers', '')}, "
         f"Python {head.get('python', '')}; profile {head.get('profile', '')}: {_settings(head)}"
     ]
+    if name in _shrink_pages.NOTES:
+        text.append(" ".join(_shrink_pages.NOTES[name].split()))
     if timing:
         from _shrink_timing import told
 
         text.append(told(timing))
     text += [section(Cells(rows, task), name) for task in ("qnli", "stsb", "decoder")]
+    text += [part(rows) for part in (_shrink_pages.latencies, _shrink_pages.speeds, _shrink_pages.choices)]
     slim = [{k: v for k, v in row.items() if k not in ("points",)} for row in rows]
     return _machine.write(
         name,

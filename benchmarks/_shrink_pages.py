@@ -1,0 +1,87 @@
+"""Further parts of shrink's pages: latencies, multiple choice, ratios, and what has to be said about a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import _machine
+
+Row = dict[str, Any]
+NOTES = {
+    "shrink_gpu": (
+        'Several processes shared the card, so seconds are those of a shared card; times under "Times" were '
+        "measured alone. In this run the search minimised the loss and picked by it. On QNLI the larger "
+        "networks are surer of themselves: a higher loss at fewer mistakes. So the same small network was "
+        "picked for the larger targets, and weight sharing's columns from 0.45 on could be better; since then "
+        'sub-networks are judged by their error. "Super-network, by size alone" takes, without looking, the '
+        'largest of twelve drawn sub-networks below each target; its gap to "weight sharing" is what search '
+        'and 80 further steps are worth. "Front as it is" has all points of the front, untuned, and so more '
+        "than five. With five seeds the smallest p of a sign test is 0.062. Not run, as the device's time was "
+        "spent: STS-B, the strategies random, random_linear, ats and sandwich without distillation, the "
+        "searchers in one super-network, and Kendall's tau against training alone; `python "
+        "benchmarks/shrink.py run` goes on with them."
+    ),
+    "shrink_cpu": (
+        'One seed of the encoder in the profile "cpu", two processors shared with other work: ratios count, '
+        'not milliseconds. The search went by the loss, like that of the GPU. "share-0.7" under latency is a '
+        'stock model that `luthier shrink run --stock` made; "natively built" is the same shape from its '
+        "configuration. The ratio of index to view of one feed-forward was 1.31 and 0.92 in two runs beside "
+        "other work, so the bar of 1.3 is not shown here; within a whole sub-network it is 1.05. Other tools, "
+        "in environments of their own: Torch-Pruning 1.6.0 installs, but its dependency graph of the 4.5 "
+        "million Llama was not built within ten minutes on this machine; whittle 0.6.0 installs with "
+        "transformers 4.53 and litgpt 0.5.12 and imports once the torchvision that it draws in, which is "
+        "built for another torch, is removed; no pipeline of it was run. BoTorch 0.18.1 with torch 2.13.0 ran "
+        "`ehvi` for 30 evaluations in 12.5 s (nsga2: 0.8 s) with equal hypervolume in a tiny space; lm-eval "
+        "0.4.13 agrees with the own scorer in all of 80 questions."
+    ),
+}
+
+
+def latencies(rows: Sequence[Row]) -> str:
+    """Extracted models beside the whole."""
+    mine = [row for row in rows if row["key"].startswith("latency/")]
+    if not mine:
+        return ""
+    lines = [
+        {
+            "model": row["name"], "batch": row["batch"],
+            "multiply-adds": f"{row['flops']:.2f}" if "flops" in row else "",
+            "ms [quartiles]": f"{row['median_ms']:.1f} [{row['low_ms']:.1f}, {row['high_ms']:.1f}]",
+            "times as fast": f"{row['times_as_fast']:.2f}", "quartiles apart": "yes" if row["apart"] else "no",
+        }
+        for row in mine
+    ]  # fmt: skip
+    shape = f"{mine[0]['tokens']} tokens, {mine[0]['runs']} runs in turns"
+    head = f"Read from disk by a process of its own, one thread, {shape}."
+    return f"## Latency of extracted models\n\n{head}\n\n{_machine.table(lines)}"
+
+
+def choices(rows: Sequence[Row]) -> str:
+    """MMLU and PIQA."""
+    mine = [row for row in rows if row["key"].startswith("choices/")]
+    if not mine:
+        return ""
+    lines = [
+        {
+            "table": row["table"], "model": row["model"], "nats a byte": f"{row['loss']:.3f}",
+            "accuracy [95 %]": f"{row['accuracy']:.3f} [{row['low']:.3f}, {row['high']:.3f}]",
+            "chance": f"{row['chance']:.2f}", "beyond chance": "yes" if row["beyond_chance"] else "no",
+        }
+        for row in mine
+    ]  # fmt: skip
+    head = (
+        f"{mine[0]['questions']} questions of each table, a decoder of 4.5 million parameters on bytes, its super-network "
+        "and sub-networks as they are. Where the interval covers chance, models are to be ranked by their loss."
+    )
+    return f"## Multiple choice\n\n{head}\n\n{_machine.table(lines)}"
+
+
+def speeds(rows: Sequence[Row]) -> str:
+    """Ratios."""
+    mine = [row for row in rows if row["key"] == "speed"]
+    if not mine:
+        return ""
+    skipped = {"key", "python", "torch", "transformers", "device"}
+    lines = [{"what": name, "value": f"{value:,.3g}"} for name, value in mine[-1].items() if name not in skipped]
+    return f"## Ratios\n\nBest of runs in turns, one thread.\n\n{_machine.table(lines)}"
