@@ -155,7 +155,6 @@ def search(
             run.report({**evaluator(spec, 0, end), **more})
 
     result = study.run(evaluate, trials=evals, seconds=seconds, executor="inline")
-    dict(limits.items())
     whole = [t for t in result.trials if t.metrics and (parts == 1 or t.resource == parts)]
     tried = [Point(space.decode(t.config), dict(t.metrics)) for t in whole]
     study.close()
