@@ -131,3 +131,30 @@ def test_what_report_fold_refuses(calls: list[dict], words: str) -> None:
 def test_reshuffled_folds_are_no_pairs() -> None:
     with pytest.raises(ArgumentError, match="compares trials fold by fold"):
         lu.Study(SPACE, "loss", fidelity=FOLDS, scheduler="race", reshuffle=True)
+
+
+def repeats(study: lu.Study) -> int:
+    """How many trials lie beside an earlier one that the race has ended."""
+    points = [np.array([t.config["x"], t.config["y"]]) for t in study.trials]
+    ended = [t.status is Status.STOPPED for t in study.trials]
+    beside = [[bool(np.abs(p - q).max() < 0.08) for q in points] for p in points]
+    return sum(any(ended[j] and beside[i][j] for j in range(i)) for i in range(len(points)))
+
+
+def plateau(run: lu.Run) -> None:
+    """A bowl, and a plateau far above it wherever one of the two is small."""
+    x, y = run.config["x"], run.config["y"]
+    bowl = 0.05 * ((x - 0.6) ** 2 + (y - 0.6) ** 2)
+    for fold in range(10):
+        run.report_fold(loss=(0.3 if min(x, y) <= 0.3 else bowl) + 0.02 * math.sin(7 * fold + 50 * x + 30 * y))
+
+
+def test_models_see_what_a_race_has_ended() -> None:
+    """Who models only trials with all folds proposes again what was ended; the user may still ask for that."""
+    space = lu.Space(x=lu.Float(0.0, 1.0, default=0.5), y=lu.Float(0.0, 1.0, default=0.5))
+    counts = {}
+    for searcher in ("auto", {"name": "gp", "fidelity": "highest"}):
+        study = lu.Study(space, "loss", searcher=searcher, scheduler="race", fidelity=FOLDS, seed=1)
+        study.run(plateau, trials=30)
+        counts[study.searcher_name] = repeats(study)
+    assert 1.5 * counts["auto"] < counts["gp"]

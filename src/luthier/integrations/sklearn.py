@@ -19,7 +19,6 @@ from sklearn.utils.validation import _check_method_params
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, StorageError, TrialError
 from luthier.base.records import Event, Objective, Trial
-from luthier.base.registry import load
 from luthier.base.seeds import check_seed, split_seed
 from luthier.integrations._sklearn_fits import Data, How, Splits
 from luthier.integrations._sklearn_folds import Folds
@@ -247,7 +246,7 @@ class LuthierSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
         study = Study(
             parameters.space,
             objectives,
-            searcher=self._proposer(ladder, options),
+            searcher=self.searcher,
             scheduler=self.scheduler,
             fidelity=fidelity,
             storage=self.storage,
@@ -264,21 +263,6 @@ class LuthierSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
                 "same, so that its trials can be compared. Give study_name another name."
             )
         return study, ladder
-
-    def _proposer(self, ladder: Ladder, options: Mapping[str, Any]) -> str | Mapping[str, Any]:
-        """The searcher; where folds are the resource its model takes every trial's mean, over however many folds.
-
-        By default models see the trials at the highest resource alone: of a race, those that it did not end, so that
-        they would propose what was ended again and again.
-        """
-        own = {"name": self.searcher} if isinstance(self.searcher, str) else dict(self.searcher)
-        if not ladder.raced:
-            return self.searcher
-        if own == {"name": "auto"} and not options.get("past"):
-            own = {"name": "gp"}  # what "auto" chooses for a few hyperparameters
-        if "fidelity" not in own and "fidelity" in inspect.signature(load("searcher", own.get("name", ""))).parameters:
-            own["fidelity"] = "last"
-        return own
 
     def _task(self, data: Data, splits: Splits) -> dict[str, float | str]:
         """What trials of one study must have in common."""

@@ -37,6 +37,9 @@ class Scheduler(ABC):
     clones: ClassVar[bool] = False
     #: Whether the best configuration of every earlier task comes before all other trials, whatever the searcher.
     recalls: ClassVar[bool] = False
+    #: What models learn from results at several resources where the user leaves it open: "last" where each of them
+    #: estimates the same number, the more precisely the more was spent; "" leaves it to the searcher.
+    learnt: ClassVar[str] = ""
     #: The searcher that stands for "auto" under this scheduler; "" leaves it to `auto` itself.
     proposer: ClassVar[str] = ""
 

@@ -75,6 +75,7 @@ class Race(Scheduler):
 
     needs_fidelity = True
     multi_objective = True
+    learnt = "last"  # a mean over few folds is a mean over the data too: models see what was ended
 
     def __init__(self, problem: Problem, searcher: Searcher, *, seed: int, risk: float = 0.05, least: int = 3) -> None:
         super().__init__(problem, searcher, seed=seed)

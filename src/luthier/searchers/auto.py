@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from luthier.base.checks import check
 from luthier.base.records import Configuration, Observation
-from luthier.base.registry import load, register
+from luthier.base.registry import load, own_arguments, register
 from luthier.searchers._base import Searcher
 from luthier.searchers._seen import Seen
 from luthier.searchers.transfer._history import earlier_tasks
@@ -78,6 +78,7 @@ class Auto(Searcher):
         seed: Decides every random draw, >= 0.
         budget: Evaluations that are planned, if known: from 1000 on populations take over from models.
         cost: Seconds that an evaluation takes, if known: below 0.05 fast searchers take over from models.
+        fidelity: Passed on, if given, to a searcher that has this argument.
 
     Raises:
         ArgumentError: an option is out of range.
@@ -89,14 +90,24 @@ class Auto(Searcher):
     supports = frozenset({"conditions", "constraints", "multi_objective", "parallel", "fidelity", "transfer"})
     warms = True
 
-    def __init__(self, problem: Problem, *, seed: int, budget: int | None = None, cost: float | None = None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        seed: int,
+        budget: int | None = None,
+        cost: float | None = None,
+        fidelity: str | None = None,
+    ) -> None:
         super().__init__(problem, seed=seed)
         if budget is not None:
             check("budget", budget, at_least=1, whole=True)
         if cost is not None:
             check("cost", cost, at_least=0)
         self.choice = choose(problem, budget=budget, cost=cost)
-        self._chosen: Searcher = load("searcher", self.choice.name)(problem, seed=seed)
+        chosen = load("searcher", self.choice.name)
+        passed = {"fidelity": fidelity} if fidelity is not None and "fidelity" in own_arguments(chosen) else {}
+        self._chosen: Searcher = chosen(problem, seed=seed, **passed)
         self._seen = Seen(problem.space)
         self._first = select(earlier_tasks(problem), WARM)
 

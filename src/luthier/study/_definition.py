@@ -9,7 +9,7 @@ from typing import Any
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, SpaceError
 from luthier.base.records import Configuration, Constraint, Fidelity, Objective, Observation, Status
-from luthier.base.registry import check_own, load
+from luthier.base.registry import check_own, load, own_arguments
 from luthier.base.seeds import check_seed
 from luthier.schedulers._base import Scheduler
 from luthier.searchers._base import Searcher
@@ -185,7 +185,7 @@ def define(
     definition = Definition(
         problem,
         check_seed(seed),
-        _resolve("searcher", searcher),
+        _learning(_resolve("searcher", searcher), kind.learnt),  # type: ignore[attr-defined]
         spends,
         _initial(
             problem,
@@ -272,6 +272,14 @@ def _resolve(kind: str, spec: Part) -> tuple[str, dict[str, Any]]:
         own = cls.settled(own)  # type: ignore[attr-defined]
     # as the store will give it back: a study that is opened again must find itself the same
     return name, {key: _as_stored(value) for key, value in own.items()}
+
+
+def _learning(searcher: tuple[str, dict[str, Any]], learnt: str) -> tuple[str, dict[str, Any]]:
+    """The searcher with what the scheduler says of results at several resources, where the user did not."""
+    name, own = searcher
+    if not learnt or "fidelity" in own or "fidelity" not in own_arguments(load("searcher", name)):
+        return searcher
+    return name, {**own, "fidelity": learnt}
 
 
 def _rules(given: Sequence[Part]) -> tuple[Mapping[str, Any], ...]:
