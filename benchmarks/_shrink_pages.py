@@ -72,7 +72,8 @@ def choices(rows: Sequence[Row]) -> str:
     ]  # fmt: skip
     head = (
         f"{mine[0]['questions']} questions of each table, a decoder of 4.5 million parameters on bytes, its "
-        "super-network and sub-networks as they are. Where the interval covers chance, models are to be ranked by their loss."
+        "super-network and sub-networks as they are. Where the interval covers chance, models are to be ranked by "
+        "their loss."
     )
     return f"## Multiple choice\n\n{head}\n\n{_machine.table(lines)}"
 
