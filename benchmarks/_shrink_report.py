@@ -334,14 +334,21 @@ def write(paths: Sequence[Path], name: str) -> Path:
         from _shrink_timing import told
 
         text.append(told(timing))
-    text += [section(Cells(rows, task), name) for task in ("qnli", "stsb", "decoder")]
+    tasks = {task: Cells(rows, task) for task in ("qnli", "stsb", "decoder")}
+    text += [section(cells, name) for task, cells in tasks.items()]
     text += [part(rows) for part in (_shrink_pages.latencies, _shrink_pages.speeds, _shrink_pages.choices)]
     slim = [{k: v for k, v in row.items() if k not in ("points",)} for row in rows]
     return _machine.write(
         name,
         "shrink: one super-network beside pruning each size by itself",
         "\n\n".join(part for part in text if part),
-        {"cells": _short(slim)},
+        {
+            "device": head.get("device", ""),
+            "compared": {task: compared(cells) for task, cells in tasks.items()},
+            "strategies": {task: against_standard(cells) for task, cells in tasks.items()},
+            "unranked": {task: unranked(cells) for task, cells in tasks.items()},
+            "cells": _short(slim),
+        },
     )
 
 

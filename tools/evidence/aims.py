@@ -6,6 +6,8 @@ from typing import Any
 
 from claim import Claim, by, verdict
 
+from papers import tokens
+
 TWENTY = "The twenty judged tasks that slow tools ran on too"
 ASK = {"tpe": (6, 16), "bore": (40, 80), "cqr": (150, 400), "gp": (100, 900)}
 """Milliseconds of ask and tell that are needed at 100 and at 1000 finished trials."""
@@ -79,6 +81,35 @@ def _slow(found: Any) -> tuple[str, str]:
     return "; ".join(texts), verdict(all(best) and all(sure), all(best))
 
 
+def _faults(found: Any) -> tuple[str, str]:
+    sums = found["sums"]
+    text = f"{sums['faults']} faults, {sums['kills']} kills, {sums['acknowledged']} reports: lost {sums['lost']}, "
+    text += f"stuck {sums['stuck']}, orphans {sums['orphans']}"
+    return text, verdict(sums["kills"] >= 100 and not sums["lost"] + sums["stuck"] + sums["orphans"])
+
+
+def _postgres(found: Any) -> tuple[str, str]:
+    sound = found["sound"]
+    bad = sum(sound[k] for k in ("trials lost", "trials asked twice", "trials finished twice",
+                                 "gaps or disorder in the log", "decisions that replay differently"))  # fmt: skip
+    ratios = ", ".join(f"{r['ratio']}" for r in found["rates"])
+    text = f"{sound['completed']} of {sound['trials']} trials, {bad} lost, doubled or disordered"
+    text += f"; {ratios} times Optuna's rate"
+    return text, verdict(sound["completed"] == sound["trials"] and not bad)
+
+
+def _ray(found: Any) -> tuple[str, str]:
+    ratios = [r["Ray Tune / luthier on Ray"] for r in found["rows"]]
+    return f"Ray Tune takes {', '.join(map(str, ratios))} times as long", verdict(min(ratios) > 1)
+
+
+def _page(found: Any) -> tuple[str, str]:
+    row = by(found["rows"], trials=1000)
+    first = row["pictures in sight, first time, ms"]
+    text = f"table {row['words and table, ms']} ms, pictures {row['pictures in sight, ms']} ms"
+    return f"{text} ({first} ms the first time)", verdict(first < 1000)
+
+
 CLAIMS = [
     Claim("ask and tell", "tpe 6 / 16, bore 40 / 80, cqr 150 / 400, gp 100 / 900 ms at most",
           "benchmarks/latency.py", "latency", _latency),
@@ -93,4 +124,12 @@ CLAIMS = [
     Claim("search quality", "and beside every peer that ran", "benchmarks/quality.py", "quality", _slow),
     Claim("resume", "a study of 10 000 trials opens and asks in less than a second", "benchmarks/engine.py", "engine",
           _resume),
+    Claim("faults", "no acknowledged report lost, no trial stuck, no process left, over 100 kills and more",
+          "benchmarks/faults.py", "faults", _faults),
+    Claim("several drivers", "four drivers on one PostgreSQL study lose, double and disorder nothing",
+          "benchmarks/postgres.py", "postgres", _postgres),
+    Claim("Ray", "a trial is launched faster than by Ray Tune", "benchmarks/ray_overhead.py", "ray", _ray),
+    Claim("live page", "a study of 1000 trials shows in less than a second", "benchmarks/serve.py", "serve", _page),
+    Claim("grown model", "the cold start's loss with at most 0.85 of its tokens at growth 2", "benchmarks/growth.py",
+          "growth", tokens),
 ]  # fmt: skip

@@ -192,7 +192,7 @@ def _ahead(found: Any) -> tuple[str, str]:
     return text, verdict(all(hi < 0 for _, _, hi in seen.values()), any(hi < 0 for _, _, hi in seen.values()))
 
 
-def _tokens(found: Any) -> tuple[str, str]:
+def tokens(found: Any) -> tuple[str, str]:
     arm = found["warm"]["128"]["szp 0.4"]
     end, half = _interval(arm["reached"]["tokens"]), _interval(arm["reached"]["half"])
     charged = _interval(arm["reached"]["charged"])
@@ -225,6 +225,31 @@ def _law(found: Any) -> tuple[str, str]:
     return text, verdict(bool(found["ladder"]["inside"]))
 
 
+def _beside(task: str, others: tuple[str, ...]) -> Any:
+    """Weight sharing's hypervolume beside other ways, in pairs by seed."""
+
+    def rule(found: Any) -> tuple[str, str]:
+        rows = [by(found["compared"][task], beside=other) for other in others]
+        text = "; ".join(f"{r['beside']}: {r['mean gap, 95 %']}, {r['won']} of {r['seeds']} seeds" for r in rows)
+        low = [float(r["mean gap, 95 %"].split("[")[1].split(",")[0]) for r in rows]
+        return f"hypervolume less that of {text}", verdict(min(low) > 0, all(r["median gap"][0] == "+" for r in rows))
+
+    return rule
+
+
+def _strategy(found: Any) -> tuple[str, str]:
+    told = [line for line in found["strategies"].values() if line]
+    share = [line.split(" in ")[1].split(" seeds")[0].split(" of ") for line in told]
+    won = all(int(a) >= 0.8 * int(b) for a, b in share)
+    return f"worse in {', '.join(' of '.join(s) for s in share)} seeds (QNLI, text)", verdict(won)
+
+
+def _order(found: Any) -> tuple[str, str]:
+    rows = [by(found["unranked"][task], **{"order by": "activation"}) for task in ("qnli", "decoder")]
+    text = ", ".join(r["better than no order"] for r in rows)
+    return f"better in {text} seeds (QNLI, text)", verdict(all(r["better than no order"] == "5 of 5" for r in rows))
+
+
 CLAIMS = [
     Claim("1 warmstart", "muP keeps the best rate over widths 64 to 512; the standard one moves by two octaves",
           "benchmarks/growth.py", "growth", _transfer),
@@ -233,7 +258,7 @@ CLAIMS = [
     Claim("1 warmstart", "growth 2: ahead of a cold start at a quarter, half and all of the tokens",
           "benchmarks/growth.py", "growth", _ahead),
     Claim("1 warmstart", "growth 2: the cold start's final loss with at most 0.85 of its tokens",
-          "benchmarks/growth.py", "growth", _tokens),
+          "benchmarks/growth.py", "growth", tokens),
     Claim("1 warmstart", "zero-padding alone ends behind a cold start", "benchmarks/growth.py", "growth", _zeropad),
     Claim("1 warmstart", "growth 8 gains nothing", "benchmarks/growth.py", "growth", _eight),
     Claim("1 warmstart", "a law fitted to small runs holds for the largest", "benchmarks/growth.py", "growth", _law),
@@ -241,6 +266,18 @@ CLAIMS = [
           _beats_random("tpe")),
     Claim("2 survey", "multi-fidelity leads early, and the lead shrinks", "benchmarks/hpobench.py", "hpobench",
           _families),
+    Claim("3 LLM compression", "units ordered by importance lose less at 70 % of the size, before any training",
+          "benchmarks/shrink.py", "shrink_gpu", _order),
+    Claim("3 LLM compression", "one super-network's front is above pruning and fine-tuning each size, small decoder",
+          "benchmarks/shrink.py", "shrink_gpu",
+          _beside("decoder", ("uniform, magnitude", "layer drop", "from scratch"))),
+    Claim("4 BERT pruning", "weight sharing is above standard NAS at equal time, MiniLM on QNLI",
+          "benchmarks/shrink.py", "shrink_gpu", _beside("qnli", ("standard NAS, mo-asha",))),
+    Claim("4 BERT pruning", "and above pruning each size by magnitude, activation, layers",
+          "benchmarks/shrink.py", "shrink_gpu",
+          _beside("qnli", ("uniform, magnitude", "uniform, activation", "layer drop"))),
+    Claim("4 BERT pruning", "training without sub-networks makes worse sub-networks than sandwich and distillation",
+          "benchmarks/shrink.py", "shrink_gpu", _strategy),
     Claim("5 OTHPO", "XGBoost-MNIST at evaluation 1: ordered, then shuffled, then CTS, then no transfer",
           "benchmarks/othpo.py", "othpo", _ordered),
     Claim("5 OTHPO", "XGBoost-MNIST: CTS is the best at 25", "benchmarks/othpo.py", "othpo", _cts),
