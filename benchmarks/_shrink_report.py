@@ -24,6 +24,7 @@ NAMES = {
     "strategy/full": "super-network, by size alone",
     "standard": "standard NAS, mo-asha",
     "shared/repair": "weight sharing, repaired first",
+    "shared/error": "weight sharing, searched by the error",
     "alone/magnitude": "uniform, magnitude",
     "alone/activation": "uniform, activation",
     "alone/flap": "FLAP-like",
@@ -248,7 +249,7 @@ def picture(cells: Cells, name: str) -> str:
     """The fronts, medians over seeds."""
     lines = {}
     for method in NAMES:
-        if method in ("shared/points", "shared/repair"):
+        if method in ("shared/points", "shared/repair", "shared/error"):
             continue
         by_seed = cells.points(method)
         if len(by_seed) < 3:
