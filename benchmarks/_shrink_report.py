@@ -110,6 +110,7 @@ def targets_table(cells: Cells) -> list[Row]:
     for method in (
         "shared",
         "shared/repair",
+        "shared/error",
         "strategy/full",
         "standard",
         *(k for k in NAMES if k.startswith("alone")),
