@@ -30,7 +30,7 @@ FORM = "Allowed: file.py:function or package.module:function."
         (["train.py:train", *ASHA, "--set", "scheduler.etta=4"], "scheduler 'asha' has no argument 'etta'. Did you mean 'eta'?"),
         (["train.py:train", *ASHA, "--set", "scheduler.eta=x"], "scheduler 'asha': eta='x'. Allowed: a whole number."),
         (["train.py:train", *ASHA, "--set", "eta=4"], "--set eta=4. Allowed: searcher.NAME=VALUE, scheduler.NAME=VALUE or"),
-        (["train.py:train", "--set", "searcher.trees=4"], "searcher 'auto' has no argument 'trees'. Allowed: 'budget', 'cost'."),
+        (["train.py:train", "--set", "searcher.trees=4"], "searcher 'auto' has no argument 'trees'. Allowed: 'budget', 'cost', 'fidelity'."),
         (["train.py:train", "--max", "27"], "--max 27. Allowed: a name and a number above 0, such as --max epoch=27."),
         (["train.py:train", "--min", "epoch=1"], "--min epoch=1 without --max. Give both, such as --min epoch=1 --max epoch=27."),
         (["train.py:train", "--min", "step=1", "--max", "epoch=9"], "--min step=1 and --max epoch=9. Allowed: the same name in both. Write --min epoch=1."),
