@@ -85,7 +85,7 @@ def inspect(wheel: Path) -> str:
         names = archive.namelist()
     missing = [name for name in WANTED if name not in names]
     assert not missing, f"the wheel lacks {missing}"
-    strange = [name for name in names if not name.startswith(("luthier/", "luthier-"))]
+    strange = [name for name in names if not name.startswith(("luthier/", "luthier-", "hydra_plugins/luthier"))]
     assert not strange, f"the wheel holds {strange}"
     return f"wheel: {wheel.stat().st_size / 1e6:.1f} MB, {len(names)} files"
 
