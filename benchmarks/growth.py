@@ -1,5 +1,6 @@
 """Growth measured: does the rate transfer, does a warm start pay, does the law predict, does muP stay flat.
 
+    python benchmarks/growth.py texts                                         # the folder of texts, from LUTHIER_DATA
     python benchmarks/growth.py timing --device cuda --out timing.jsonl       # throughput, alone on the machine
     python benchmarks/growth.py run --device cuda --jobs 4 --deadline 480 --out lines.jsonl
     python benchmarks/growth.py report lines.jsonl timing.jsonl               # docs/results/growth.md, .json, pictures
@@ -97,6 +98,22 @@ def run(given: argparse.Namespace) -> None:
                 _write(given.out, running.pop(future), future, time.time() - began)
 
 
+def gather(folder: Path) -> None:
+    """Put the texts into one folder, packed, so that they can travel to another machine."""
+    import gzip
+    import shutil
+
+    from luthier.bench.data import DataFile, find
+    from luthier.nets.data import python_library
+
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = [DataFile(f"text/{name}.txt.gz") for name in ("tinyshakespeare", "wikitext2_test", "wikitext2_valid")]
+    for path in find("the growth benchmark", wanted, origin="see the README beside the texts").values():
+        shutil.copy(path, folder)
+    (folder / "python.txt.gz").write_bytes(gzip.compress(python_library(13_500_000).values.tobytes(), mtime=0))
+    print(*(f"{p.name}: {p.stat().st_size:,} bytes packed" for p in sorted(folder.iterdir())), sep="\n")
+
+
 def _write(out: Path, cell: Cell, future: Future, now: float) -> None:
     try:
         found = future.result()
@@ -126,7 +143,7 @@ def rows(path: Path) -> list[dict]:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("run", "timing", "report"))
+    parser.add_argument("what", choices=("texts", "run", "timing", "report"))
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--jobs", type=int, default=1)
@@ -140,7 +157,9 @@ def main() -> None:
     parser.add_argument("--scale", default="gpu", help="gpu; or quarter: a quarter as wide, 10 tokens per parameter")
     parser.add_argument("--small", action="store_true", help="tiny cells, to try the command out")
     given = parser.parse_args()
-    if given.what == "run":
+    if given.what == "texts":
+        gather(Path(given.text))
+    elif given.what == "run":
         run(given)
     elif given.what == "timing":
         from _growth_timing import timing
