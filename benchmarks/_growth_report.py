@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def report(found: Rows) -> None:
     devices = sorted({r["device"] for r in found if "device" in r})
     head = HEAD.format(device=", ".join(devices), torch=found[0].get("torch", ""), lines=len(found))
     (RESULTS / "growth.md").write_text(head + "\n" + "\n".join(sections))
+    data = {"date": date.today().isoformat(), **data}
     (RESULTS / "growth.json").write_text(json.dumps(_plain(data), indent=1, allow_nan=False) + "\n")
     print("\n".join(sections))
 

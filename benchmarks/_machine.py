@@ -7,6 +7,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def write(name: str, title: str, text: str, data: Mapping[str, Any]) -> Path:
-    """Figures as Markdown for people and JSON for programs."""
+    """Figures as Markdown for people and JSON for programs, with the day on which they were written."""
+    data = {"date": date.today().isoformat(), **data}
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(data, indent=1) + "\n")
     path = RESULTS / f"{name}.md"

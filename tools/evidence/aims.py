@@ -110,6 +110,30 @@ def _page(found: Any) -> tuple[str, str]:
     return f"{text} ({first} ms the first time)", verdict(first < 1000)
 
 
+def _native(found: Any) -> tuple[str, str]:
+    """Extracted models beside the same shape built from its configuration."""
+    cells = {c["key"]: c for c in found["cells"]}
+    gaps = {}
+    for key, native in cells.items():
+        if "native_of" in native:
+            beside = cells[key.replace(", natively built", "")]
+            gaps[native["batch"]] = beside["median_ms"] / native["median_ms"] - 1
+    text = ", ".join(f"{gap:+.1%} at batch {batch}" for batch, gap in sorted(gaps.items()))
+    near = [abs(gap) <= 0.05 for gap in gaps.values()]
+    return text, verdict(all(near), any(near))
+
+
+def _sandwich(found: Any) -> tuple[str, str]:
+    steps = by(found["cells"], key="timing/steps//0")["steps"]
+    ratio = steps["sandwich"]["seconds"] / steps["plain"]["seconds"]
+    return f"{ratio:.2f} times a plain step, 102 million parameters on an H100", verdict(ratio <= 2.5)
+
+
+def _sandwich_cpu(found: Any) -> tuple[str, str]:
+    ratio = by(found["cells"], key="speed")["sandwich / plain"]
+    return f"{ratio:.2f} times a plain step, one thread", verdict(ratio <= 1.6, ratio <= 2.5)
+
+
 CLAIMS = [
     Claim("ask and tell", "tpe 6 / 16, bore 40 / 80, cqr 150 / 400, gp 100 / 900 ms at most",
           "benchmarks/latency.py", "latency", _latency),
@@ -130,6 +154,11 @@ CLAIMS = [
           "benchmarks/postgres.py", "postgres", _postgres),
     Claim("Ray", "a trial is launched faster than by Ray Tune", "benchmarks/ray_overhead.py", "ray", _ray),
     Claim("live page", "a study of 1000 trials shows in less than a second", "benchmarks/serve.py", "serve", _page),
+    Claim("sub-networks", "an extracted model is as fast as its shape built natively, within 5 %",
+          "benchmarks/shrink.py", "shrink_cpu", _native),
+    Claim("sub-networks", "a sandwich step costs at most 2.5 plain ones, on a GPU", "benchmarks/shrink.py", "shrink_gpu",
+          _sandwich),
+    Claim("sub-networks", "and at most 1.6 on a processor", "benchmarks/shrink.py", "shrink_cpu", _sandwich_cpu),
     Claim("grown model", "the cold start's loss with at most 0.85 of its tokens at growth 2", "benchmarks/growth.py",
           "growth", tokens),
 ]  # fmt: skip
