@@ -12,9 +12,10 @@ import numpy as np
 from _growth_warm import interval, shown
 from _pictures import Line, draw
 
+from luthier.grow.gains import Gain, fit_gain
 from luthier.grow.laws import ScalingLaw
 from luthier.grow.ledger import Entry, Ledger, best_points
-from luthier.grow.planner import Stage, fit_speed_up, make_plan, speed_up
+from luthier.grow.planner import Stage, make_plan
 
 Rows = list[dict[str, Any]]
 
@@ -99,10 +100,10 @@ def ladder(found: Rows, grown: Rows, place: Path) -> tuple[str, Any]:
     least, middle = min(losses), float(np.mean(losses))
     inside = said.low <= least <= said.high
     close = abs(said.loss - least) <= 0.03
-    gain = fit_speed_up(ledger.entries, law)
+    gain = fit_gain(ledger.entries, law)
     plan = make_plan(
         law, size=size, tokens=tokens, checkpoints=[Stage(cold[0]["inner"], cold[0]["tokens"], None)] if cold else [],
-        gain=gain or speed_up, force=True,
+        gain=gain, force=True,
     )  # fmt: skip
     numbers = ", ".join(f"{k} = {v:.4g}" for k, v in law.numbers.items())
     widths = sorted({r["width"] for r in found if r["width"] != largest} | ({192} if cold else set()))
@@ -133,7 +134,7 @@ def ladder(found: Rows, grown: Rows, place: Path) -> tuple[str, Any]:
     for s in plan.schedules:
         cost = f"{s.flops:.2e} | {s.charged:.2e}"
         lines.append(f"| {s.name} | {s.loss:.4f} | {s.low:.4f} - {s.high:.4f} | {s.beats_scratch:.2f} | {cost} |")
-    worth = f"Growth 2 at 20 tokens a parameter is worth {(gain or speed_up)(2.0, 20.0):.2f} times the tokens."
+    worth = f"Growth 2 at 20 tokens a parameter is worth {(gain or Gain())(2.0, 20.0):.2f} times the tokens."
     lines += ["", plan.advice, "", worth, ""]
     _draw_law(place / "law.svg", law, [*found, *cold], largest)
     lines += ["![loss over operations](growth/law.svg)", ""]

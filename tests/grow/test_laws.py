@@ -13,7 +13,8 @@ from luthier.base.errors import ArgumentError, StorageError
 pytest.importorskip("torch", reason='torch is not installed: pip install "luthier[llm]"')
 
 from luthier.grow import Entry, Ledger, Point, ScalingLaw, break_even, make_plan
-from luthier.grow.planner import Stage, fit_speed_up, speed_up
+from luthier.grow.gains import Gain, fit_gain, speed_up
+from luthier.grow.planner import Stage
 
 SIZES, PER = (1e5, 3e5, 1e6, 3e6), (5, 10, 20)
 
@@ -184,9 +185,45 @@ def test_own_runs_scale_the_prior():
         growth=2.0,
         loss=LAW.loss(2e6, 3 * tokens),
     )
-    gain = fit_speed_up([one], LAW)
+    gain = fit_gain([one], LAW)
     assert gain(2.0, 10) == pytest.approx(3.0, rel=0.01)
-    assert fit_speed_up([], LAW) is None
+    assert fit_gain([], LAW) is None
+
+
+def test_one_run_of_ones_own_leaves_the_gain_uncertain_and_more_settle_it():
+    """Five runs that gained 1.2, 1.3 ... times: the spread is theirs; at twice the growth factor it is wider."""
+    own = [
+        Entry(run=f"g{i}", purpose="growth", size=2e6, total=2e6, tokens=2e7, flops=1, growth=2.0,
+              loss=LAW.loss(2e6, (1.2 + 0.1 * i) * 2e7))
+        for i in range(5)
+    ]  # fmt: skip
+    one, five = fit_gain(own[:1], LAW), fit_gain(own, LAW)
+    prior = speed_up(2.0, 10) - 1
+    assert one.spread == 0.5
+    assert five.spread == pytest.approx(np.std([0.2, 0.3, 0.4, 0.5, 0.6], ddof=1) / prior * math.sqrt(1.2), rel=1e-3)
+    near, far = five.draws(2.0, 10, 2000), five.draws(4.0, 10, 2000)
+    assert np.std(near) == pytest.approx(five.spread * prior, rel=0.05)
+    relative = [np.std(d) / (speed_up(g, 10) - 1) for g, d in ((2.0, near), (4.0, far))]
+    assert relative[1] == pytest.approx(math.hypot(five.spread, 0.5), rel=0.05)
+    assert relative[1] > relative[0]
+    assert (near == five.draws(2.0, 10, 2000)).all()
+
+
+def test_an_uncertain_gain_is_no_reason_to_grow():
+    """The middle pays (s = 1.5 against 1.33 needed); whether it does is hardly better than a coin's fall."""
+    scale = 0.5 / (speed_up(2.0, 20) - 1)
+    sure, unsure = (
+        make_plan(LAW, size=3e6, tokens=6e7, factors=(2.0,), stages=1, gain=Gain(scale, spread))
+        for spread in (0.01, 5.0)
+    )
+    by = [next(s for s in plan.schedules if s.name == "grow 2") for plan in (sure, unsure)]
+    assert by[0].loss == by[1].loss
+    assert sure.grows
+    assert by[0].beats_scratch > 0.95
+    assert not unsure.grows
+    assert 0.4 < by[1].beats_scratch < 0.75
+    assert "probability" in unsure.advice
+    assert by[1].high - by[1].low > by[0].high - by[0].low
 
 
 def test_a_plan_needs_one_budget_and_a_law_of_sizes():

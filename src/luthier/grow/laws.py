@@ -157,10 +157,13 @@ class ScalingLaw:
         low, high = np.quantile(values, [(1 - share) / 2, (1 + share) / 2])
         return Prediction(self.loss(size, tokens), float(low), float(high), share)
 
-    def samples(self, size: float, tokens: float) -> np.ndarray:
-        """Losses of one more run by every refit, each with noise: (draws,)."""
-        where = [Point(size, tokens, 1.0)]
-        logs = np.array([_log_loss(theta, where, self.form)[0] for theta in self.draws])
+    def samples(self, size: float, tokens: float | np.ndarray) -> np.ndarray:
+        """Losses of one more run by every refit, each with noise: (draws,). Tokens may differ from refit to refit."""
+        each = np.broadcast_to(tokens, (len(self.draws),))
+        logs = np.array(
+            [_log_loss(theta, [Point(size, float(t), 1.0)], self.form)[0]
+             for theta, t in zip(self.draws, each, strict=True)]
+        )  # fmt: skip
         rng = np.random.default_rng([len(self.draws), SEED_BOOTSTRAP, 1])
         return np.exp(logs + self.noise * rng.standard_normal(len(logs)))
 

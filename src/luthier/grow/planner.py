@@ -1,8 +1,8 @@
 """The planner: scratch, or grow once or twice, ranked by predicted loss; "do not grow" is an answer.
 
 A grown run is a run from scratch whose tokens count more: `s(g, D/N)` times, falling to 1 with the growth factor and
-with tokens per parameter. Without runs of one's own s is what the warmstarting paper's plots show (1.48 at 10 and 1.30
-at 20 tokens per parameter for growth 1.74, none by growth 8): a prior, said to be one.
+with tokens per parameter (`gains.py`). s is uncertain, and so is the law; intervals and the chance to end below scratch
+hold both, and growing is advised only where that chance is good.
 
 Source: the break-even rule 1/s + 1/g^2 < 1 at equal tokens per parameter; the growth point (20 tokens per parameter of
     the source, factor 2) where no law is fitted: derived in our specification.
@@ -10,20 +10,19 @@ Source: the break-even rule 1/s + 1/g^2 < 1 at equal tokens per parameter; the g
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
+from luthier.grow.gains import Gain, SpeedUp
 from luthier.grow.laws import ScalingLaw
-from luthier.grow.ledger import Entry
 
 FACTORS = (1.5, 2.0, 3.0, 4.0)  # growth factors that are tried
 SOURCE_TOKENS = 20.0  # per parameter of a source that has still to be trained
-PRIOR = (0.48, 0.69, 0.74)  # gain at g = 1.74 and 10 tokens per parameter; its exponents: see `speed_up`
+SURE = 0.75  # least probability to end below scratch with which growing is advised: a source costs real money
 
 
 @dataclass(frozen=True)
@@ -83,41 +82,6 @@ class Plan:
     grows: bool
 
 
-SpeedUp = Callable[[float, float], float]  # (growth factor, tokens per parameter) -> times
-
-
-def speed_up(growth: float, per_parameter: float) -> float:
-    """The prior: how many times fewer tokens a grown model needs to a loss; 1 from growth 8 on.
-
-    1 + 0.48 (10 / (D/N))^0.69 w(g), w = 1 at g = 1.74, falling linearly in log g to 0 at g = 8: 1.48 and 1.30 at 10 and
-    20 tokens per parameter, as read from the paper's curves.
-    """
-    check("growth", growth, above=1)
-    gain, power, _ = PRIOR
-    weight = min(1.0, math.log(8 / growth) / math.log(8 / 1.74)) if growth < 8 else 0.0
-    return float(1 + gain * (10 / per_parameter) ** power * max(weight, 0.0))
-
-
-def fit_speed_up(entries: Sequence[Entry], law: ScalingLaw) -> SpeedUp | None:
-    """The prior scaled to grown runs of one's own; None where there are none with a loss.
-
-    For each grown run: the tokens that the law asks of a run from scratch to its loss, over its own tokens. The median
-    ratio to the prior's gain scales it.
-    """
-    scales = []
-    for entry in entries:
-        if entry.growth is None or entry.loss is None or entry.growth <= 1:
-            continue
-        own = _tokens_to(law, entry.size, entry.loss)
-        prior = speed_up(entry.growth, entry.tokens / entry.size) - 1
-        if own is not None and prior > 0:
-            scales.append((own / entry.tokens - 1) / prior)
-    if not scales:
-        return None
-    scale = float(np.median(scales))
-    return lambda growth, per: max(0.2, 1 + scale * (speed_up(growth, per) - 1))
-
-
 def make_plan(
     law: ScalingLaw,
     *,
@@ -127,7 +91,7 @@ def make_plan(
     checkpoints: Sequence[Stage] = (),
     factors: Sequence[float] = FACTORS,
     stages: int = 2,
-    gain: SpeedUp = speed_up,
+    gain: Gain | SpeedUp | None = None,
     rate: float | None = None,
     force: bool = False,
 ) -> Plan:
@@ -141,7 +105,8 @@ def make_plan(
         checkpoints: Models that are there: their cost is sunk.
         factors: Growth factors for sources that would have to be trained.
         stages: Most growths, 0 to 3.
-        gain: (growth factor, tokens per parameter) -> how many times fewer tokens are needed.
+        gain: What growth is worth; None: the prior. A function of growth factor and tokens per parameter is taken
+            for certain.
         rate: Operations per second, measured; for the hours.
         force: Extrapolate far.
 
@@ -160,7 +125,7 @@ def make_plan(
     law.predict(scratch.size, scratch.tokens, force=force)
     base = law.samples(scratch.size, scratch.tokens)
     chains = [(scratch,), *_chains(size, budget, checkpoints, factors, stages)]
-    found = [_schedule(law, chain, base, gain, rate) for chain in chains]
+    found = [_schedule(law, chain, base, gain or Gain(), rate) for chain in chains]
     found.sort(key=lambda s: s.loss)
     return Plan(tuple(found), *_advice(found, law))
 
@@ -184,11 +149,15 @@ def _chains(
 
 
 def _schedule(
-    law: ScalingLaw, chain: tuple[Stage, ...], scratch: np.ndarray, gain: SpeedUp, rate: float | None
+    law: ScalingLaw, chain: tuple[Stage, ...], scratch: np.ndarray, gain: Gain | SpeedUp, rate: float | None
 ) -> Schedule:
-    last = chain[-1]
-    worth = last.tokens * (1.0 if last.growth is None else gain(last.growth, last.tokens / last.size))
-    values = law.samples(last.size, worth)
+    last, times, drawn = chain[-1], 1.0, np.ones(len(scratch))
+    if last.growth is not None:
+        per = last.tokens / last.size
+        times = gain(last.growth, per)
+        drawn = gain.draws(last.growth, per, len(scratch)) if isinstance(gain, Gain) else times * drawn
+    worth = last.tokens * times
+    values = law.samples(last.size, last.tokens * drawn)
     low, high = np.quantile(values, [0.1, 0.9])
     spent = sum(stage.flops for stage in chain if not stage.sunk)
     grown = [stage for stage in chain if stage.growth is not None and not stage.sunk]
@@ -209,25 +178,23 @@ def _schedule(
 
 
 def _advice(found: Sequence[Schedule], law: ScalingLaw) -> tuple[str, bool]:
-    best = found[0]
     scratch = next(s for s in found if s.name == "scratch")
-    if best is scratch or scratch.loss - best.loss < 0.002:
+    ahead = [s for s in found if scratch.loss - s.loss >= 0.002]
+    if not ahead:
         return f"Do not grow: no schedule is predicted below scratch ({scratch.loss:.3f}) by more than 0.002.", False
+    sure = [s for s in ahead if s.beats_scratch >= SURE]
+    if not sure:
+        best = max(ahead, key=lambda s: s.beats_scratch)
+        return (
+            f"Do not grow: the likeliest to end below scratch ({scratch.loss:.3f}) is {best.name}, with a probability "
+            f"of {best.beats_scratch:.2f}; {SURE} are asked for. Grown runs in the ledger narrow this."
+        ), False
+    best = sure[0]
     words = f"{best.name}: {best.loss:.3f} against {scratch.loss:.3f} from scratch"
+    words += f", below it with a probability of {best.beats_scratch:.2f}"
     if best.stages[0].sunk:
         full = best.charged / scratch.charged
         again = law.loss(scratch.stages[-1].size, scratch.stages[-1].tokens * full)
         charged = "still ahead" if best.loss < again else "not ahead"
         return f"Grow ({words}); with the source charged too it is {charged} of a scratch run of that cost.", True
     return f"Grow ({words}), every stage charged.", True
-
-
-def _tokens_to(law: ScalingLaw, size: float, loss: float) -> float | None:
-    """Tokens at which the law gives a loss; None where it never does."""
-    low, high = 0.0, 60.0
-    if law.loss(size, math.exp(high)) >= loss:
-        return None
-    for _ in range(80):
-        middle = (low + high) / 2
-        low, high = (middle, high) if law.loss(size, math.exp(middle)) > loss else (low, middle)
-    return math.exp(high)

@@ -66,15 +66,16 @@ def plan(
     from dataclasses import asdict
 
     from luthier.cli import _json
+    from luthier.grow.gains import fit_gain
     from luthier.grow.laws import ScalingLaw
     from luthier.grow.ledger import Ledger
-    from luthier.grow.planner import Stage, fit_speed_up, make_plan, speed_up
+    from luthier.grow.planner import Stage, make_plan
 
     fitted = ScalingLaw.of(json.loads(law.read_text()))
-    own = fit_speed_up(Ledger.open(ledger).entries, fitted)
+    own = fit_gain(Ledger.open(ledger).entries, fitted)
     stages = [Stage(float(n), float(d), None) for n, d in (pair(word) for word in have or ())]
     found = make_plan(
-        fitted, size=size, flops=flops, tokens=tokens, checkpoints=stages, gain=own or speed_up, rate=rate, force=force
+        fitted, size=size, flops=flops, tokens=tokens, checkpoints=stages, gain=own, rate=rate, force=force
     )
     if as_json:
         _json.write(asdict(found))
