@@ -16,7 +16,7 @@ import luthier as lu
 from luthier.base.errors import ArgumentError, ExecutorError, UnsupportedError
 from luthier.base.records import Status
 from luthier.runtime.executors._base import Limits, Setting
-from luthier.testing.executor import EPOCHS, Recorder, launch, work
+from luthier.testing.executor import EPOCHS, Recorder, launch, reports, work
 
 ray = pytest.importorskip("ray", reason="ray is not installed (make test-slow has an environment with it)")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
@@ -163,6 +163,33 @@ def test_the_process_for_messages_may_be_killed(cluster):
         assert host.ends[0].status is Status.LOST
         work(executor, host, [launch(1, fidelity=EPOCHS)])
         assert host.ends[1].status is Status.COMPLETED
+    finally:
+        executor.close()
+
+
+def careless(run):
+    """Reports at every step and goes on whatever happens."""
+    for _ in run.resources():
+        try:
+            run.report(loss=1.0)
+        except BaseException:
+            print("swallowed")
+    return {"loss": 0.0}
+
+
+@pytest.mark.parametrize("target", [reports, careless], ids=lambda target: target.__name__)
+def test_a_run_that_hears_first_that_the_mailbox_is_gone_is_lost(cluster, tmp_path, target):
+    executor, host = Ray(), Recorder()
+    executor.open(Setting(target, folder=tmp_path), host)
+    try:
+        executor.submit(launch(0, fidelity=EPOCHS), "worker-0")
+        ray.wait([executor._mail])  # its first word is there; the driver does not read it
+        ray.kill(executor._mailbox)
+        ray.wait([executor._tasks[0, 1].reference])
+        executor._over((0, 1))  # the end of the run is read before the end of the mailbox
+        assert host.ends[0].status is Status.LOST
+        assert host.ends[0].error == "Ray's process for messages died"
+        executor.step(0.25)
     finally:
         executor.close()
 

@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,13 @@ from luthier.base.records import Decision, Status
 from luthier.runtime.executors import _tree
 from luthier.runtime.executors._base import End, Launch, Message, Target
 from luthier.runtime.executors._remote import Remote, RemoteChannel
-from luthier.runtime.executors._run import Channel
+from luthier.runtime.executors._run import Channel, TrialEnded
 from luthier.runtime.executors._runner import describe, execute
 
 #: A run's name: trial and attempt.
 Key = tuple[int, int]
+#: Why a run is lost whose mailbox is gone.
+NO_MAIL = "Ray's process for messages died"
 _LOOK = 0.25  # seconds between two looks at the memory
 _targets: dict[bytes, Target] = {}  # programs that this worker process has loaded, by their checksum
 _guard: tuple[str, subprocess.Popen[bytes]] | None = None
@@ -104,8 +106,10 @@ def run_trial(order: Order, launch: Launch) -> tuple[str, Any]:
     if order.memory_mb is not None:
         watch = (order.mailbox, key, order.memory_mb, over)
         threading.Thread(target=_watch_memory, args=watch, daemon=True).start()
+    mail = _Mail(order.mailbox, key)
     try:
-        return "end", _execute(target, launch, _Mail(order.mailbox, key), order.remote)
+        end = _execute(target, launch, mail, order.remote)
+        return "end", replace(end, status=Status.LOST, result=None, error=NO_MAIL) if mail.gone else end
     finally:
         over.set()
         if _has_children():
@@ -140,6 +144,7 @@ class _Mail:
     def __init__(self, mailbox: Any, key: Key) -> None:
         self._mailbox, self._key = mailbox, key
         self._lock = threading.Lock()  # a program may report from a thread
+        self.gone = False  # whether the mailbox is: the run is lost then, whatever its program makes of it
 
     def report(self, message: Message) -> Decision:
         decision: Decision = self._ask("report", message)
@@ -151,7 +156,11 @@ class _Mail:
     def _ask(self, kind: str, content: Any) -> Any:
         ray = need("ray", what="executor 'ray'", extra="ray")
         with self._lock:
-            verdict, answer = ray.get(self._mailbox.put.remote(self._key, kind, content, True))
+            try:
+                verdict, answer = ray.get(self._mailbox.put.remote(self._key, kind, content, True))
+            except ray.exceptions.RayActorError:
+                self.gone = True
+                raise TrialEnded(Decision.STOP) from None
         if verdict == "error":
             error: LuthierError = answer[0](answer[1])
             raise error
