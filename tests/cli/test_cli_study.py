@@ -13,6 +13,8 @@ import pytest
 from conftest import ASHA, INLINE, Call
 
 import luthier as lu
+from luthier.runtime.executors._function import FunctionTarget
+from luthier.runtime.executors.inline import Inline
 
 
 def lines(text: str) -> list[dict[str, Any]]:
@@ -90,6 +92,30 @@ def test_resume_from_another_folder(place: Path, call: Call, monkeypatch: pytest
     assert result.exit_code == 0, result.output
     assert Path.cwd() == place
     assert len(lu.Study.open(place / "luthier-train").trials) == 3
+
+
+def test_resume_takes_the_executor_that_the_study_was_run_with(place: Path, call: Call) -> None:
+    (place / "fit.py").write_text("def fit(run):\n    return run.config['x']\n")
+    with lu.Study(lu.Space(x=lu.Float(0, 1)), searcher="random", folder="s") as study:
+        own = {"name": "processes", "grace_seconds": 7.5}
+        info = {"target": "fit.py:fit", "cwd": str(place)}
+        study.run(FunctionTarget.parse("fit.py:fit"), trials=1, executor=own, info=info)
+    assert call("resume", "s", "--trials", "2").exit_code == 0
+    with lu.Study.open("s") as study:
+        runs = [event.data for event in study.events() if event.kind == "begun"]
+        assert [(run["executor"], run["executor_own"]) for run in runs] == [("processes", {"grace_seconds": 7.5})] * 2
+        study.run(FunctionTarget.parse("fit.py:fit"), trials=3, executor=Endless(), info=info)
+    result = call("resume", "s", "--trials", "4")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: study 's': it was run with executor 'inline' and patience, which the log ")
+
+
+class Endless(Inline):
+    """Has an argument that JSON cannot hold."""
+
+    def __init__(self, *, patience: float = 1.0) -> None:
+        super().__init__()
+        self.own = {"patience": float("inf")}
 
 
 def test_resume_of_a_study_from_python(place: Path, call: Call) -> None:

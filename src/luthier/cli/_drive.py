@@ -40,7 +40,7 @@ def drive(
     trials: int | None,
     seconds: float | None,
     workers: int,
-    executor: str | None,
+    executor: str | Mapping[str, Any] | None,
     limits: Limits,
     info: Mapping[str, Any],
     stopping: bool = True,
@@ -54,7 +54,7 @@ def drive(
         trials: Trials of the study in all.
         seconds: Time for this call.
         workers: Trials at once.
-        executor: Name of the executor.
+        executor: Name of the executor, or name and arguments.
         limits: What one trial may use.
         info: What `luthier resume` needs to find the program again.
         stopping: Whether the study's stopping rules are heeded.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -48,6 +48,7 @@ def resume(
             return
         info = {key: settings.get(key) for key in ("target", "command", "cwd")}
         _refuse_unknown(study)
+        executor = _executor(study)
         place = _place(study, where)
     # opened again by its full path, since the program may need another current folder
     with kept(Study.open(place)) as study:
@@ -62,7 +63,7 @@ def resume(
             trials=total,
             seconds=seconds if seconds is not None else settings.get("seconds"),
             workers=workers or settings.get("workers") or 1,
-            executor=settings.get("executor"),
+            executor=executor,
             limits=Limits(
                 limits.get("time_limit"), limits.get("memory_mb"), limits.get("gpus") or 0, limits.get("cpus")
             ),
@@ -90,6 +91,17 @@ def _refuse_unknown(study: Study) -> None:
         f"study {study.name!r} {how}, so this command cannot find its program. Allowed: studies run by `luthier tune`, "
         "or with a function of a module. Give the command that made it, or run your script, again: it continues."
     )
+
+
+def _executor(study: Study) -> dict[str, Any] | None:
+    """The executor of the last run, with its arguments."""
+    from luthier.base.errors import ArgumentError
+    from luthier.runtime.executors._again import spec
+
+    try:
+        return spec(study.settings)
+    except ArgumentError as error:
+        raise ArgumentError(f"study {study.name!r}: {error}") from error
 
 
 def _place(study: Study, where: str) -> str:

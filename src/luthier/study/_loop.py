@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, MetricError, StorageError, TrialError
 from luthier.base.records import Decision, Status, Trial, pairs
-from luthier.base.registry import load
 from luthier.base.seeds import generator, trial_seed
+from luthier.runtime.executors import _again as again
 from luthier.runtime.executors._base import End, Executor, Launch, Limits, Message, Setting, Target
 from luthier.runtime.storage import Draft
 from luthier.space.problem import Benchmark
@@ -36,7 +36,7 @@ class Loop:
     Args:
         study: The study.
         target: What to run.
-        executor: Name, instance or None.
+        executor: Name, name with arguments, instance or None.
         limits: What one trial may use.
         workers: Trials at once.
         trials: Trials of the study in all.
@@ -49,7 +49,7 @@ class Loop:
         self,
         study: Study,
         target: Target | Benchmark | None,
-        executor: str | Executor | None,
+        executor: str | Mapping[str, Any] | Executor | None,
         limits: Limits,
         *,
         workers: int,
@@ -85,13 +85,11 @@ class Loop:
         self.failed: list[tuple[int, str | None]] = []  # trial and log of what failed in this call
 
     @staticmethod
-    def _named(given: str | Executor | None, workers: int, limits: Limits) -> Executor:
+    def _named(given: str | Mapping[str, Any] | Executor | None, workers: int, limits: Limits) -> Executor:
         if isinstance(given, Executor):
             return given
         alone = workers == 1 and limits == Limits()
-        name = given or ("inline" if alone else "processes")
-        found: Executor = load("executor", name)()
-        return found
+        return again.make(given or ("inline" if alone else "processes"))
 
     # the loop --------------------------------------------------------------------------------------------
 
@@ -147,7 +145,7 @@ class Loop:
             "trials": self.trials,
             "seconds": self.seconds,
             "workers": self.workers,
-            "executor": self.executor.name,
+            **again.words(self.executor),
             **({"virtual": True} if self.executor.virtual else {}),
             **({} if self.stopping else {"stopping": False}),
             "folder": None if self.study.folder is None else str(self.study.folder.resolve()),

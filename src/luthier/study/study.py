@@ -497,7 +497,7 @@ class Study(View):
         trials: int | None = None,
         seconds: float | None = None,
         workers: int = 1,
-        executor: str | Executor | None = None,
+        executor: str | Mapping[str, Any] | Executor | None = None,
         time_limit: float | None = None,
         memory_mb: float | None = None,
         gpus: float = 0,
@@ -514,7 +514,7 @@ class Study(View):
             seconds: Time for this call; what still runs then is stopped.
             workers: Trials at once.
             executor: "inline" (this process, the default for one worker), "processes" (the default for more), the
-                name of another, or an instance.
+                name of another, {"name": ..., with its arguments}, or an instance.
             time_limit: Seconds that one run of a trial may take.
             memory_mb: Memory that a trial with all its processes may use, in megabytes.
             gpus: GPUs of one trial; a fraction shares one.

@@ -16,6 +16,8 @@ from typing import Any
 
 from luthier.base.errors import MetricError, UnsupportedError
 from luthier.base.records import Configuration, Decision, Fidelity, Status
+from luthier.base.registry import own_arguments
+from luthier.runtime.executors._again import words
 from luthier.runtime.executors._base import End, Executor, Host, Launch, Message, Setting, Target
 
 Factory = Callable[[], Executor]
@@ -308,6 +310,18 @@ def check_life(factory: Factory) -> None:
     assert time.monotonic() - began < PATIENCE, "step() must return after its timeout with nothing to do"
 
 
+def check_own_arguments(factory: Factory) -> None:
+    """`own` names every argument that may be set, and what the log keeps of it makes the same executor again."""
+    executor = factory()
+    missing = own_arguments(type(executor)).keys() - executor.own.keys()
+    assert not missing, f"`own` lacks {sorted(missing)}: `luthier resume` would start it with other arguments"
+    kept = words(executor)
+    assert kept["executor"] == executor.name
+    if "executor_left" not in kept:
+        again = type(executor)(**kept.get("executor_own", {}))
+        assert words(again) == kept, f"made again it differs: {words(again)}, {kept} before"
+
+
 #: All checks, each of which stands alone.
 CHECKS = (
     check_results,
@@ -320,6 +334,7 @@ CHECKS = (
     check_many,
     check_cancel,
     check_life,
+    check_own_arguments,
 )
 
 

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
 from luthier.base.records import Configuration, Decision, Fidelity, Status
@@ -161,6 +162,8 @@ class Executor(ABC):
     #: Whether its time is its own: `step` waits in that time, nothing runs for real, and no target is needed. Its runs
     #: start from `Launch.after`; it keeps no files.
     virtual: ClassVar[bool] = False
+    #: The arguments that it was made with, by name; `luthier resume` makes it again with them. Set by `__init__`.
+    own: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     def open(self, setting: Setting, host: Host) -> None:

@@ -55,6 +55,7 @@ class Processes(Executor):
         check("start_seconds", start_seconds, above=0)
         check("grace_seconds", grace_seconds, at_least=0)
         self._start_seconds, self._grace = start_seconds, grace_seconds
+        self.own = {"start_seconds": start_seconds, "grace_seconds": grace_seconds}
         self._setting: Setting | None = None
         self._host: Host | None = None
         self._target = b""

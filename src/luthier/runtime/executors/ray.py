@@ -17,7 +17,7 @@ from luthier.base.records import Decision, Status
 from luthier.base.registry import register
 from luthier.runtime.executors._base import End, Executor, Host, Launch, Setting
 from luthier.runtime.executors._checkpoints import pin
-from luthier.runtime.executors._ray_worker import Key, Mailbox, Order, run_trial
+from luthier.runtime.executors._ray_worker import NO_MAIL, Key, Mailbox, Order, run_trial
 from luthier.runtime.executors._remote import Store
 
 _LOOK = 0.25  # seconds between two looks at limits
@@ -90,6 +90,9 @@ class Ray(Executor):
         check("grace_seconds", grace_seconds, at_least=0)
         self._address, self._resources = address, dict(resources or {})
         self._grace = grace_seconds
+        self.own = {
+            "address": address, "resources": resources, "checkpoints": checkpoints, "grace_seconds": grace_seconds
+        }  # fmt: skip
         self._store = None if checkpoints is None else Store(checkpoints)
         self._setting: Setting | None = None
         self._host: Host | None = None
@@ -324,7 +327,7 @@ class Ray(Executor):
         assert self._order is not None
         for task in self._tasks.values():
             if task.end is None:
-                self._kill(task, End(Status.LOST, None, "Ray's process for messages died", task.seconds))
+                self._kill(task, End(Status.LOST, None, NO_MAIL, task.seconds))
         self._open_mailbox(self._ray.get(self._order).target)
 
     def _over(self, key: Key) -> None:

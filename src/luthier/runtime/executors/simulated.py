@@ -177,6 +177,9 @@ class Simulated(Executor):
         for part in fixed:
             check("fixed", part, at_least=0)
         self.overhead, self.fixed = overhead, (float(fixed[0]), float(fixed[1]))
+        self.own = {
+            "seed": seed, "checkpoints": checkpoints, "overhead": overhead, "fixed": fixed, "cluster": cluster
+        }  # fmt: skip
         self.trace: list[Stint] = []
         self._curves: dict[tuple[Configuration, int], Curve] = {}
         self._host: Host | None = None

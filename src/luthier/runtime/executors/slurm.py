@@ -96,6 +96,13 @@ class Slurm(Executor):
         check("grace_seconds", grace_seconds, at_least=0)
         self._folder, self._parameters, self._cluster = folder, dict(parameters or {}), cluster
         self._driver_seconds, self._grace = driver_seconds, grace_seconds
+        self.own = {
+            "folder": folder,
+            "parameters": parameters,
+            "cluster": cluster,
+            "driver_seconds": driver_seconds,
+            "grace_seconds": grace_seconds,
+        }
         self._setting: Setting | None = None
         self._host: Host | None = None
         self._queue: Any = None
