@@ -21,6 +21,8 @@ import venv
 import zipfile
 from pathlib import Path
 
+from wheel_smoke import SMOKE
+
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {"torch", "botorch", "llm", "eval", "ray", "integrations", "test", "all"}
 #: Files without which an installed luthier would fail only when it is used.
@@ -37,42 +39,6 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"^# ([\w./-]+\.(?:py|ya?ml|toml|json))\n")
 #: What a block mentions, and the package that it then needs.
 NEEDS = {"luthier.grow": "torch", "luthier.shrink": "torch", "luthier.gradients": "torch", "import torch": "torch"}
-
-SERVE = """
-import urllib.request
-import luthier as lu
-from luthier.serve import Server
-study = lu.Study(lu.Space(x=lu.Float(0, 1)), searcher="random", folder="served")
-study.run(lambda run: run.config["x"], trials=12)
-study.close()
-with Server("served", port=0) as server:
-    text = urllib.request.urlopen(server.url).read().decode()
-    key = text.partition("/studies/")[2].partition('"')[0]
-    page = urllib.request.urlopen(f"{server.url}studies/{key}").read()
-assert b"trials-table" in page and "served" in text
-"""
-BENCH = """
-import h5py, onnxruntime, xgboost
-import luthier as lu
-study = lu.Study(lu.Space(x=lu.Float(0, 1)), searcher="random")
-study.run(lambda run: run.config["x"], trials=3)
-study.export("trials.parquet")
-"""
-DOCS = f"""
-import os, subprocess, sys
-command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-f", {str(ROOT / "mkdocs.yml")!r}]
-subprocess.run([*command, "-d", os.path.abspath("site")], check=True)
-subprocess.run([sys.executable, {str(ROOT / "tools" / "check_links.py")!r}, "--site", "site"], check=True)
-"""
-#: What each light extra is there for, in a few lines.
-SMOKE = {
-    "serve": SERVE,
-    "bench": BENCH,
-    "opt": "import cmaes, pymoo",
-    "postgres": "import psycopg",
-    "slurm": "import submitit",
-    "docs": DOCS,
-}
 
 
 def size_mb(folder: Path) -> float:
@@ -151,8 +117,10 @@ def check(wheel: Path, extra: str | None) -> str:
         subprocess.run([python, "-m", "pip", "install", *quiet, what], check=True)
         ran, left = readme(python, folder)
         run([python, "-m", "luthier", "demo", "--out", "demo"], folder, "luthier demo")
-        if extra in SMOKE:
-            run([python, "-c", SMOKE[extra]], folder, f"luthier[{extra}]")
+        for number, program in enumerate(SMOKE.get(extra or "", ())):
+            place = folder / f"smoke{number}"
+            place.mkdir()
+            run([python, "-c", program], place, f"luthier[{extra}], program {number + 1} of its smoke test")
         added = size_mb(folder / "venv") - before
         freeze = [python, "-m", "pip", "list", "--format=freeze"]
         listed = subprocess.run(freeze, capture_output=True, text=True, check=True)
@@ -160,7 +128,8 @@ def check(wheel: Path, extra: str | None) -> str:
     name = f"luthier[{extra}]" if extra else "luthier"
     words = f"{ran} blocks and commands of README and `luthier demo` run"
     words += f" ({left} blocks need torch)" if left else ""
-    words += ", its smoke test too" if extra in SMOKE else ""
+    programs = len(SMOKE.get(extra or "", ()))
+    words += f", {programs} program{'s' if programs > 1 else ''} of its own too" if programs else ""
     return f"{name}: {added:.0f} MB, {packages} packages; {words}; {time.monotonic() - started:.0f} s"
 
 
