@@ -77,7 +77,7 @@ class Setting:
     rates: range
 
 
-SETTINGS = {"gpu": Setting(PROXY, 32, 128, 20, range(-11, -6)), "quarter": Setting(QUARTER, 16, 64, 10, range(-8, -5))}
+SETTINGS = {"gpu": Setting(PROXY, 32, 128, 20, range(-11, -6)), "quarter": Setting(QUARTER, 16, 64, 10, range(-8, -3))}
 S = Setting(**vars(SETTINGS["gpu"]))
 
 

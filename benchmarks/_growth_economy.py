@@ -15,7 +15,7 @@ from _pictures import Line, draw
 from luthier.grow.gains import Gain, fit_gain
 from luthier.grow.laws import ScalingLaw
 from luthier.grow.ledger import Entry, Ledger, best_points
-from luthier.grow.planner import Stage, make_plan
+from luthier.grow.planner import Plan, Stage, make_plan
 
 Rows = list[dict[str, Any]]
 
@@ -77,47 +77,31 @@ def merging(found: Rows, place: Path) -> tuple[str, Any]:
 
 def ladder(found: Rows, grown: Rows, place: Path) -> tuple[str, Any]:
     """A law of the small runs, its prediction for the largest, and the planner on the same ledger."""
-    place.mkdir(parents=True, exist_ok=True)
-    path = place / "ledger.jsonl"
-    path.unlink(missing_ok=True)
-    ledger = Ledger.open(path)
     rates = [r["lr"] for r in found]
     rate = max(set(rates), key=rates.count)  # runs at another one are of another law
     other = sorted({(r["width"], r["per"], r["lr"], r["loss"]) for r in found if r["lr"] != rate})
     found, grown = ([r for r in rows if r["lr"] == rate] for rows in (found, grown))
-    cold = [{**r, "width": 192, "per": 20} for r in grown if r["arm"] == "cold" and r["seed"] < 3]
     largest = max((r["width"] for r in found), default=0)
     held = [r for r in found if r["width"] == largest]
-    for r in [*(r for r in found if r["width"] != largest), *cold]:
-        ledger.add(_entry(r, f"{r['width']}-{r['per']}x-{r['seed']}", "scratch"))
-    for r in grown:
-        if r["arm"] in ("szp 0.2", "szp 0.4"):
-            ledger.add(_entry(r, f"{r['source']}-{r['arm']}-{r['seed']}".replace(" ", "-"), "growth", r["growth"]))
-    points = best_points(ledger.entries)
-    law = ScalingLaw.fit(points)
-    size, tokens = held[0]["inner"], held[0]["tokens"]
-    said, losses = law.predict(size, tokens, share=0.9), [r["loss"] for r in held]
-    least, middle = min(losses), float(np.mean(losses))
-    inside = said.low <= least <= said.high
-    close = abs(said.loss - least) <= 0.03
+    ledger = _ledger(place, [r for r in found if r["width"] != largest], grown)
+    law = ScalingLaw.fit(best_points(ledger.entries))
+    size, tokens, losses = held[0]["inner"], held[0]["tokens"], [r["loss"] for r in held]
+    said, least = law.predict(size, tokens, share=0.9), min(losses)
+    inside, close = said.low <= least <= said.high, abs(said.loss - least) <= 0.03
     gain = fit_gain(ledger.entries, law)
-    plan = make_plan(
-        law, size=size, tokens=tokens, checkpoints=[Stage(cold[0]["inner"], cold[0]["tokens"], None)] if cold else [],
-        gain=gain, force=True,
-    )  # fmt: skip
-    numbers = ", ".join(f"{k} = {v:.4g}" for k, v in law.numbers.items())
-    widths = sorted({r["width"] for r in found if r["width"] != largest} | ({192} if cold else set()))
-    form = law.form + (f" ({law.label})" if law.label else "")
+    there = [Stage(r["inner"], r["tokens"], None) for r in grown if r["arm"] == "cold"][:1]
+    plan = make_plan(law, size=size, tokens=tokens, checkpoints=there, gain=gain, force=True)
     verdict = f"{'inside' if inside else 'outside'}, {abs(said.loss - least):.4f} away"
     lines = [
         "## The law and the planner (C16)",
         "",
-        f"Runs from scratch of widths {widths} at 10, 20 and 40 tokens a parameter, three seeds each, of which the "
-        f"best counts: {len(points)} points at rate 2^{math.log2(rate):.0f}, {form}. {numbers}; noise {law.noise:.2%}.",
+        _fitted(
+            law, rate, sorted({r["width"] for r in found if r["width"] != largest}), len(best_points(ledger.entries))
+        ),
         "",
         f"Held out: width {largest}, {size:,} parameters, {tokens:,} tokens: predicted **{said.loss:.4f}**, 90 % "
-        f"interval [{said.low:.4f}, {said.high:.4f}]; measured {least:.4f} (best of {len(losses)}; mean {middle:.4f}): "
-        f"{verdict}; C16 {'passes' if inside and close else 'fails'}.",
+        f"interval [{said.low:.4f}, {said.high:.4f}]; measured {least:.4f} (best of {len(losses)}; mean "
+        f"{np.mean(losses):.4f}): {verdict}; C16 {'passes' if inside and close else 'fails'}.",
         "",
         *[f"- warning: {words}" for words in law.warnings],
         *[
@@ -126,6 +110,42 @@ def ladder(found: Rows, grown: Rows, place: Path) -> tuple[str, Any]:
             for width, per, lr, loss in other
         ],
         "",
+        *_planned(plan, gain or Gain()),
+    ]
+    _draw_law(place / "law.svg", law, found, largest)
+    lines += [f"![loss over operations]({place.as_posix().partition('/results/')[2]}/law.svg)", ""]
+    data = {"prediction": asdict(said), "measured": losses, "law": law.numbers, "noise": law.noise, "inside": inside,
+            "advice": plan.advice, "warnings": list(law.warnings)}  # fmt: skip
+    return "\n".join(lines), data
+
+
+def _ledger(place: Path, small: Rows, grown: Rows) -> Ledger:
+    """The runs that the law and the planner may see, written as the product writes them."""
+    place.mkdir(parents=True, exist_ok=True)
+    path = place / "ledger.jsonl"
+    path.unlink(missing_ok=True)
+    ledger = Ledger.open(path)
+    for r in small:
+        ledger.add(_entry(r, f"{r['width']}-{r['per']}x-{r['seed']}", "scratch"))
+    for r in grown:
+        if r["arm"] in ("szp 0.2", "szp 0.4"):
+            ledger.add(_entry(r, f"{r['source']}-{r['arm']}-{r['seed']}".replace(" ", "-"), "growth", r["growth"]))
+    return ledger
+
+
+def _fitted(law: ScalingLaw, rate: float, widths: list[int], points: int) -> str:
+    """What the law was fitted to, and its numbers."""
+    numbers = ", ".join(f"{k} = {v:.4g}" for k, v in law.numbers.items())
+    form = law.form + (f" ({law.label})" if law.label else "")
+    return (
+        f"Runs from scratch of widths {widths} at 10, 20 and 40 tokens a parameter, three seeds each, of which the "
+        f"best counts: {points} points at rate 2^{math.log2(rate):.0f}, {form}. {numbers}; noise {law.noise:.2%}."
+    )
+
+
+def _planned(plan: Plan, gain: Gain) -> list[str]:
+    """The planner's table."""
+    lines = [
         "`luthier grow plan` for that run, on this ledger (grown runs set how much growth is worth):",
         "",
         "| schedule | loss | 80 % interval | P(below scratch) | operations | charged |",
@@ -134,13 +154,8 @@ def ladder(found: Rows, grown: Rows, place: Path) -> tuple[str, Any]:
     for s in plan.schedules:
         cost = f"{s.flops:.2e} | {s.charged:.2e}"
         lines.append(f"| {s.name} | {s.loss:.4f} | {s.low:.4f} - {s.high:.4f} | {s.beats_scratch:.2f} | {cost} |")
-    worth = f"Growth 2 at 20 tokens a parameter is worth {(gain or Gain())(2.0, 20.0):.2f} times the tokens."
-    lines += ["", plan.advice, "", worth, ""]
-    _draw_law(place / "law.svg", law, [*found, *cold], largest)
-    lines += ["![loss over operations](growth/law.svg)", ""]
-    data = {"prediction": asdict(said), "measured": losses, "law": law.numbers, "noise": law.noise, "inside": inside,
-            "advice": plan.advice, "warnings": list(law.warnings)}  # fmt: skip
-    return "\n".join(lines), data
+    worth = f"Growth 2 at 20 tokens a parameter is worth {gain(2.0, 20.0):.2f} times the tokens."
+    return [*lines, "", plan.advice, "", worth, ""]
 
 
 def _place(width: int, per: float) -> tuple[float, float]:

@@ -13,7 +13,9 @@ from luthier.shrink import CostModel, SubNetSpec, SuperNet, load, measure
 Row = dict[str, Any]
 
 
-def run(whole: Path, children: list[Path], out: Path, *, batches: tuple[int, ...], tokens: int, runs: int) -> None:
+def run(
+    whole: Path, children: list[Path], out: Path, *, batches: tuple[int, ...], tokens: int, runs: int, rounds: int
+) -> None:
     """Measure, and append lines.
 
     Args:
@@ -22,7 +24,8 @@ def run(whole: Path, children: list[Path], out: Path, *, batches: tuple[int, ...
         out: Lines.
         batches: Rows.
         tokens: Length.
-        runs: A round; three rounds.
+        runs: A round.
+        rounds: Turns.
     """
     torch.set_num_threads(1)
     net = SuperNet.from_model(load(whole))
@@ -40,7 +43,7 @@ def run(whole: Path, children: list[Path], out: Path, *, batches: tuple[int, ...
             models.append(type(model)(model.config).eval())
             rows.append({"native_of": folder.name})
     for batch in batches:
-        told = measure(models, batch=batch, tokens=tokens, runs=runs, rounds=3)
+        told = measure(models, batch=batch, tokens=tokens, runs=runs, rounds=rounds)
         for name, row, one in zip(names, rows, told, strict=True):
             quartiles = {"median_ms": one.median_ms, "low_ms": one.low_ms, "high_ms": one.high_ms, "runs": one.runs}
             speed = {"times_as_fast": told[0].median_ms / one.median_ms, "apart": one.high_ms < told[0].low_ms}

@@ -88,3 +88,31 @@ def speeds(rows: Sequence[Row]) -> str:
     skipped = {"key", "python", "torch", "transformers", "device"}
     lines = [{"what": name, "value": f"{value:,.3g}"} for name, value in mine[-1].items() if name not in skipped]
     return f"## Ratios\n\nBest of runs in turns, one thread.\n\n{_machine.table(lines)}"
+
+
+def slices(rows: Sequence[Row]) -> str:
+    """Views beside indices."""
+    mine = [row for row in rows if row["key"].startswith("slices/")]
+    if not mine:
+        return ""
+
+    def quartiles(three: Sequence[float]) -> str:
+        low, middle, high = three
+        return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
+
+    lines = [
+        {
+            "hidden size": row["hidden"], "rows": row["rows"], "view, ms": f"{row['view_ms']:.2f}",
+            "index / view [quartiles]": quartiles(row["index"]), "whole / view [quartiles]": quartiles(row["whole"]),
+            "1.3 and more": "yes" if row["index"][0] >= 1.3 else "no" if row["index"][2] < 1.3 else "not told",
+        }
+        for row in mine
+    ]  # fmt: skip
+    head = (
+        f"One feed-forward at half of its inner size, forward and backward, one thread, {mine[0]['rounds']} rounds in "
+        "turns: by views of the first units, and by an index of them."
+    )
+    return f"## Views beside indices\n\n{head}\n\n{_machine.table(lines)}"
+
+
+PARTS = (latencies, speeds, slices, choices)

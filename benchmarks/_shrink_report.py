@@ -9,6 +9,7 @@ from typing import Any
 
 import _machine
 import _pictures
+import _shrink_checks
 import _shrink_pages
 import _shrink_runner as runner
 import numpy as np
@@ -303,14 +304,9 @@ def section(cells: Cells, name: str) -> str:
             parts += [*([f"### {title}"] if title else []), _machine.table(rows)]
         if title == "Strategies":
             parts.append(against_standard(cells))
-    taus = [row["tau"] for row in cells.by.get("fidelity", {}).values()]
-    if taus:
-        by_size = [row["tau_size"] for row in cells.by["fidelity"].values()]
-        parts.append(
-            "Kendall's tau of the shared-weight loss with the loss after 200 steps of training "
-            f"alone, 20 sub-networks: median {statistics.median(taus):.3f} (seeds: "
-            f"{', '.join(f'{t:.2f}' for t in taus)}); of size alone {statistics.median(by_size):.3f}."
-        )
+    checks = _shrink_checks.told(cells)
+    if checks:
+        parts += ["### Bars", checks]
     drawn = picture(cells, name)
     return "\n\n".join([part for part in (*parts, drawn) if part])
 
@@ -325,7 +321,7 @@ def write(paths: Sequence[Path], name: str) -> Path:
     rows = list(last.values())
     about = [row for row in rows if row["key"].startswith("about/")]
     timing = {row["kind"]: row for row in rows if row.get("task") == "timing"}
-    head = about[-1] if about else {}
+    head = next((row for row in reversed(about) if "profile" in row), about[-1] if about else {})
     text = [
         f"{head.get('device', '')}, torch {head.get('torch', '')}, transformers {head.get('transformers', '')}, "
         f"Python {head.get('python', '')}; profile {head.get('profile', '')}: {_settings(head)}"
@@ -338,7 +334,7 @@ def write(paths: Sequence[Path], name: str) -> Path:
         text.append(told(timing))
     tasks = {task: Cells(rows, task) for task in ("qnli", "stsb", "decoder")}
     text += [section(cells, name) for task, cells in tasks.items()]
-    text += [part(rows) for part in (_shrink_pages.latencies, _shrink_pages.speeds, _shrink_pages.choices)]
+    text += [part(rows) for part in _shrink_pages.PARTS]
     slim = [{k: v for k, v in row.items() if k not in ("points",)} for row in rows]
     return _machine.write(
         name,
@@ -347,6 +343,7 @@ def write(paths: Sequence[Path], name: str) -> Path:
         {
             "device": head.get("device", ""),
             "compared": {task: compared(cells) for task, cells in tasks.items()},
+            "checks": {task: _shrink_checks.told(cells).splitlines() for task, cells in tasks.items()},
             "strategies": {task: against_standard(cells) for task, cells in tasks.items()},
             "unranked": {task: unranked(cells) for task, cells in tasks.items()},
             "cells": _short(slim),

@@ -43,28 +43,52 @@ def best(calls: dict[str, Callable[[], Any]], turns: int = TURNS) -> dict[str, f
 def run(out: Path) -> None:
     """Measure, and append a line."""
     torch.set_num_threads(1)
-    told = {**_slices(), **_network()}
+    told = _network()
     append(out, {"key": "speed", **environment("cpu"), **told})
     for name, value in told.items():
         print(f"{name}: {value:.4g}")
 
 
-def _slices() -> dict[str, float]:
-    """One feed-forward, 384 -> half of 1536 -> 384, 256 rows, forward and backward."""
-    up, down = (torch.randn(*shape, requires_grad=True) for shape in ((1536, 384), (384, 1536)))
-    x, places = torch.randn(256, 384), torch.arange(768)
+SHAPES = ((256, 64), (384, 64), (384, 256), (768, 64), (768, 256), (768, 1024))  # hidden size, rows
+
+
+def slices(out: Path, rounds: int) -> None:
+    """One feed-forward at half its inner size, forward and backward, by views and by indices, in turns; lines."""
+    torch.set_num_threads(1)
+    for hidden, rows in SHAPES:
+        times = _feed_forward(hidden, rows, rounds)
+        found: dict[str, Any] = {"hidden": hidden, "rows": rows, "rounds": rounds}
+        for name in ("index", "whole"):
+            found[name] = [float(q) for q in np.quantile(times[name] / times["view"], (0.25, 0.5, 0.75))]
+        found["view_ms"] = 1000 * float(np.median(times["view"]))
+        append(out, {"key": f"slices/{hidden}/{rows}", **environment("cpu"), **found})
+        print(found, flush=True)
+
+
+def _feed_forward(hidden: int, rows: int, rounds: int) -> dict[str, np.ndarray]:
+    """Seconds a round of hidden -> half of four times hidden -> hidden."""
+    inner = 4 * hidden
+    up, down = (torch.randn(*shape, requires_grad=True) for shape in ((inner, hidden), (hidden, inner)))
+    x, half, places = torch.randn(rows, hidden), inner // 2, torch.arange(inner // 2)
 
     def passed(first: torch.Tensor, second: torch.Tensor) -> None:
         y = torch.nn.functional.linear(torch.relu(torch.nn.functional.linear(x, first)), second)
         y.square().mean().backward()  # type: ignore[no-untyped-call]
         up.grad = down.grad = None
 
-    times = best({
-        "view": lambda: passed(up[:768], down[:, :768]),
+    calls: dict[str, Callable[[], None]] = {
+        "view": lambda: passed(up[:half], down[:, :half]),
         "index": lambda: passed(up.index_select(0, places), down.index_select(1, places)),
         "whole": lambda: passed(up, down),
-    }, 60)  # fmt: skip
-    return {"mlp: index / view": times["index"] / times["view"], "mlp: whole / view": times["whole"] / times["view"]}
+    }
+    found: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(rounds + 3):  # three to warm up
+        for name, call in calls.items():
+            begin = time.perf_counter()
+            call()
+            if turn >= 3:
+                found[name].append(time.perf_counter() - begin)
+    return {name: np.array(values) for name, values in found.items()}
 
 
 def _network() -> dict[str, float]:

@@ -52,11 +52,13 @@ def cells(small: bool) -> list[Cell]:
 
 
 def quarter() -> list[Cell]:
-    """What a processor affords: three seeds of growth 9, 4, late depth, merging and rates, warm and cold."""
+    """What a processor affords: growth 9 and 4, late depth, merging, rates warm and cold, the law up to width 256."""
     own = (0, 1, 2)
     found = [Cell("depth", (arm,), 60, own) for arm in list(DEPTH_ARMS)[:2]]
     found += [Cell("merging", (), 40, own), Cell("warm", (64, *own), 150, own), Cell("warm", (96, *own), 200, own)]
-    return [*found, Cell("stability", own[:2], 200, own[:2]), Cell("depth", (list(DEPTH_ARMS)[2],), 60, own)]
+    found += [Cell("stability", own, 500, own), Cell("depth", (list(DEPTH_ARMS)[2],), 60, own)]
+    found += [Cell("ladder", (width, per), 60, own) for width, per in _LADDER if width <= 128]
+    return [*found, Cell("ladder", (256, 20), 400, own)]
 
 
 def _tiny(found: list[Cell]) -> list[Cell]:

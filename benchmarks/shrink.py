@@ -94,7 +94,8 @@ def latency(args: argparse.Namespace) -> None:
 
     folders = [Path(path) for path in args.children]
     batches = tuple(seeds_of(args.batches))
-    _shrink_latency.run(Path(args.whole), folders, Path(args.out), batches=batches, tokens=args.tokens, runs=args.runs)
+    _shrink_latency.run(Path(args.whole), folders, Path(args.out), batches=batches, tokens=args.tokens, runs=args.runs,
+                        rounds=args.rounds)  # fmt: skip
 
 
 def choices(args: argparse.Namespace) -> None:
@@ -109,7 +110,10 @@ def speed(args: argparse.Namespace) -> None:
     """Ratios."""
     import _shrink_speed
 
-    _shrink_speed.run(Path(args.out))
+    if args.rounds:
+        _shrink_speed.slices(Path(args.out), args.rounds)
+    else:
+        _shrink_speed.run(Path(args.out))
 
 
 def report(args: argparse.Namespace) -> None:
@@ -147,7 +151,8 @@ def main() -> None:
     third.add_argument("--out", required=True)
     third.add_argument("--batches", default="1,8")
     third.add_argument("--tokens", type=int, default=64)
-    third.add_argument("--runs", type=int, default=20)
+    third.add_argument("--runs", type=int, default=20, help="A round.")
+    third.add_argument("--rounds", type=int, default=3, help="Turns.")
     third.set_defaults(call=latency)
     fourth = commands.add_parser("choices")
     for name in ("start", "trained", "text", "data", "out"):
@@ -157,6 +162,7 @@ def main() -> None:
     fourth.set_defaults(call=choices)
     fifth = commands.add_parser("speed")
     fifth.add_argument("--out", required=True)
+    fifth.add_argument("--rounds", type=int, default=0, help="Views beside indices alone, so many rounds.")
     fifth.set_defaults(call=speed)
     last = commands.add_parser("report")
     last.add_argument("--cells", nargs="+", required=True)
