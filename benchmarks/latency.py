@@ -1,6 +1,7 @@
 """How long a proposal takes: ask + tell with 10, 100, 1000 and 10 000 finished trials, beside other tools, same run.
 
     python benchmarks/latency.py [--quick] [--tools cqr,optuna-tpe] [--no-write]
+    python benchmarks/latency.py --quick --sizes 10000       # added to the figures that are there
 
 The space has eight dimensions: four log floats, two integers, two categoricals of five (benchmarks/engine.py). Every
 tool is given the same finished trials, then asked and told again and again; tools take turns, so that what disturbs
@@ -10,6 +11,7 @@ the machine disturbs all. One thread each; peers run in their own environments, 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -33,6 +35,7 @@ LONG = 60.0  # seconds that an ask may take; beyond, a size is not measured
 GROWTH = 10  # with ten times the trials: what would then take longer than LONG is not tried with 10 000
 WARM = 2  # the first two asks carry imports and first fits; they are not counted
 BUDGET = 90.0  # seconds a tool may take for one size, once it has three measured asks
+REFITS, MOST = 3.0, 600  # a fast tool goes on for so many seconds or asks, that refits count as often as they happen
 IN_STUDY = ("cqr", "tpe", "bore", "gp")
 #: The peer of the same kind, for the ratios.
 KIND = {"cqr": "syne-tune-cqr", "bore": "syne-tune-bore", "tpe": "optuna-tpe", "gp": "optuna-gp", "rf": "smac-rf",
@@ -149,17 +152,27 @@ def measure(makers: dict[str, Callable[[Sequence[Any]], Stepper]], n: int, asks:
                 found[name] = f"{type(error).__name__}: {error}"[:200]
                 steppers.pop(name).close()
     for name, stepper in steppers.items():
+        try:
+            while sum(taken[name]) < REFITS and len(taken[name]) < MOST:
+                taken[name].append(stepper.step())
+        except (LuthierError, ValueError):
+            pass  # what it has no more of need not be measured
         stepper.close()
         found[name] = taken[name][WARM:]
     return found
 
 
-def run(wanted: Sequence[str], sizes: Sequence[int], asks: int) -> list[dict[str, Any]]:
-    """A row for each tool: milliseconds for each size."""
+def run(
+    wanted: Sequence[str], sizes: Sequence[int], asks: int, there: Sequence[dict[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """A row for each tool: milliseconds for each size, beside what is there."""
     makers = tools(wanted)
-    rows: dict[str, dict[str, Any]] = {name: {"tool": name, "notes": {}} for name in makers}
+    rows: dict[str, dict[str, Any]] = {row["tool"]: row for row in there}
+    rows |= {name: {"tool": name, "notes": {}} for name in makers if name not in rows}
     for n in sizes:
         some = {name: make for name, make in makers.items() if _worth(rows[name], n)}
+        for name in some:
+            rows[name]["notes"].pop(str(n), None)
         for name, result in measure(some, n, asks).items():
             if isinstance(result, str):
                 rows[name]["notes"][str(n)] = result
@@ -190,6 +203,8 @@ def _worth(row: dict[str, Any], n: int) -> bool:
 def table(rows: Sequence[dict[str, Any]], sizes: Sequence[int]) -> str:
     """Mean, p50 and p95 of every tool."""
 
+    rows = [row for row in rows if any(str(n) in row for n in sizes)]
+
     def shown(row: dict[str, Any], n: int) -> str:
         one = row.get(str(n))
         return " / ".join(_short(one[key]) for key in ("p50", "p95", "mean")) if one else "–"
@@ -202,7 +217,7 @@ def ratios(rows: Sequence[dict[str, Any]], sizes: Sequence[int]) -> list[dict[st
     by = {row["tool"]: row for row in rows}
     found = []
     for ours, peer in KIND.items():
-        if ours in by and peer in by:
+        if ours in by and peer in by and any(str(n) in by[ours] for n in sizes):
             row: dict[str, Any] = {"luthier": ours, "peer": peer}
             for n in sizes:
                 a, b = by[ours].get(str(n)), by[peer].get(str(n))
@@ -219,30 +234,50 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few asks, and not with 10 000 trials")
     parser.add_argument("--tools", default="", help="names, separated by commas; all of them without")
+    parser.add_argument("--sizes", default="", help="finished trials, with commas: added to the figures that are there")
     parser.add_argument("--no-write", action="store_true", help="print only")
     given = parser.parse_args()
     sizes, asks = (SIZES[:3], 8) if given.quick else (SIZES, 32)
-    rows = run([word for word in given.tools.split(",") if word], sizes, asks)
+    data: dict[str, Any] = {"asks": asks, "rows": [], "later": {}}
+    if given.sizes:
+        data |= json.loads((_machine.RESULTS / "latency.json").read_text())
+        sizes = tuple(int(word) for word in given.sizes.split(","))
+        data.setdefault("later", {}).update({str(n): f"{date.today().isoformat()}, {asks} asks" for n in sizes})
+    rows = run([word for word in given.tools.split(",") if word], sizes, asks, data["rows"])
+    shown = [n for n in SIZES if any(str(n) in row for row in rows)]
     where = _machine.machine(["luthier", "numpy", "scipy", "scikit-learn"])
-    notes = [f"- {row['tool']}, n = {n}: {note}" for row in rows for n, note in row["notes"].items()]
-    compared = ratios(rows, sizes)
-    text = "\n\n".join([
-        "Milliseconds of ask + tell, p50 / p95 / mean, with n finished random trials in a space of four log floats, "
-        f"two integers and two categoricals of five; {asks} asks each after {WARM} to warm up (fewer, but three, where "
-        f"they take more than {math.floor(BUDGET)} s together). One thread; tools take turns. Ours are the searcher "
-        "alone unless a study is named. Peers are measured inside their own process.",
-        table(rows, sizes),
-        *(["How many times as long the peer of the same kind takes, by the mean (some refit only now and then, so that "
-           "the median tells little):", _machine.table(compared)] if compared
-          else []),
-        *(["Not measured:", "\n".join(notes)] if notes else []),
-        _machine.table([{"machine": k, "": v} for k, v in where.items()]),
-        f"`python benchmarks/latency.py{' --quick' * given.quick}`, {date.today().isoformat()}.",
-    ])  # fmt: skip
+    data |= {"machine": where, "rows": rows, "ratios": ratios(rows, shown)}
+    data.setdefault("date", date.today().isoformat())
+    text = words(data, shown, quick=given.quick)
     print(text)
     if not given.no_write:
-        data = {"date": date.today().isoformat(), "machine": where, "asks": asks, "rows": rows, "ratios": compared}
         _machine.write("latency", "How long a proposal takes", text, data)
+
+
+def words(data: dict[str, Any], sizes: Sequence[int], *, quick: bool) -> str:
+    """The page."""
+    notes = [f"- {row['tool']}, n = {n}: {note}" for row in data["rows"] for n, note in row["notes"].items()]
+    later = "; ".join(f"n = {n} in a run of its own ({what})" for n, what in data["later"].items())
+    parts = [
+        "Milliseconds of ask + tell, p50 / p95 / mean, with n finished random trials in a space of four log floats, "
+        f"two integers and two categoricals of five; {data['asks']} asks each after {WARM} to warm up (fewer, but "
+        f"three, where they take more than {math.floor(BUDGET)} s together; as many as fit into {REFITS:g} s where "
+        f"more fit, at most {MOST}, for some refit only now and then). One thread; tools take turns. Ours are "
+        f"the searcher alone unless a study is named. Peers are measured inside their own process. {later}".strip(),
+        table(data["rows"], sizes),
+    ]
+    if data["ratios"]:
+        parts += [
+            "How many times as long the peer of the same kind takes, by the mean:",
+            _machine.table(data["ratios"]),
+        ]
+    if notes:
+        parts += ["Not measured:", "\n".join(notes)]
+    parts += [
+        _machine.table([{"machine": k, "": v} for k, v in data["machine"].items()]),
+        f"`python benchmarks/latency.py{' --quick' * quick}`, {data['date']}.",
+    ]
+    return "\n\n".join(parts)
 
 
 if __name__ == "__main__":

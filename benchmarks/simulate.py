@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import gc
 import json
 import pstats
 import statistics
@@ -194,6 +195,7 @@ def measure(trials: int, repeats: int) -> tuple[list[dict[str, Any]], dict[str, 
             why = str(error)
         for i in range(repeats):  # in turn, so that both meet the same machine
             for scheduler in SCHEDULERS:
+                gc.collect()  # what the study before left is not this one's to clear
                 rounds.setdefault(("luthier", scheduler), []).append(study(table, scheduler, trials))
             for scheduler, rival in rivals.items() if i < 2 else ():
                 try:
