@@ -35,7 +35,9 @@ LONG = 60.0  # seconds that an ask may take; beyond, a size is not measured
 GROWTH = 10  # with ten times the trials: what would then take longer than LONG is not tried with 10 000
 WARM = 2  # the first two asks carry imports and first fits; they are not counted
 BUDGET = 90.0  # seconds a tool may take for one size, once it has three measured asks
-REFITS, MOST = 3.0, 600  # a fast tool goes on for so many seconds or asks, that refits count as often as they happen
+REFITS = (
+    3.0  # a fast tool goes on for so many seconds, up to a tenth of its trials: refits count as often as they happen
+)
 IN_STUDY = ("cqr", "tpe", "bore", "gp")
 #: The peer of the same kind, for the ratios.
 KIND = {"cqr": "syne-tune-cqr", "bore": "syne-tune-bore", "tpe": "optuna-tpe", "gp": "optuna-gp", "rf": "smac-rf",
@@ -153,7 +155,7 @@ def measure(makers: dict[str, Callable[[Sequence[Any]], Stepper]], n: int, asks:
                 steppers.pop(name).close()
     for name, stepper in steppers.items():
         try:
-            while sum(taken[name]) < REFITS and len(taken[name]) < MOST:
+            while sum(taken[name]) < REFITS and len(taken[name]) < n // 10:
                 taken[name].append(stepper.step())
         except (LuthierError, ValueError):
             pass  # what it has no more of need not be measured
@@ -238,7 +240,7 @@ def main() -> None:
     parser.add_argument("--no-write", action="store_true", help="print only")
     given = parser.parse_args()
     sizes, asks = (SIZES[:3], 8) if given.quick else (SIZES, 32)
-    data: dict[str, Any] = {"asks": asks, "rows": [], "later": {}}
+    data: dict[str, Any] = {"asks": asks, "rows": [], "refits": True}
     if given.sizes:
         data |= json.loads((_machine.RESULTS / "latency.json").read_text())
         sizes = tuple(int(word) for word in given.sizes.split(","))
@@ -254,16 +256,19 @@ def main() -> None:
         _machine.write("latency", "How long a proposal takes", text, data)
 
 
+_FAST = f"; as many as fit into {REFITS:g} s, up to a tenth of n, for some refit only now and then"
+
+
 def words(data: dict[str, Any], sizes: Sequence[int], *, quick: bool) -> str:
     """The page."""
     notes = [f"- {row['tool']}, n = {n}: {note}" for row in data["rows"] for n, note in row["notes"].items()]
-    later = "; ".join(f"n = {n} in a run of its own ({what})" for n, what in data["later"].items())
+    later = "".join(f"n = {n} in a run of its own ({what}{_FAST})." for n, what in data.get("later", {}).items())
     parts = [
         "Milliseconds of ask + tell, p50 / p95 / mean, with n finished random trials in a space of four log floats, "
         f"two integers and two categoricals of five; {data['asks']} asks each after {WARM} to warm up (fewer, but "
-        f"three, where they take more than {math.floor(BUDGET)} s together; as many as fit into {REFITS:g} s where "
-        f"more fit, at most {MOST}, for some refit only now and then). One thread; tools take turns. Ours are "
-        f"the searcher alone unless a study is named. Peers are measured inside their own process. {later}".strip(),
+        f"three, where they take more than {math.floor(BUDGET)} s together{_FAST if data.get('refits') else ''}). One "
+        "thread; tools take turns. Ours are the searcher alone unless a study is named. Peers are measured inside "
+        f"their own process. {later}".strip(),
         table(data["rows"], sizes),
     ]
     if data["ratios"]:
