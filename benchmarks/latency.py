@@ -242,7 +242,7 @@ def main() -> None:
     sizes, asks = (SIZES[:3], 8) if given.quick else (SIZES, 32)
     data: dict[str, Any] = {"asks": asks, "rows": [], "refits": True}
     if given.sizes:
-        data |= json.loads((_machine.RESULTS / "latency.json").read_text())
+        data = json.loads((_machine.RESULTS / "latency.json").read_text())
         sizes = tuple(int(word) for word in given.sizes.split(","))
         data.setdefault("later", {}).update({str(n): f"{date.today().isoformat()}, {asks} asks" for n in sizes})
     rows = run([word for word in given.tools.split(",") if word], sizes, asks, data["rows"])
