@@ -90,7 +90,8 @@ def test_a_misspelt_metric(place: Path, call: Call) -> None:
         "tune", "train.py:train", *ASHA, *INLINE, "--minimize", "los", "--trials", "50", "--out", "s", "--json"
     )
     assert result.exit_code == 1
-    assert "error: trial 0 reported {'loss'}; this study minimises 'los'. Did you mean 'los'?" in result.stderr
+    assert "error: trial 0 reported 'loss'; this study minimises 'los'. Report it: run.report(los=...), or " in result.stderr
+    assert "name 'loss' as the study's metric (command line: --minimize loss)." in result.stderr
     assert result.stdout.splitlines()[-1].startswith('{"event": "error", "message": "trial 0 reported')
     assert len(lu.Study.open("s").trials) == 1
 

@@ -45,7 +45,8 @@ MISTAKES = [
     (Choice("a", "b", "a"), "Choice has the value 'a' twice. Allowed: each value once. Take one away."),
     (
         Choice(["a", "b"]),
-        "value ['a', 'b'] of Choice. Allowed: text, finite numbers, True, False, None. Write Choice(*values).",
+        "value ['a', 'b'] of Choice. Allowed: text, finite numbers, True, False, None. Write the values one by one: "
+        "Choice('a', 'b').",
     ),
     (
         Choice(math.inf, 1.0),

@@ -35,7 +35,10 @@ def test_metrics_are_judged():
     assert PROBLEM.usable({"loss": 1.0, "acc": 1.0, "latency_ms": 30.0})
     with pytest.raises(MetricError) as caught:
         PROBLEM.check_metrics({"los": 1.0}, where="trial 3")
-    assert str(caught.value) == "trial 3 reported {'los'}; this study minimises 'loss'. Did you mean 'loss'?"
+    assert str(caught.value) == (
+        "trial 3 reported 'los'; this study minimises 'loss'. Report it: run.report(loss=...), or name 'los' as the "
+        "study's metric (command line: --minimize los)."
+    )
     with pytest.raises(MetricError, match=r"trial 3 reported loss='low'\. Allowed: a number."):
         PROBLEM.check_metrics({"loss": "low"}, where="trial 3")
     with pytest.raises(MetricError, match="this study constrains 'latency_ms'"):

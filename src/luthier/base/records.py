@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -33,6 +34,12 @@ class Configuration(dict[str, Any]):
         except AttributeError:
             self._hash = hash(frozenset(self.items()))
             return self._hash
+
+    def __missing__(self, name: object) -> NoReturn:
+        raise KeyError(
+            f"{name!r} is not in this configuration. It has: {', '.join(map(repr, self)) or 'nothing'}. "
+            "A hyperparameter is absent where its condition does not hold."
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Configuration, (dict(self),))
@@ -112,6 +119,10 @@ class Constraint:
     name: str
     upper: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.upper, numbers.Real) or math.isnan(self.upper):
+            raise ArgumentError(f"constraint {self.name!r}: upper={self.upper!r}. Allowed: a number, the upper bound.")
+
 
 @dataclass(frozen=True)
 class Fidelity:
@@ -128,10 +139,11 @@ class Fidelity:
     high: float = 1
 
     def __post_init__(self) -> None:
-        if not (0 < self.low <= self.high) or not math.isfinite(self.high):
+        real = isinstance(self.low, numbers.Real) and isinstance(self.high, numbers.Real)
+        if not real or not (0 < self.low <= self.high) or not math.isfinite(self.high):
             raise ArgumentError(
-                f"fidelity {self.name!r}: low={self.low}, high={self.high}. "
-                "Allowed: 0 < low <= high, finite. Write (name, low, high), such as ('epoch', 1, 81)."
+                f"fidelity {self.name!r}: low={self.low!r}, high={self.high!r}. "
+                "Allowed: numbers, 0 < low <= high, finite. Write (name, low, high), such as ('epoch', 1, 81)."
             )
 
     @property

@@ -101,7 +101,8 @@ class _Listed(Domain):
             self.refuse(name, f"{own}() has no values. Allowed: one or more. Name them: {own}('a', 'b').")
         for i, value in enumerate(self.values):
             if not is_value(value):
-                hint = f"Write {own}(*values)." if isinstance(value, (list, tuple)) else "Give it a name instead."
+                spread = ", ".join(map(repr, value)) if isinstance(value, (list, tuple)) else ""
+                hint = f"Write the values one by one: {own}({spread})." if spread else "Give it a name instead."
                 self.refuse(name, f"value {value!r} of {own}. Allowed: text, finite numbers, True, False, None. {hint}")
             if any(same(value, other) for other in self.values[:i]):
                 self.refuse(name, f"{own} has the value {value!r} twice. Allowed: each value once. Take one away.")

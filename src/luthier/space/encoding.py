@@ -41,9 +41,10 @@ def ordered(conditions: Mapping[str, Condition], names: Sequence[str]) -> list[s
                 )
             if parent not in names:
                 others = [other for other in names if other != name]
+                hint = did_you_mean(parent, others) if others else f"Add {parent!r} to the space, or leave out `when`."
                 raise SpaceError(
                     f"hyperparameter {name!r}: its condition '{condition}' names {parent!r}, which is not there. "
-                    f"{did_you_mean(parent, others)}",
+                    f"{hint}",
                     name=name,
                 )
     done: list[str] = []

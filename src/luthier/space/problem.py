@@ -91,10 +91,15 @@ class Problem:
             if metric.name not in numbers:
                 kind = "minimises" if isinstance(metric, Objective) and metric.goal == "min" else "maximises"
                 does = kind if isinstance(metric, Objective) else "constrains"
-                given = "{" + ", ".join(repr(name) for name in numbers) + "}"
+                given = ", ".join(repr(name) for name in numbers) or "nothing"
                 near = difflib.get_close_matches(metric.name, numbers, n=1, cutoff=0.5)
-                hint = f"Did you mean {metric.name!r}?" if near else f"Report it: run.report({metric.name}=...)."
-                raise MetricError(f"{where} reported {given}; this study {does} {metric.name!r}. {hint}")
+                # either side may be the one that is misspelt: the program's report, or the study's metric
+                flag = "--maximize" if kind == "maximises" else "--minimize"
+                other = f", or name {near[0]!r} as the study's metric (command line: {flag} {near[0]})" if near else ""
+                raise MetricError(
+                    f"{where} reported {given}; this study {does} {metric.name!r}. "
+                    f"Report it: run.report({metric.name}=...){other}."
+                )
         return numbers
 
     def usable(self, metrics: Mapping[str, float]) -> bool:

@@ -53,7 +53,7 @@ class Space(Mapping[str, Domain]):
     def __init__(
         self, mapping: Mapping[str, Domain] | None = None, /, *, forbid: Iterable[Any] = (), **domains: Domain
     ) -> None:
-        found: dict[str, Domain] = dict(mapping or {})
+        found: dict[str, Domain] = dict(_named(mapping))
         for name, domain in domains.items():
             if name in found:
                 raise SpaceError(f"hyperparameter {name!r} is given twice. Take one away.", name=name)
@@ -338,6 +338,15 @@ class Space(Mapping[str, Domain]):
         if self.forbidden:
             lines.append(f"    forbid={list(self.forbidden)!r},")
         return "\n".join(["Space(", *lines, ")"]) if lines else "Space()"
+
+
+def _named(mapping: Any) -> Mapping[str, Domain]:
+    if mapping is not None and not isinstance(mapping, Mapping):
+        raise SpaceError(
+            f"space {mapping!r}. Allowed: names and domains. Write Space(lr=Float(1e-4, 1.0)), or a mapping "
+            '{"lr": Float(1e-4, 1.0)}.'
+        )
+    return mapping or {}
 
 
 def _check_entry(name: Any, domain: Any) -> None:

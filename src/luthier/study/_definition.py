@@ -119,7 +119,8 @@ class Definition:
     def differences(self, other: Definition) -> list[str]:
         """Lines that say what differs in what may not change between two openings of a study."""
         mine, theirs = self.problem, other.problem
-        lines = list(mine.space.difference(theirs.space)) if not self.open_space else []
+        lines = [] if self.open_space else list(theirs.space.difference(mine.space))  # here: asked for; there: stored
+        apart = bool(lines)  # then the default differs too, which needs no line of its own
         for word, a, b in (
             ("objectives", mine.objectives, theirs.objectives),
             ("constraints", mine.constraints, theirs.constraints),
@@ -132,7 +133,7 @@ class Definition:
             ("stopping", self.stopping, other.stopping),
             ("selection", self.selection, other.selection),
         ):
-            if a != b:
+            if a != b and not (apart and word == "first configurations"):
                 lines.append(f"{word}: {a} in the store, {b} here")
         return lines
 
@@ -166,14 +167,14 @@ def define(
     if isinstance(first, (Mapping, str)):
         raise ArgumentError(f"first={first!r}. Allowed: a list of configurations. Write first=[{{...}}].")
     open_space = space is None
-    the_space = space if isinstance(space, Space) else Space(dict(space or {}))
+    the_space = space if isinstance(space, Space) else Space(space or {})
     if not open_space and not len(the_space):
         raise ArgumentError(
             "space is empty. Allowed: at least one hyperparameter, such as Space(lr=Float(1e-5, 1e-1, log=True)), "
             "or None to name them while running with run.float(...)."
         )
     axis = fidelity if fidelity is None or isinstance(fidelity, Fidelity) else _fidelity(fidelity)
-    limits = tuple(c if isinstance(c, Constraint) else Constraint(*c) for c in constraints)
+    limits = _limits(constraints)
     problem = Problem(the_space, _objectives(objectives), limits, axis, tuple(past), order)
     check_past(problem)
     _check_names(problem)
@@ -229,6 +230,19 @@ def _objectives(given: str | Objective | Sequence[str | Objective]) -> tuple[Obj
     if not items:
         raise ArgumentError("objectives is empty. Give the name of a metric to minimise, such as 'loss'.")
     return tuple(item if isinstance(item, Objective) else Objective(item) for item in items)
+
+
+def _limits(given: Any) -> tuple[Constraint, ...]:
+    found = []
+    for one in [given] if isinstance(given, (str, Constraint)) else given:
+        if isinstance(one, tuple) and len(one) == 2:
+            one = Constraint(*one)
+        if not isinstance(one, Constraint):
+            raise ArgumentError(
+                f"constraints has {one!r}. Allowed: a metric and its upper bound. Write Constraint('memory_mb', 2000)."
+            )
+        found.append(one)
+    return tuple(found)
 
 
 def _fidelity(given: Any) -> Fidelity:

@@ -147,8 +147,8 @@ class Study(View):
             if differences:
                 raise SpaceError(
                     f"study {name!r} in {store.url} was made with another definition: {'; '.join(differences)}. "
-                    "Allowed: the same one. Give another name, open it as it is with Study.open, or widen its space "
-                    "with study.widen(space)."
+                    "Allowed: the same one. Give another name or folder (--out), open it as it is with Study.open, or "
+                    "widen its space with study.widen(space)."
                 )
             definition = kept
         else:
