@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from _shrink_runner import append, environment
 
-from luthier.shrink import CostModel, SubNetSpec, SuperNet, load, measure
+from luthier.shrink import CostModel, SubNetSpec, SuperNet, load
 
 Row = dict[str, Any]
+QUARTILES = (0.25, 0.5, 0.75)
 
 
-def run(
-    whole: Path, children: list[Path], out: Path, *, batches: tuple[int, ...], tokens: int, runs: int, rounds: int
-) -> None:
+def run(whole: Path, children: list[Path], out: Path, *, batches: tuple[int, ...], tokens: int, rounds: int) -> None:
     """Measure, and append lines.
 
     Args:
@@ -24,34 +25,59 @@ def run(
         out: Lines.
         batches: Rows.
         tokens: Length.
-        runs: A round.
-        rounds: Turns.
+        rounds: Turns; each model makes one pass in each.
     """
     torch.set_num_threads(1)
+    opened = _opened(whole, children, tokens)
+    for batch in batches:
+        models = [model for model, _ in opened.values()]
+        took = dict(zip(opened, turns(models, batch, tokens, rounds), strict=True))
+        for name, (_, row) in opened.items():
+            told = _told(took, name, row) | {"runs": rounds, "clock": "processor", "batch": batch, "tokens": tokens}
+            append(out, {"key": f"latency/{name}/{batch}", "name": name, **row, **told, **environment("cpu")})
+            print(name, told, flush=True)
+
+
+def _opened(whole: Path, children: list[Path], tokens: int) -> dict[str, tuple[Any, Row]]:
+    """By name: models and what is known of them; beside each stock one its shape from the configuration."""
     net = SuperNet.from_model(load(whole))
     costs = CostModel(net.layout)
-    names, models, rows = ["whole"], [net.model.eval()], [{"flops": 1.0}]
+    found: dict[str, tuple[Any, Row]] = {"whole": (net.model.eval(), {"flops": 1.0})}
     for folder in children:
         model: Any = load(folder).eval()
         spec = SubNetSpec.from_json((folder / "spec.json").read_text())
         cost, full = costs.cost(spec, tokens), costs.cost(net.full, tokens)
-        names.append(folder.name)
-        models.append(model)
-        rows.append({"flops": cost.macs / full.macs, "parameters": cost.parameters, "spec": str(spec)})
+        row = {"flops": cost.macs / full.macs, "parameters": cost.parameters, "spec": str(spec)}
+        found[folder.name] = model, row
         if _stock(folder):
-            names.append(f"{folder.name}, natively built")
-            models.append(type(model)(model.config).eval())
-            rows.append({"native_of": folder.name})
-    for batch in batches:
-        told = measure(models, batch=batch, tokens=tokens, runs=runs, rounds=rounds)
-        for name, row, one in zip(names, rows, told, strict=True):
-            quartiles = {"median_ms": one.median_ms, "low_ms": one.low_ms, "high_ms": one.high_ms, "runs": one.runs}
-            speed = {"times_as_fast": told[0].median_ms / one.median_ms, "apart": one.high_ms < told[0].low_ms}
-            shape = {"batch": batch, "tokens": tokens}
-            append(out, {"key": f"latency/{name}/{batch}", "name": name, **shape, **row, **quartiles, **speed,
-                         **environment("cpu")})  # fmt: skip
-            print(f"{name:<32} batch {batch}: {one.median_ms:.2f} ms [{one.low_ms:.2f}, {one.high_ms:.2f}], "
-                  f"{speed['times_as_fast']:.2f} times as fast", flush=True)  # fmt: skip
+            found[f"{folder.name}, natively built"] = type(model)(model.config).eval(), {"native_of": folder.name}
+    return found
+
+
+def _told(took: dict[str, np.ndarray], name: str, row: Row) -> Row:
+    """Quartiles, and against the whole; of a natively built model also the extracted one's share, turn by turn."""
+    low, middle, high = (float(q) for q in np.quantile(took[name], QUARTILES))
+    least, full, _ = np.quantile(took["whole"], QUARTILES)
+    told: Row = {"median_ms": middle, "low_ms": low, "high_ms": high}
+    told |= {"times_as_fast": float(full) / middle, "apart": high < float(least)}
+    if "native_of" in row:
+        told["beside"] = [float(q) for q in np.quantile(took[row["native_of"]] / took[name], QUARTILES)]
+    return told
+
+
+def turns(models: list[Any], batch: int, tokens: int, rounds: int) -> list[np.ndarray]:
+    """Milliseconds of this process's processor time, which other work on the machine lengthens least."""
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(0, models[0].config.vocab_size, (batch, tokens), generator=generator)
+    found: list[list[float]] = [[] for _ in models]
+    with torch.no_grad():
+        for turn in range(rounds + 3):  # three to warm up
+            for place, model in enumerate(models):
+                begin = time.process_time()
+                model(ids)
+                if turn >= 3:
+                    found[place].append(1000 * (time.process_time() - begin))
+    return [np.array(one) for one in found]
 
 
 def _stock(folder: Path) -> bool:

@@ -26,9 +26,10 @@ NOTES = {
         'One seed of the encoder in the profile "cpu", two processors shared with other work: ratios count, '
         'not milliseconds. The search went by the loss, like that of the GPU. "share-0.7" under latency is a '
         'stock model that `luthier shrink run --stock` made; "natively built" is the same shape from its '
-        "configuration. The ratio of index to view of one feed-forward was 1.31 and 0.92 in two runs beside "
-        "other work, so the bar of 1.3 is not shown here; within a whole sub-network it is 1.05. Other tools, "
-        "in environments of their own: Torch-Pruning 1.6.0 installs, but its dependency graph of the 4.5 "
+        "configuration. Latencies and views are in processor time of their one thread, as the machine had much else "
+        "to do. The bar of 1.3 for views is missed in every shape: the more rows, the more the products outweigh what "
+        "an index copies. Other tools, in environments of their own: Torch-Pruning 1.6.0 installs, but its dependency "
+        "graph of the 4.5 "
         "million Llama was not built within ten minutes on this machine; whittle 0.6.0 installs with "
         "transformers 4.53 and litgpt 0.5.12 and imports once the torchvision that it draws in, which is "
         "built for another torch, is removed; no pipeline of it was run. BoTorch 0.18.1 with torch 2.13.0 ran "
@@ -54,8 +55,16 @@ def latencies(rows: Sequence[Row]) -> str:
         }
         for row in mine
     ]  # fmt: skip
-    shape = f"{mine[0]['tokens']} tokens, {mine[0]['runs']} runs in turns"
+    clock = ", processor time" if mine[0].get("clock") else ""
+    shape = f"{mine[0]['tokens']} tokens, {mine[0]['runs']} runs in turns{clock}"
     head = f"Read from disk by a process of its own, one thread, {shape}."
+    for row in mine:
+        if "beside" in row:
+            low, middle, high = (value - 1 for value in row["beside"])
+            head += (
+                f" {row['native_of']} beside the same shape built natively, turn by turn, batch {row['batch']}: "
+                f"{middle:+.1%} [{low:+.1%}, {high:+.1%}]."
+            )
     return f"## Latency of extracted models\n\n{head}\n\n{_machine.table(lines)}"
 
 
@@ -86,7 +95,8 @@ def speeds(rows: Sequence[Row]) -> str:
     if not mine:
         return ""
     skipped = {"key", "python", "torch", "transformers", "device"}
-    lines = [{"what": name, "value": f"{value:,.3g}"} for name, value in mine[-1].items() if name not in skipped]
+    lines = [{"what": name, "value": f"{value:,.3g}"} for name, value in mine[-1].items()
+             if name not in skipped and not name.startswith("mlp")]  # fmt: skip
     return f"## Ratios\n\nBest of runs in turns, one thread.\n\n{_machine.table(lines)}"
 
 
@@ -109,8 +119,8 @@ def slices(rows: Sequence[Row]) -> str:
         for row in mine
     ]  # fmt: skip
     head = (
-        f"One feed-forward at half of its inner size, forward and backward, one thread, {mine[0]['rounds']} rounds in "
-        "turns: by views of the first units, and by an index of them."
+        "One feed-forward at half of its inner size, forward and backward, one thread, processor time, "
+        f"{mine[0]['rounds']} rounds in turns: by views of the first units, and by an index of them."
     )
     return f"## Views beside indices\n\n{head}\n\n{_machine.table(lines)}"
 

@@ -66,7 +66,7 @@ def slices(out: Path, rounds: int) -> None:
 
 
 def _feed_forward(hidden: int, rows: int, rounds: int) -> dict[str, np.ndarray]:
-    """Seconds a round of hidden -> half of four times hidden -> hidden."""
+    """Processor seconds a round of hidden -> half of four times hidden -> hidden."""
     inner = 4 * hidden
     up, down = (torch.randn(*shape, requires_grad=True) for shape in ((inner, hidden), (hidden, inner)))
     x, half, places = torch.randn(rows, hidden), inner // 2, torch.arange(inner // 2)
@@ -84,10 +84,10 @@ def _feed_forward(hidden: int, rows: int, rounds: int) -> dict[str, np.ndarray]:
     found: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + 3):  # three to warm up
         for name, call in calls.items():
-            begin = time.perf_counter()
+            begin = time.process_time()
             call()
             if turn >= 3:
-                found[name].append(time.perf_counter() - begin)
+                found[name].append(time.process_time() - begin)
     return {name: np.array(values) for name, values in found.items()}
 
 

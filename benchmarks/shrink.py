@@ -94,8 +94,8 @@ def latency(args: argparse.Namespace) -> None:
 
     folders = [Path(path) for path in args.children]
     batches = tuple(seeds_of(args.batches))
-    _shrink_latency.run(Path(args.whole), folders, Path(args.out), batches=batches, tokens=args.tokens, runs=args.runs,
-                        rounds=args.rounds)  # fmt: skip
+    paths = (Path(args.whole), folders, Path(args.out))
+    _shrink_latency.run(*paths, batches=batches, tokens=args.tokens, rounds=args.rounds)
 
 
 def choices(args: argparse.Namespace) -> None:
@@ -151,8 +151,7 @@ def main() -> None:
     third.add_argument("--out", required=True)
     third.add_argument("--batches", default="1,8")
     third.add_argument("--tokens", type=int, default=64)
-    third.add_argument("--runs", type=int, default=20, help="A round.")
-    third.add_argument("--rounds", type=int, default=3, help="Turns.")
+    third.add_argument("--rounds", type=int, default=60, help="Passes of each model, in turns.")
     third.set_defaults(call=latency)
     fourth = commands.add_parser("choices")
     for name in ("start", "trained", "text", "data", "out"):
