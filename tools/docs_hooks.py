@@ -20,9 +20,11 @@ FIXED: dict[str, tuple[str, str, list[str]]] = {
         "`lu.Study` is the object that users hold; a trial's program gets a `run`.",
         [
             "luthier.study.study.Study",
+            "luthier.study._by_hand.ByHand",
             "luthier.study._view.View",
             "luthier.study.result.Result",
             "luthier.runtime.executors._run.Run",
+            "luthier.runtime.executors._naming.Naming",
         ],
     ),
     "space": (

@@ -31,14 +31,14 @@ def _taken_over(study):
 def test_its_reports_are_kept_and_it_is_stopped(study):
     loop, first = _taken_over(study)
     loop.begin = 0.0
-    assert loop.reported(first, Message({"loss": 1.0}, 3), 1.0) is Decision.STOP
+    assert loop.host.reported(first, Message({"loss": 1.0}, 3), 1.0) is Decision.STOP
     assert [(r.resource, r.metrics) for r in study.trials[0].reports] == [(3, {"loss": 1.0})]
     assert study.trials[0].status is Status.RUNNING
 
 
 def test_its_failure_is_not_the_trials(study):
     loop, first = _taken_over(study)
-    loop.ended(first, End(Status.FAILED, None, "FileNotFoundError: its draft"), 2.0)
+    loop.host.ended(first, End(Status.FAILED, None, "FileNotFoundError: its draft"), 2.0)
     assert study.trials[0].status is Status.RUNNING
     assert not [e for e in study.events() if e.kind == "failed"]
 

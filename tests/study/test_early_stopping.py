@@ -95,6 +95,18 @@ def test_a_function_that_ignores_the_fidelity_is_told_at_once() -> None:
     assert plain.run(lambda run: run.config["x"], trials=3).counts == {"completed": 3}
 
 
+def deaf(run: lu.Run) -> float:
+    return float(run.config["x"])
+
+
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+def test_so_it_is_where_it_runs_in_a_worker(executor: str, tmp_path: Path) -> None:
+    with lu.Study(SPACE, scheduler="asha", fidelity=EPOCHS, searcher="random", folder=tmp_path / "s") as study:
+        with pytest.raises(MetricError, match="returned without having asked how far to run"):
+            study.run(deaf, trials=20, workers=2, executor=executor)
+        assert len(study.trials) <= 4
+
+
 def test_a_program_that_goes_on_beyond_its_grant_is_paused_there() -> None:
     def beyond(run: lu.Run) -> None:
         for epoch in range(int(run.after) + 1, 10):

@@ -1,6 +1,6 @@
 """study: the loop. It joins space, searcher, scheduler, executor and store; ask and tell, run, resume, replay, results.
 
-No algorithm lives here, and nothing here draws a picture or prints.
+Not here: algorithms, pictures, printing.
 """
 
 from __future__ import annotations

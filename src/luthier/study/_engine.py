@@ -50,11 +50,6 @@ class Engine:
         self._judge: Judge | None = None
 
     @property
-    def problem_space_is_open(self) -> bool:
-        """Whether trials may still name new hyperparameters."""
-        return self.definition.open_space
-
-    @property
     def judge(self) -> Judge:
         """The stopping rules, for the space as it is now."""
         if self._judge is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from luthier.base.errors import ArgumentError
 from luthier.base.records import Configuration, Event, Trial
-from luthier.study._loop import resource_of
+from luthier.study._launching import resource_of
 
 if TYPE_CHECKING:
     from luthier.study._view import View

@@ -289,15 +289,7 @@ class WorkerProcess:
 
     def _dead(self) -> bool:
         """Whether the process has ended; it stays a zombie, so that its number is nobody else's."""
-        if self._process.returncode is not None:
-            return True
-        if not hasattr(os, "waitid"):  # macOS before Python 3.13
-            entry = _tree.table().get(self._process.pid)
-            return entry is None or entry.dead
-        try:
-            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:
-            return True
+        return self._process.returncode is not None or _tree.child_ended(self._process.pid)
 
     def _died(self, begun: float) -> Ended:
         seconds = time.monotonic() - begun

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from luthier.base.errors import ArgumentError, did_you_mean
-from luthier.runtime.executors.simulated import Cluster
+from luthier.runtime.executors import Cluster
 
 PARTS = ("dev", "test")
 CHECKPOINTS = (0.01, 0.1, 1.0)  # of the budget: where HPOBench's tables are read
@@ -98,7 +98,7 @@ class Machines:
             seconds that it takes on this machine, as HPOBench does) or "fixed" (see `fixed`).
         fixed: Seconds of each new configuration, and more of them for each run that has ended.
         checkpoints: Whether a trial that goes on pays only for what is new.
-        cluster: Arguments of `luthier.runtime.executors.simulated.Cluster`: delays, stragglers, crashes, speeds.
+        cluster: Arguments of `luthier.Cluster`: delays, stragglers, crashes, speeds.
     """
 
     workers: int = 1

@@ -22,7 +22,8 @@ from luthier.bench.studies.plan import (
     Primary,
     TaskPlan,
 )
-from luthier.runtime.executors.simulated import OVERHEADS, Cluster
+from luthier.runtime.executors import Cluster
+from luthier.runtime.executors.simulated import OVERHEADS
 
 CLOCKS = ("evaluations", "seconds")
 QUESTIONS = ("exploratory", "confirmatory")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from luthier.base.lazy import exports
 
 _EXPORTS = {
-    "Cluster": "luthier.runtime.executors.simulated",
+    "Cluster": "luthier.runtime.executors._cluster",
     "Command": "luthier.runtime.executors._command",
     "End": "luthier.runtime.executors._base",
     "Executor": "luthier.runtime.executors._base",
@@ -23,7 +23,7 @@ _EXPORTS = {
     "Run": "luthier.runtime.executors._run",
     "Setting": "luthier.runtime.executors._base",
     "Simulated": "luthier.runtime.executors.simulated",
-    "TrialEnded": "luthier.runtime.executors._run",
+    "TrialEnded": "luthier.runtime.executors._channel",
     "emit": "luthier.runtime.executors._emit",
     "execute": "luthier.runtime.executors._runner",
     "pin": "luthier.runtime.executors._checkpoints",
@@ -49,11 +49,13 @@ __all__ = [
 
 if TYPE_CHECKING:
     from luthier.runtime.executors._base import End, Executor, Host, Launch, Limits, Message, Setting
+    from luthier.runtime.executors._channel import TrialEnded
     from luthier.runtime.executors._checkpoints import pin
+    from luthier.runtime.executors._cluster import Cluster
     from luthier.runtime.executors._command import Command
     from luthier.runtime.executors._emit import emit
-    from luthier.runtime.executors._run import Run, TrialEnded
+    from luthier.runtime.executors._run import Run
     from luthier.runtime.executors._runner import execute
-    from luthier.runtime.executors.simulated import Cluster, Simulated
+    from luthier.runtime.executors.simulated import Simulated
 
 __getattr__, __dir__ = exports(__name__, _EXPORTS)

@@ -19,8 +19,9 @@ from luthier.base.checks import check as check_argument
 from luthier.base.errors import ArgumentError, UnsupportedError
 from luthier.base.records import Status
 from luthier.runtime.executors import _tree
+from luthier.runtime.executors._channel import RunFailed
 from luthier.runtime.executors._lines import Lines, Reading, read
-from luthier.runtime.executors._run import Run, RunFailed
+from luthier.runtime.executors._run import Run
 from luthier.runtime.executors._template import Template
 
 _DRAFTS = ".program"
@@ -258,13 +259,7 @@ class _Program:
 
     def _has_ended(self) -> bool:
         """Whether the program has ended; it is not waited for, so that its number stays its own."""
-        if not hasattr(os, "waitid"):  # macOS before Python 3.13
-            entry = _tree.table().get(self.process.pid)
-            return entry is None or entry.dead
-        try:
-            return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:
-            return True
+        return _tree.child_ended(self.process.pid)
 
     def _terminate(self) -> None:
         """Ask the whole tree to end, and give it time."""

@@ -106,15 +106,7 @@ class WorkerProcess:
 
     def dead(self) -> bool:
         """Whether the process has ended (it stays a zombie, so that its number is nobody else's)."""
-        if self.process.returncode is not None:
-            return True
-        if not hasattr(os, "waitid"):  # macOS before Python 3.13
-            entry = _tree.table().get(self.process.pid)
-            return entry is None or entry.dead
-        try:
-            return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:  # somebody in the driver waits for all children
-            return True
+        return self.process.returncode is not None or _tree.child_ended(self.process.pid)
 
     def kill(self) -> int:
         """End the process and everything it started. Returns its exit status, negative for a signal."""

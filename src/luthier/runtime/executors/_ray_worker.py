@@ -17,13 +17,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from luthier.base.errors import LuthierError
 from luthier.base.imports import need
 from luthier.base.records import Decision, Status
 from luthier.runtime.executors import _tree
-from luthier.runtime.executors._base import End, Launch, Message, Target
+from luthier.runtime.executors._base import End, Launch, Target
+from luthier.runtime.executors._channel import Asking, Channel, TrialEnded, opened
 from luthier.runtime.executors._remote import Remote, RemoteChannel
-from luthier.runtime.executors._run import Channel, TrialEnded
 from luthier.runtime.executors._runner import describe, execute
 
 #: A run's name: trial and attempt.
@@ -138,7 +137,7 @@ def _load(blob: bytes) -> Target:
     return _targets[digest]
 
 
-class _Mail:
+class _Mail(Asking):
     """The channel of a run: asks the driver by the mailbox and waits for the answer."""
 
     def __init__(self, mailbox: Any, key: Key) -> None:
@@ -146,25 +145,15 @@ class _Mail:
         self._lock = threading.Lock()  # a program may report from a thread
         self.gone = False  # whether the mailbox is: the run is lost then, whatever its program makes of it
 
-    def report(self, message: Message) -> Decision:
-        decision: Decision = self._ask("report", message)
-        return decision
-
-    def suggest(self, name: str, domain: Any) -> Any:
-        return self._ask("suggest", (name, domain))
-
     def _ask(self, kind: str, content: Any) -> Any:
         ray = need("ray", what="executor 'ray'", extra="ray")
         with self._lock:
             try:
-                verdict, answer = ray.get(self._mailbox.put.remote(self._key, kind, content, True))
+                words = ray.get(self._mailbox.put.remote(self._key, kind, content, True))
             except ray.exceptions.RayActorError:
                 self.gone = True
                 raise TrialEnded(Decision.STOP) from None
-        if verdict == "error":
-            error: LuthierError = answer[0](answer[1])
-            raise error
-        return answer
+        return opened(words)
 
 
 @contextlib.contextmanager

@@ -13,8 +13,8 @@ from typing import Any, Self
 from luthier.base.imports import need
 from luthier.base.records import Decision
 from luthier.runtime.executors._base import Launch, Message
+from luthier.runtime.executors._channel import Channel, RunFailed
 from luthier.runtime.executors._checkpoints import order
-from luthier.runtime.executors._run import Channel, RunFailed
 
 #: Written last: a checkpoint without it is not whole.
 _WHOLE = ".whole"

@@ -2,61 +2,24 @@
 
 from __future__ import annotations
 
-import builtins
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from luthier.base.errors import ArgumentError, MetricError, SpaceError
-from luthier.base.records import Configuration, Decision, Fidelity, Status
+from luthier.base.errors import ArgumentError, MetricError
+from luthier.base.records import Decision, Fidelity
 from luthier.runtime.executors._base import Launch, Message
+from luthier.runtime.executors._channel import Channel, TrialEnded
 from luthier.runtime.executors._checkpoints import Checkpoints
 from luthier.runtime.executors._folds import Folds
-
-_UNSET = object()  # None is a value that a choice may hold
-
-
-class Channel(Protocol):
-    """How a run talks to the study; every executor has its own."""
-
-    def report(self, message: Message, /) -> Decision:
-        """Pass a measurement on; returns when it is durable. Raises MetricError when the study cannot use it."""
-        ...
-
-    def suggest(self, name: str, domain: Any, /) -> Any:
-        """Ask for a hyperparameter that is named while running."""
-        ...
+from luthier.runtime.executors._naming import Naming
+from luthier.runtime.executors._numbers import plain_number
 
 
-class TrialEnded(BaseException):
-    """The study ends or pauses this run. No `Exception`, so that a program's `except Exception` lets it pass.
-
-    Args:
-        decision: STOP or PAUSE.
-    """
-
-    def __init__(self, decision: Decision) -> None:
-        super().__init__(f"the study decided to {decision.value} this trial")
-        self.decision = decision
-
-
-class RunFailed(Exception):
-    """A program that is not a Python function failed; the text is the whole story.
-
-    Args:
-        text: One line.
-        status: FAILED, or LOST when the machine is to blame.
-    """
-
-    def __init__(self, text: str, *, status: Status = Status.FAILED) -> None:
-        super().__init__(text)
-        self.status = status
-
-
-class Run:
+class Run(Naming):
     """One run of a trial, as the program that is tuned sees it.
 
     ```python
@@ -78,58 +41,51 @@ class Run:
     """
 
     __slots__ = (
-        "_answers",
-        "_channel",
         "_checkpoints",
         "_current",
         "_ended",
         "_folds",
         "_heeded",
-        "_launch",
         "_newest",
         "_pruned",
         "_reported",
         "_saves",
         "_started",
-        "config",
         "log",
     )
 
     def __init__(self, launch: Launch, channel: Channel, *, log: Path | None = None) -> None:
-        #: The configuration; hyperparameters named while running join it.
-        self.config: Configuration = launch.config
+        super().__init__(launch, channel)
         #: File with the output of this run, if there is one.
         self.log = log
-        self._launch, self._channel = launch, channel
         self._started = time.monotonic()
-        self._current: builtins.float | None = None  # where `resources()` stands
-        self._reported: builtins.float | None = None  # the last resource reported
+        self._current: float | None = None  # where `resources()` stands
+        self._reported: float | None = None  # the last resource reported
         self._newest: str | None = None  # the newest checkpoint
         self._pruned: str | None = None  # the newest one whose forerunners were cleared away
         self._saves = 0
         self._checkpoints: Checkpoints | None = None
         self._ended: Decision | MetricError | None = None
         self._heeded = launch.fidelity is None  # whether the program minded how far to run
-        self._answers: dict[str, tuple[Any, Any]] = {}
         self._folds = Folds(f"trial {launch.trial}")
 
     @property
-    def number(self) -> builtins.int:
+    def number(self) -> int:
         """The trial's number."""
         return self._launch.trial
 
     @property
-    def attempt(self) -> builtins.int:
+    def attempt(self) -> int:
         """Which run of this trial it is, from 1."""
         return self._launch.attempt
 
     @property
-    def seed(self) -> builtins.int:
+    def seed(self) -> int:
         """The seed that the program should use; equal for all runs of this trial and repetition."""
         return self._launch.seed
 
     @property
-    def split_seed(self) -> builtins.int:
+    def split_seed(self) -> int:
         """The seed by which the program should split its data.
 
         The same for the whole study, so that trials are compared on the same data; one of its own for each trial in
@@ -138,7 +94,7 @@ class Run:
         return self._launch.split_seed
 
     @property
-    def repeat(self) -> builtins.int:
+    def repeat(self) -> int:
         """Which repetition of the configuration, from 0."""
         return self._launch.repeat
 
@@ -148,12 +104,12 @@ class Run:
         return self._launch.fidelity
 
     @property
-    def after(self) -> builtins.float:
+    def after(self) -> float:
         """Resource that the checkpoint already holds, 0 for a fresh start."""
         return self._launch.after
 
     @property
-    def until(self) -> builtins.float | None:
+    def until(self) -> float | None:
         """Resource up to which to run: the grant, or the full amount; None without a fidelity."""
         self._heeded = True
         fidelity = self._launch.fidelity
@@ -184,7 +140,7 @@ class Run:
         """Why the study wants no more of this run; None as long as it goes on."""
         return self._ended
 
-    def resources(self) -> Iterator[builtins.float]:
+    def resources(self) -> Iterator[float]:
         """The steps to run, such as epochs.
 
         A fidelity counted in whole steps gives `after` + 1, ... up to the grant; a fractional one (a share of the
@@ -213,7 +169,7 @@ class Run:
         /,
         *,
         folds: Iterable[Any] | None = None,
-        resource: builtins.float | None = None,
+        resource: float | None = None,
         **named: Any,
     ) -> None:
         """Tell the study what was measured. Durable when this returns.
@@ -243,10 +199,10 @@ class Run:
         if not numbers:
             raise ArgumentError(f"trial {self.number}: report() without a metric. Name one: run.report(loss=0.3).")
         message = Message(
-            {name: _number(value) for name, value in numbers.items()},
+            {name: plain_number(value) for name, value in numbers.items()},
             spent,
             time.monotonic() - self._started,
-            () if folds is None else tuple(_number(value) for value in folds),
+            () if folds is None else tuple(plain_number(value) for value in folds),
             self._newest,
         )
         try:
@@ -294,7 +250,7 @@ class Run:
         self.report(means, folds=scores, resource=None if self._launch.fidelity is None else count)
 
     @contextmanager
-    def save(self, *, resource: builtins.float | None = None, keep: bool = False) -> Iterator[Path]:
+    def save(self, *, resource: float | None = None, keep: bool = False) -> Iterator[Path]:
         """Write a checkpoint: `with run.save() as folder: ...`.
 
         The folder is a draft until the block ends; then it is synced and renamed, in one step, to an immutable name
@@ -331,67 +287,6 @@ class Run:
             yield draft
         self._newest = named[0]
 
-    def float(
-        self,
-        name: str,
-        low: builtins.float,
-        high: builtins.float,
-        *,
-        log: bool = False,
-        default: builtins.float | None = None,
-    ) -> builtins.float:
-        """A real hyperparameter named while running; see `luthier.Float`."""
-        from luthier.space.domains import Float
-
-        value: builtins.float = self._ask(name, Float(low, high, log=log, default=default))
-        return value
-
-    def int(
-        self,
-        name: str,
-        low: builtins.int,
-        high: builtins.int,
-        *,
-        log: bool = False,
-        default: builtins.int | None = None,
-    ) -> builtins.int:
-        """A whole-numbered hyperparameter named while running; see `luthier.Int`."""
-        from luthier.space.domains import Int
-
-        value: builtins.int = self._ask(name, Int(low, high, log=log, default=default))
-        return value
-
-    def choice(self, name: str, *values: Any, default: Any = _UNSET) -> Any:
-        """One of several values without order, named while running; see `luthier.Choice`."""
-        from luthier.space.domains import Choice
-
-        return self._ask(name, Choice(*values) if default is _UNSET else Choice(*values, default=default))
-
-    def ordinal(self, name: str, *values: Any, default: Any = _UNSET) -> Any:
-        """One of several ordered values, named while running; see `luthier.Ordinal`."""
-        from luthier.space.domains import Ordinal
-
-        return self._ask(name, Ordinal(*values) if default is _UNSET else Ordinal(*values, default=default))
-
-    def _ask(self, name: str, domain: Any) -> Any:
-        if not self._launch.open_space:
-            if name in self.config:
-                return self.config[name]
-            has = ", ".join(repr(known) for known in self.config)
-            raise SpaceError(
-                f"hyperparameter {name!r}: trial {self.number} has {{{has}}}, and the study's space is declared. "
-                "Declare it there (or check that it is active: `'name' in run.config`); to name hyperparameters "
-                "while running use Study(None, ...).",
-                name=name,
-            )
-        answer = self._answers.get(name)
-        if answer is not None and answer[0] == domain:
-            return answer[1]
-        value = self._channel.suggest(name, domain)
-        self._answers[name] = (domain, value)
-        self.config = Configuration({**self.config, name: value})
-        return value
-
     def _go_on(self) -> None:
         if self._ended is None:
             return
@@ -412,7 +307,7 @@ class Run:
             raise ArgumentError(f"trial {self.number}: report() was given {twice[0]!r} twice. Name each metric once.")
         return {**metrics, **named}
 
-    def _resource(self, fidelity: Fidelity, given: Any, named: Any) -> builtins.float:
+    def _resource(self, fidelity: Fidelity, given: Any, named: Any) -> float:
         where = f"trial {self.number}: {fidelity.name}"
         advice = f"Report how much was spent so far: run.report(..., {fidelity.name}=...)."
         if given is not None and named is not None and given != named:
@@ -422,7 +317,7 @@ class Run:
             raise ArgumentError(f"{where} is missing from the report. {advice} Or loop over run.resources().")
         allowed = f"Allowed: a number from 0 to {fidelity.high:g}, never less than in the report before"
         last = self._reported
-        number = _number(value)
+        number = plain_number(value)
         if isinstance(value, (str, bool)) or not isinstance(number, (int, float)) or not math.isfinite(number):
             raise ArgumentError(f"{where}={value!r}. {allowed}. {advice}")
         if fidelity.high < number <= fidelity.high * (1 + 1e-9):
@@ -432,36 +327,3 @@ class Run:
         if last is not None and number < last:
             raise ArgumentError(f"{where}={value!r} after {last:g}. {allowed}. {advice}")
         return int(number) if fidelity.whole and float(number).is_integer() else float(number)
-
-
-def _number(value: Any) -> Any:
-    """A plain number where `float()` can make one, else text that can be shown and sent."""
-    if isinstance(value, (int, float, str)) and type(value) in _PLAIN:
-        return value
-    try:
-        return float(value)
-    except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor with several elements
-        return repr(value)[:200]
-
-
-_PLAIN = (float, int, str, bool)
-
-
-def plain_result(result: Any) -> Any:
-    """What a function returned, in plain numbers: None, a number or a mapping of them.
-
-    Raises:
-        TypeError: it is something else.
-    """
-    if result is None:
-        return None
-    if isinstance(result, Mapping):
-        return {str(name): _number(value) for name, value in result.items()}
-    number = _number(result)
-    if isinstance(number, str):
-        shown = repr(result)
-        raise TypeError(
-            f"the function returned {shown if len(shown) <= 80 else shown[:77] + '...'}. "
-            "Allowed: None, a number, or a mapping of metric names to numbers."
-        )
-    return number

@@ -12,8 +12,10 @@ from types import TracebackType
 from luthier.base.errors import LuthierError
 from luthier.base.records import Decision, Status
 from luthier.runtime.executors._base import End, Launch, Target
+from luthier.runtime.executors._channel import Channel, RunFailed, TrialEnded
 from luthier.runtime.executors._checkpoints import pin
-from luthier.runtime.executors._run import Channel, Run, RunFailed, TrialEnded, plain_result
+from luthier.runtime.executors._numbers import plain_result
+from luthier.runtime.executors._run import Run
 
 _AFTER = {Decision.STOP: Status.STOPPED, Decision.PAUSE: Status.PAUSED, Decision.CONTINUE: Status.COMPLETED}
 _OWN = str(Path(__file__).parent) + os.sep

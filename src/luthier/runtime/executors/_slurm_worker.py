@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from luthier.base.errors import LuthierError
-from luthier.base.records import Decision, Status
+from luthier.base.records import Status
 from luthier.runtime.executors import _tree
-from luthier.runtime.executors._base import End, Launch, Message
+from luthier.runtime.executors._base import End, Launch
+from luthier.runtime.executors._channel import Asking, opened
 from luthier.runtime.executors._runner import describe, execute
 
 _QUICK, _SLOW = 0.01, 0.5  # seconds between two looks for an answer, at first and in the end
@@ -94,7 +94,7 @@ class Job:
         channel.send("end", end)
 
 
-class _Files:
+class _Files(Asking):
     """The channel of a run: files in its box."""
 
     def __init__(self, box: Path) -> None:
@@ -107,13 +107,6 @@ class _Files:
         write(self._box / f"ask-{self._count}", (kind, content))
         return self._count
 
-    def report(self, message: Message) -> Decision:
-        decision: Decision = self._ask("report", message)
-        return decision
-
-    def suggest(self, name: str, domain: Any) -> Any:
-        return self._ask("suggest", (name, domain))
-
     def _ask(self, kind: str, content: Any) -> Any:
         with self._lock:
             place = self._box / f"answer-{self.send(kind, content)}"
@@ -121,12 +114,9 @@ class _Files:
             while not place.exists():
                 time.sleep(pause)
                 pause = min(1.2 * pause, _SLOW)
-            verdict, answer = pickle.loads(place.read_bytes())
+            words = pickle.loads(place.read_bytes())
             place.unlink()
-        if verdict == "error":
-            error: LuthierError = answer[0](answer[1])
-            raise error
-        return answer
+        return opened(words)
 
 
 def _watch(box: Path, driver_seconds: float, mark: str) -> None:

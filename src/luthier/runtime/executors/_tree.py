@@ -75,6 +75,17 @@ def _ps_table() -> dict[int, Process]:
     return found
 
 
+def child_ended(pid: int) -> bool:
+    """Whether a child of this process has ended; it is not waited for, so that its number stays its own."""
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13
+        entry = table().get(pid)
+        return entry is None or entry.dead
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # somebody in this process waits for all children
+        return True
+
+
 def marked(mark: str, processes: Iterable[int]) -> set[int]:
     """Which processes were started with a mark in their environment."""
     sign = mark.encode()

@@ -16,10 +16,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from luthier.base.errors import ArgumentError, LuthierError
-from luthier.base.records import Decision, Status
+from luthier.base.errors import ArgumentError
+from luthier.base.records import Status
 from luthier.runtime.executors import _tree
-from luthier.runtime.executors._base import End, Launch, Message, Target
+from luthier.runtime.executors._base import End, Launch, Target
+from luthier.runtime.executors._channel import Asking, opened
 from luthier.runtime.executors._runner import describe, execute
 
 #: Whether this process is a worker that still imports the user's script (see `Processes.open`).
@@ -141,18 +142,11 @@ def _flush() -> None:
             stream.flush()
 
 
-class _Pipe:
+class _Pipe(Asking):
     """The channel of a run in a worker: asks the driver and waits for the answer."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection, self._lock, self._pid = connection, threading.Lock(), os.getpid()
-
-    def report(self, message: Message) -> Decision:
-        decision: Decision = self._ask("report", message)
-        return decision
-
-    def suggest(self, name: str, domain: Any) -> Any:
-        return self._ask("suggest", (name, domain))
 
     def _ask(self, kind: str, content: Any) -> Any:
         if os.getpid() != self._pid:
@@ -162,9 +156,5 @@ class _Pipe:
             )
         with self._lock:  # a program may report from a thread
             self._connection.send((kind, content))
-            verdict, answer = self._connection.recv()
-        if verdict == "error":
-            kind_of_error, text = answer
-            error: LuthierError = kind_of_error(text)
-            raise error
-        return answer
+            words = self._connection.recv()
+        return opened(words)

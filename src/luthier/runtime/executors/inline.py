@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from luthier.base.errors import ArgumentError, ExecutorError, MetricError, SpaceError, UnsupportedError
+from luthier.base.errors import ExecutorError, UnsupportedError
 from luthier.base.records import Decision, Status
 from luthier.base.registry import register
 from luthier.runtime.executors._base import End, Executor, Host, Launch, Message, Setting
-from luthier.runtime.executors._run import TrialEnded
+from luthier.runtime.executors._channel import REFUSALS, TrialEnded
 from luthier.runtime.executors._runner import execute
 
 _WORKER = "inline"
@@ -91,7 +92,7 @@ class Inline(Executor):
         if channel.failure is not None:
             raise channel.failure
         if end.log is not None and setting.folder is not None:
-            end = End(end.status, end.result, end.error, end.seconds, os.path.relpath(end.log, setting.folder))
+            end = replace(end, log=os.path.relpath(end.log, setting.folder))
         host.ended(launch, end, time.time())
 
     def cancel(self, trial: int) -> None:
@@ -126,7 +127,7 @@ class _Direct:
     def report(self, message: Message) -> Decision:
         try:
             decision = self._host.reported(self._launch, message, time.time())
-        except MetricError:
+        except REFUSALS["report"]:
             raise
         except Exception as error:
             self.failure = error
@@ -136,7 +137,7 @@ class _Direct:
     def suggest(self, name: str, domain: Any) -> Any:
         try:
             return self._host.suggested(self._launch, name, domain)
-        except (SpaceError, ArgumentError, UnsupportedError):
+        except REFUSALS["suggest"]:
             raise
         except Exception as error:
             self.failure = error

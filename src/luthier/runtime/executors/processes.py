@@ -13,22 +13,18 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from luthier.base.checks import check
-from luthier.base.errors import ArgumentError, ExecutorError, LuthierError, MetricError, SpaceError, UnsupportedError
-from luthier.base.records import Decision, Status
+from luthier.base.errors import ArgumentError, ExecutorError, UnsupportedError
+from luthier.base.records import Status
 from luthier.base.registry import register
 from luthier.runtime.executors import _tree, _worker
+from luthier.runtime.executors._away import with_log
 from luthier.runtime.executors._base import End, Executor, Host, Launch, Setting
+from luthier.runtime.executors._channel import reply
 from luthier.runtime.executors._gpus import share, visible
 from luthier.runtime.executors._process import WorkerProcess, end_of, main_module
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _LOOK = 0.25  # seconds between two looks at the limits: a compromise of delay and cost (2 ms a look)
-
-# what a host raises about a program: it is told, and may live on
-_REFUSALS: dict[str, tuple[type[LuthierError], ...]] = {
-    "report": (MetricError,),
-    "suggest": (SpaceError, ArgumentError, UnsupportedError),
-}
 
 
 @register("executor")
@@ -263,20 +259,10 @@ class Processes(Executor):
         return True
 
     def _answer(self, worker: WorkerProcess, launch: Launch, host: Host, kind: str, content: Any) -> None:
-        answer: Any
-        try:
-            if kind == "report":
-                answer = host.reported(launch, content, self.now())
-            else:
-                answer = host.suggested(launch, *content)
-        except _REFUSALS[kind] as error:  # the program's fault; any other error is the study's, and goes up
-            if kind == "report":
-                self._end_soon(worker, Status.FAILED, str(error))
-            worker.send("error", (type(error), str(error)))
-            return
-        if isinstance(answer, Decision) and answer is not Decision.CONTINUE:
-            self._end_soon(worker, Status.STOPPED if answer is Decision.STOP else Status.PAUSED, None)
-        worker.send("answer", answer)
+        found = reply(host, launch, kind, content, self.now())
+        if found.end is not None:
+            self._end_soon(worker, *found.end)
+        worker.send(*found.words)
 
     def _end_soon(self, worker: WorkerProcess, status: Status, error: str | None) -> None:
         worker.overdue = time.monotonic() + self._grace, End(status, None, error, worker.seconds)
@@ -352,12 +338,7 @@ class Processes(Executor):
 
     def _with_log(self, launch: Launch, end: End) -> End:
         assert self._setting is not None
-        path = None if launch.folder is None else launch.folder / f"run-{launch.attempt}.log"
-        if path is None or not path.exists():
-            return End(end.status, end.result, end.error, end.seconds)
-        folder = self._setting.folder
-        shown = str(path) if folder is None else os.path.relpath(path, folder)
-        return End(end.status, end.result, end.error, end.seconds, shown)
+        return with_log(launch, end, self._setting.folder)
 
 
 def _cores() -> int:

@@ -4,73 +4,26 @@ from __future__ import annotations
 
 import math
 import time
-from bisect import bisect_right, insort
+from bisect import insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import NamedTuple
 
 from luthier.base.checks import check
-from luthier.base.errors import (
-    ArgumentError,
-    BenchmarkError,
-    ExecutorError,
-    LuthierError,
-    MetricError,
-    UnsupportedError,
-)
-from luthier.base.records import Configuration, Decision, Evaluation, Fidelity, Status
+from luthier.base.errors import ArgumentError, ExecutorError, MetricError, UnsupportedError
+from luthier.base.records import Decision, Status
 from luthier.base.registry import register
-from luthier.base.seeds import check_seed, generator
+from luthier.base.seeds import check_seed
 from luthier.runtime.executors._base import End, Executor, Host, Launch, Limits, Message, Setting
+from luthier.runtime.executors._cluster import Cluster
+from luthier.runtime.executors._curves import Curve, Curves
 from luthier.space.problem import Benchmark
 
 OVERHEADS = ("ignore", "count", "fixed")
 _FREE = 1000  # runs without any cost after which a limit in seconds counts as a mistake
-_GROWTH = 4  # a run that outlives what is known of its curve asks for so many times as much
-_SLACK = 1 + 1e-9  # fractions of a resource add up to a little less than their sum
+_ALIKE = Cluster()
 _ENDS = {Decision.STOP: Status.STOPPED, Decision.PAUSE: Status.PAUSED}
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """What the virtual machines are like. By default they are alike, at once there, and never fail.
-
-    Args:
-        start_seconds: From the decision to start a run until its program works.
-        report_seconds: What a report costs the run.
-        stop_seconds: From the decision to stop or pause a run until its worker is free.
-        straggle: Spread of the runs' speeds: each run takes exp(straggle * z) times as long, z standard normal.
-        crash: Probability that a run fails on its way, uniformly over its steps (FAILED).
-        lose: Probability that a run's machine dies on its way (LOST; the study starts it again).
-        speeds: Speed of each worker, 1 is the benchmark's own; repeated when there are more workers. Empty: all 1.
-        seed: Decides stragglers, crashes and losses, for each run by its trial and attempt alone.
-    """
-
-    start_seconds: float = 0.0
-    report_seconds: float = 0.0
-    stop_seconds: float = 0.0
-    straggle: float = 0.0
-    crash: float = 0.0
-    lose: float = 0.0
-    speeds: tuple[float, ...] = ()
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("start_seconds", "report_seconds", "stop_seconds", "straggle"):
-            check(name, getattr(self, name), at_least=0)
-        for name in ("crash", "lose"):
-            check(name, getattr(self, name), at_least=0, at_most=1)
-        if not isinstance(self.speeds, Sequence) or isinstance(self.speeds, str):
-            raise ArgumentError(f"speeds={self.speeds!r}. Allowed: a number for each worker, such as (1.0, 0.5).")
-        for speed in self.speeds:
-            check("speeds", speed, above=0)
-        check_seed(self.seed)
-
-    @property
-    def whims(self) -> bool:
-        """Whether runs differ by chance."""
-        return self.straggle > 0 or self.crash > 0 or self.lose > 0
 
 
 class Stint(NamedTuple):
@@ -82,10 +35,6 @@ class Stint(NamedTuple):
     start: float
     end: float
     outcome: str
-
-
-#: Resource and answer for each step; the costs add up.
-Curve = Sequence[tuple[float | None, Evaluation]]
 
 
 @dataclass(slots=True)
@@ -165,7 +114,7 @@ class Simulated(Executor):
         checkpoints: bool = True,
         overhead: str = "ignore",
         fixed: tuple[float, float] = (0.0, 0.0),
-        cluster: Cluster = Cluster(),  # frozen
+        cluster: Cluster = _ALIKE,
     ) -> None:
         check("overhead", overhead, one_of=OVERHEADS)
         self._given = benchmark
@@ -181,7 +130,6 @@ class Simulated(Executor):
             "seed": seed, "checkpoints": checkpoints, "overhead": overhead, "fixed": fixed, "cluster": cluster
         }  # fmt: skip
         self.trace: list[Stint] = []
-        self._curves: dict[tuple[Configuration, int], Curve] = {}
         self._host: Host | None = None
         self._clock = self._began = 0.0
         self._before = 0
@@ -206,10 +154,9 @@ class Simulated(Executor):
             raise UnsupportedError(
                 "executor 'simulated': time, memory and device limits mean nothing here. Leave them out."
             )
-        if benchmark is not getattr(self, "_benchmark", None):
-            self._curves.clear()
-        self._benchmark: Benchmark = benchmark
-        self._trains = bool(getattr(benchmark, "trains", False))
+        kept: Curves | None = getattr(self, "_curves", None)
+        if kept is None or kept.benchmark is not benchmark:
+            self._curves = Curves(benchmark, self.seed)
         self._host = host
         self._clock = self._began = setting.time
         self._before = len(self.trace)  # runs of earlier studies
@@ -238,9 +185,12 @@ class Simulated(Executor):
             raise ExecutorError(f"executor 'simulated': {worker!r} is not free. free() says which worker is.")
         self._free.remove(number)
         self._think(new=launch.attempt == 1)
-        run = self._run(launch, worker)
+        curve, at, to = self._curves.stretch(launch, launch.after if self.checkpoints else 0)
+        paid = curve[at - 1][1].seconds if at else 0.0  # the checkpoint holds what was paid for
+        run = _Run(launch, worker, self._clock, curve, at, to, paid, 1 / self._speed[worker])
         if self.cluster.whims:
-            self._luck(run)
+            slower, run.breaks = self.cluster.luck(launch.trial, launch.attempt, run.at, run.to)
+            run.pace *= slower
         self._running[launch.trial] = run
         self._push(self._clock + self.cluster.start_seconds, run)
 
@@ -305,7 +255,7 @@ class Simulated(Executor):
             self._schedule(since, run)
             return
         if run.at >= len(run.curve):
-            run.curve = self._known(run.launch, run.at + 1)
+            run.curve = self._curves.known(run.launch, run.at + 1)
         cost = run.curve[run.at][1].seconds
         seconds = (cost - run.paid) * run.pace if cost > run.paid else 0.0
         if run.breaks is not None and run.breaks[0] == run.at:
@@ -378,98 +328,3 @@ class Simulated(Executor):
             self._left = now
         elif new and self.overhead == "fixed":
             self._clock += self.fixed[0] + self.fixed[1] * self._ended
-
-    # what a run will report ------------------------------------------------------------------------------
-
-    def _run(self, launch: Launch, worker: str) -> _Run:
-        run = _Run(launch, worker, self._clock, to=1, pace=1 / self._speed[worker])
-        axis = launch.fidelity
-        if axis is None:
-            run.curve = self._known(launch, 1)
-            return run
-        until = axis.high if launch.until is None else launch.until
-        after = launch.after if self.checkpoints else 0
-        if axis.whole:
-            first = self._first(axis)
-            run.at, run.to = (max(int(amount * _SLACK) - first + 1, 0) for amount in (after, until))
-            run.curve = self._known(launch, run.to if launch.until is not None else min(run.at + 1, run.to))
-        else:
-            run.curve = self._parts(launch, after, until)
-            run.at, run.to = (bisect_right(run.curve, amount * _SLACK, key=_resource) for amount in (after, until))
-        if run.at:  # the checkpoint holds what was paid for
-            run.paid = run.curve[run.at - 1][1].seconds
-        return run
-
-    def _first(self, axis: Fidelity) -> int:
-        """The first step of the benchmark's curves; the study may say that reports mean something from later on."""
-        own = getattr(self._benchmark, "fidelity", None)
-        return int((own or axis).low)
-
-    def _known(self, launch: Launch, steps: int) -> Curve:
-        """A configuration's curve, at least so many steps of it.
-
-        A table or a surrogate is asked once for the whole; one that trains when it is asked, as far as the run gets.
-        """
-        key = (launch.config, launch.repeat)
-        known = self._curves.get(key, ())
-        if len(known) < steps:
-            axis = launch.fidelity
-            if axis is None:
-                known = [(None, self._answer(launch, None))]
-            else:
-                last = self._first(axis) + max(steps, _GROWTH * len(known)) - 1
-                known = self._ask(launch, min(last, axis.high) if self._trains else axis.high)
-            self._curves[key] = known
-        return known
-
-    def _parts(self, launch: Launch, after: float, until: float) -> Curve:
-        """A resource in fractions has the steps that are granted, and the one that the checkpoint has paid for."""
-        key = (launch.config, launch.repeat)
-        known = self._curves.get(key, ())
-        for amount in {after, until} - {0, *(resource for resource, _ in known)}:
-            known = self._curves[key] = sorted([*known, *self._ask(launch, amount)], key=_resource)
-        return [step for step in known if _resource(step) in (after, until)]
-
-    def _ask(self, launch: Launch, until: float) -> list[tuple[float | None, Evaluation]]:
-        benchmark, seed, axis = self._benchmark, self.seed + launch.repeat, launch.fidelity
-        assert axis is not None  # without a fidelity there is no curve
-        curve = getattr(benchmark, "curve", None)
-        if curve is not None:
-            try:
-                return list(curve(launch.config, until, seed=seed))
-            except LuthierError:
-                raise  # the study is wrong, not the configuration
-            except Exception as error:  # as a program of the user's would have failed
-                return [(until, _broken(error))]
-        steps = range(int(axis.low), int(until) + 1) if axis.whole else (until,)
-        return [(step, self._answer(launch, step)) for step in steps]
-
-    def _answer(self, launch: Launch, resource: float | None) -> Evaluation:
-        try:
-            found = self._benchmark.evaluate(launch.config, resource=resource, seed=self.seed + launch.repeat)
-        except LuthierError:
-            raise  # the study is wrong, not the configuration
-        except Exception as error:  # as a program of the user's would have failed
-            return _broken(error)
-        if not found.seconds >= 0:
-            raise BenchmarkError(
-                f"the benchmark says that {dict(launch.config)} took {found.seconds!r} seconds. Allowed: 0 and more."
-            )
-        return found
-
-    def _luck(self, run: _Run) -> None:
-        cluster, launch, steps = self.cluster, run.launch, run.to - run.at
-        rng = generator(cluster.seed, "run", launch.trial, launch.attempt)
-        slower, crash, lose, step, part = math.exp(cluster.straggle * rng.standard_normal()), *rng.random(4)
-        run.pace *= slower
-        if steps and (crash < cluster.crash or lose < cluster.lose):
-            status = Status.FAILED if crash < cluster.crash else Status.LOST
-            run.breaks = run.at + int(step * steps), float(part), status
-
-
-def _broken(error: Exception) -> Evaluation:
-    return Evaluation({}, 0.0, Status.FAILED, {"error": f"{type(error).__name__}: {error}"})
-
-
-def _resource(step: tuple[float | None, Evaluation]) -> float:
-    return step[0] or 0.0

@@ -10,25 +10,23 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from luthier.base.checks import check
-from luthier.base.errors import ArgumentError, ExecutorError, LuthierError, MetricError, SpaceError, UnsupportedError
+from luthier.base.errors import ArgumentError, ExecutorError, UnsupportedError
 from luthier.base.imports import need
 from luthier.base.records import Decision, Status
 from luthier.base.registry import register
+from luthier.runtime.executors._away import absolute, one_line, with_log
 from luthier.runtime.executors._base import End, Executor, Host, Launch, Setting
+from luthier.runtime.executors._channel import reply
 from luthier.runtime.executors._slurm_worker import Job, Order, write
 
 _POLL = 0.05  # seconds between two looks into the boxes
 _ALIVE = 2.0  # seconds between two signs of life
 _STATE = 1.0  # seconds between two looks at whether jobs still exist
-_REFUSALS: dict[str, tuple[type[LuthierError], ...]] = {
-    "report": (MetricError,),
-    "suggest": (SpaceError, ArgumentError, UnsupportedError),
-}
 #: What the queue says of a job that its program brought down; any other end without a word is the machine's.
 _FAULTS = ("OUT_OF_MEMORY", "TIMEOUT")
 
@@ -137,7 +135,8 @@ class Slurm(Executor):
             self._queue.update_parameters(**self._wanted(setting))
         except (NameError, ValueError, RuntimeError, TypeError) as error:
             shutil.rmtree(self._base, ignore_errors=True)
-            raise UnsupportedError(f"executor 'slurm': {_line(error)}. Look at `parameters` and `cluster`.") from error
+            told = one_line(error)
+            raise UnsupportedError(f"executor 'slurm': {told}. Look at `parameters` and `cluster`.") from error
         except BaseException:
             shutil.rmtree(self._base, ignore_errors=True)
             raise
@@ -173,11 +172,11 @@ class Slurm(Executor):
         box = self._base / f"{launch.trial:05d}-{launch.attempt}-{self._count}"
         box.mkdir()
         path = tuple(os.path.abspath(place) for place in sys.path)
-        order = Order(str(box), _absolute(launch), setting.target, path, dict(setting.labels), self._driver_seconds)
+        order = Order(str(box), absolute(launch), setting.target, path, dict(setting.labels), self._driver_seconds)
         try:
             job = self._queue.submit(Job(_pickled(order), str(box), path))
         except Exception as error:
-            raise ExecutorError(f"executor 'slurm': the queue refused a job: {_line(error)}. Try sbatch.") from error
+            raise ExecutorError(f"executor 'slurm': the queue refused a job: {one_line(error)}. Try sbatch.") from error
         self._places[worker] = _Placed(launch, worker, box, job)
 
     def step(self, timeout: float) -> None:
@@ -253,21 +252,10 @@ class Slurm(Executor):
         if placed.end is not None or self._host is None:
             write(placed.box / f"answer-{placed.heard}", ("answer", Decision.STOP))
             return False
-        verdict: tuple[str, Any]
-        try:
-            if kind == "report":
-                answer = self._host.reported(placed.launch, content, self.now())
-            else:
-                answer = self._host.suggested(placed.launch, *content)
-            verdict = "answer", answer
-        except _REFUSALS[kind] as error:  # the program's fault; any other error is the study's, and goes up
-            answer, verdict = None, ("error", (type(error), str(error)))
-            if kind == "report":
-                self._end_soon(placed, End(Status.FAILED, None, str(error), placed.seconds))
-        if isinstance(answer, Decision) and answer is not Decision.CONTINUE:
-            status = Status.STOPPED if answer is Decision.STOP else Status.PAUSED
-            self._end_soon(placed, End(status, None, None, placed.seconds))
-        write(placed.box / f"answer-{placed.heard}", verdict)
+        found = reply(self._host, placed.launch, kind, content, self.now())
+        if found.end is not None:
+            self._end_soon(placed, End(found.end[0], None, found.end[1], placed.seconds))
+        write(placed.box / f"answer-{placed.heard}", found.words)
         return True
 
     def _end_soon(self, placed: _Placed, end: End) -> None:
@@ -310,10 +298,8 @@ class Slurm(Executor):
         )
 
     def _with_log(self, launch: Launch, end: End) -> End:
-        path = None if launch.folder is None else launch.folder / f"run-{launch.attempt}.log"
-        if path is None or not path.exists() or self._setting is None or self._setting.folder is None:
-            return replace(end, log=None)
-        return replace(end, log=os.path.relpath(path, self._setting.folder))
+        assert self._setting is not None
+        return with_log(launch, end, self._setting.folder)
 
 
 def _done(job: Any) -> bool:
@@ -326,20 +312,7 @@ def _pickled(value: Any) -> bytes:
         blob: bytes = cloudpickle.dumps(value)
     except Exception as failure:
         raise ArgumentError(
-            f"executor 'slurm': the program cannot be sent to another process ({_line(failure)}). Allowed: a function "
-            "that holds no open file, lock or connection. Make those inside it."
+            f"executor 'slurm': the program cannot be sent to another process ({one_line(failure)}). Allowed: a "
+            "function that holds no open file, lock or connection. Make those inside it."
         ) from None
     return blob
-
-
-def _absolute(launch: Launch) -> Launch:
-    """Jobs run in a folder of the queue's choice."""
-    folder = None if launch.folder is None else launch.folder.absolute()
-    return replace(
-        launch, folder=folder, checkpoint=None if launch.checkpoint is None else launch.checkpoint.absolute()
-    )
-
-
-def _line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return (text[:237] + "..." if len(text) > 240 else text).rstrip(".") or type(error).__name__

@@ -7,24 +7,19 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from luthier.base.checks import check
-from luthier.base.errors import ArgumentError, ExecutorError, LuthierError, MetricError, SpaceError, UnsupportedError
+from luthier.base.errors import ExecutorError, UnsupportedError
 from luthier.base.records import Decision, Status
 from luthier.base.registry import register
-from luthier.runtime.executors._base import End, Executor, Host, Launch, Limits, Message, Setting
-from luthier.runtime.executors._run import TrialEnded
+from luthier.runtime.executors._base import End, Executor, Host, Launch, Limits, Setting
+from luthier.runtime.executors._channel import Asking, Reply, TrialEnded, reply
 from luthier.runtime.executors._runner import execute
 
-# what a host raises about a program: it is told, and may live on
-_REFUSALS: dict[str, tuple[type[LuthierError], ...]] = {
-    "report": (MetricError,),
-    "suggest": (SpaceError, ArgumentError, UnsupportedError),
-}
 
-
-class _Run:
+class _Run(Asking):
     """A run in its thread, and its channel to the driver's thread.
 
     Args:
@@ -35,7 +30,7 @@ class _Run:
 
     def __init__(self, launch: Launch, worker: str, post: queue.SimpleQueue[tuple[_Run, str, Any]]) -> None:
         self.launch, self.worker, self._post = launch, worker, post
-        self._answers: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Reply] = queue.SimpleQueue()
         self._asking = threading.Lock()  # a program may report from a thread of its own
         self._abandoned = threading.Event()
         self.begun = time.monotonic()
@@ -52,31 +47,24 @@ class _Run:
             end = End(Status.FAILED, None, f"the program raised {type(failure).__name__}")
         self._post.put((self, "end", end))
 
-    def report(self, message: Message) -> Decision:
-        decision: Decision = self._ask("report", message)
-        return decision
-
-    def suggest(self, name: str, domain: Any) -> Any:
-        return self._ask("suggest", (name, domain))
-
     def _ask(self, kind: str, content: Any) -> Any:
         with self._asking:
             if self._abandoned.is_set():
                 raise TrialEnded(Decision.STOP)
             self._post.put((self, kind, content))
-            verdict, answer = self._answers.get()
-        if verdict == "error":
-            raise answer
-        return answer
+            found = self._answers.get()
+        if found.error is not None:
+            raise found.error
+        return found.answer
 
-    def answer(self, verdict: str, answer: Any) -> None:
+    def answer(self, found: Reply) -> None:
         """From the driver's thread: the answer to what was asked."""
-        self._answers.put((verdict, answer))
+        self._answers.put(found)
 
     def abandon(self) -> None:
         """Nobody listens any more: the program ends at its next report."""
         self._abandoned.set()
-        self.answer("error", TrialEnded(Decision.STOP))
+        self.answer(Reply(None, TrialEnded(Decision.STOP)))
 
 
 @register("executor")
@@ -159,22 +147,13 @@ class Threads(Executor):
             self._runs[run.worker] = None
             host.ended(run.launch, self._with_log(content), self.now())
             return
-        answer: Any
-        try:
-            if kind == "report":
-                answer = host.reported(run.launch, content, self.now())
-            else:
-                answer = host.suggested(run.launch, *content)
-        except _REFUSALS[kind] as error:  # the program's fault; any other error is the study's, and goes up
-            run.answer("error", error)
-        else:
-            run.answer("answer", answer)
+        run.answer(reply(host, run.launch, kind, content, self.now()))
 
     def _with_log(self, end: End) -> End:
         folder = None if self._setting is None else self._setting.folder
         if end.log is None or folder is None:
             return end
-        return End(end.status, end.result, end.error, end.seconds, os.path.relpath(end.log, folder), end.heeded)
+        return replace(end, log=os.path.relpath(end.log, folder))
 
     def cancel(self, trial: int) -> None:
         """Let go of a run: it counts as over, its thread ends at its next report."""
