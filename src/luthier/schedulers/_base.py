@@ -58,9 +58,8 @@ class Scheduler(ABC):
         Synchronous schedulers need it: a rung that can no longer fill is complete with what it has.
         """
 
-    @abstractmethod
     def next_job(self, k: int | None = None, *, given: tuple[str, Configuration] | None = None) -> Job | None:
-        """What to run next.
+        """What to run next: here the next new configuration, to its end; there is never other work.
 
         Args:
             k: Number reserved for a new configuration; None asks only for work on trials that exist
@@ -70,6 +69,8 @@ class Scheduler(ABC):
         Returns:
             The job, or None when there is nothing to do at present.
         """
+        found = None if k is None else self.new_configuration(k, given)
+        return None if k is None or found is None else Job(k, found[1], origin=found[0])
 
     def on_start(self, job: Job) -> None:
         """A job was started: a new trial, or one that goes on. Also called for a user's own configurations."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from luthier.base.checks import check
-from luthier.base.records import Configuration, Decision, Job, Report, Status
+from luthier.base.records import Configuration, Decision, Report, Status
 from luthier.base.registry import register
 from luthier.schedulers._axis import SLACK, needed, spent
 from luthier.schedulers._base import Scheduler
@@ -89,11 +89,6 @@ class Median(Scheduler):
         self._averages: list[list[list[Pair]]] = []  # theirs
         self._rivals: dict[float, list[list[Pair]]] = {}  # resource -> per objective, sorted averages there
         self._read: dict[float, int] = {}  # resource -> how many completed trials are in `_rivals`
-
-    def next_job(self, k: int | None = None, *, given: tuple[str, Configuration] | None = None) -> Job | None:
-        """The next new configuration; there is never other work."""
-        found = None if k is None else self.new_configuration(k, given)
-        return None if k is None or found is None else Job(k, found[1], origin=found[0])
 
     def on_report(self, report: Report) -> Decision:
         """Judge a trial by its best so far.

@@ -167,9 +167,9 @@ class Pb2(Pbt):
     def _pending(self) -> Array:
         """Configurations that others will train, or train already; (m, p)."""
         leaving = {vacancy.slot for vacancy in self._clones}
-        members = self._alive()
+        members = self._crowd.alive()
         if self.synchronous:  # whoever stands at a place: how far it has come, or whether it has failed, is chance
-            members = [m for m in self._slots if m.slot not in leaving]
+            members = [m for m in self._crowd.places if m.slot not in leaving]
         if not members:
             return np.empty((0, int((~self._choices).sum())))
         return np.asarray(self.problem.space.encode([m.config for m in members])[0][:, ~self._choices])

@@ -15,16 +15,8 @@ from luthier.base.registry import register
 from luthier.base.seeds import generator
 from luthier.schedulers._axis import SLACK, needed, spent
 from luthier.schedulers._base import Scheduler
-from luthier.schedulers._members import (
-    Mark,
-    Member,
-    Stand,
-    Standings,
-    Vacancy,
-    check_factors,
-    explore,
-    standings,
-)
+from luthier.schedulers._members import Mark, Member, Stand, Vacancy, check_factors, explore, standings
+from luthier.schedulers._population import Population
 from luthier.searchers._base import Searcher
 from luthier.space.problem import Problem
 
@@ -125,15 +117,11 @@ class Pbt(Scheduler):
         self._halts = synchronous or not fidelity.whole
         count = math.ceil(fidelity.high / self.every / SLACK)
         self.levels = (*(self.every * i for i in range(1, count)), fidelity.high)
-        self.members: dict[int, Member] = {}
-        self._slots: list[Member] = []  # who stands at each place, alive or not
-        self._fresh = 0  # members that are no clones
+        self._crowd = Population(problem, fidelity.high, quantile)
+        self.members = self._crowd.members
         self._started = 0  # trials that use the budget
         self._budget: int | None = None
         self._formed = False  # whether the whole first population has results
-        self._short: dict[int, int] = {}  # clones in a row that a place lost at their first decision
-        self._vacant: list[int] = []  # places whose member is gone, the longest empty first
-        self._surplus = 0  # members above the population: two drivers filled one place
         self._clones: list[Vacancy] = []  # synchronous: decided, and not yet started
         self._onward: list[int] = []  # synchronous: trials that may go on
         self._rows: list[dict[str, object]] = []
@@ -149,12 +137,12 @@ class Pbt(Scheduler):
         """A member that goes on when no number is given, a fresh member or a clone when one is."""
         if k is None:
             return None if self._new_is_due() else self._continued()
-        if given is not None or self._fresh < self.population:
+        if given is not None or self._crowd.fresh < self.population:
             origin, config = self._first(k, given)
             return Job(k, config, self.levels[0] if self._halts else None, origin=origin)
         if self.synchronous:
             return self._planned(k)
-        best = self._standings().best if self._vacant else ()
+        best = self._crowd.standings().best if self._crowd.vacant else ()
         return self._clone(k, best, generator(self.seed, "scheduler", k), None)
 
     def _first(self, k: int, given: tuple[str, Configuration] | None) -> tuple[str, Configuration]:
@@ -192,7 +180,7 @@ class Pbt(Scheduler):
     def _continued(self) -> Job | None:
         """The member at rest that goes on next."""
         if self.synchronous:
-            halted = next((m for m in self._slots if m.stand is Stand.HALTED), None)
+            halted = next((m for m in self._crowd.places if m.stand is Stand.HALTED), None)
             if halted is not None:
                 return Job(halted.trial, halted.config, halted.until)
             # with no trial left for a clone, whoever it would have replaced goes on
@@ -201,7 +189,7 @@ class Pbt(Scheduler):
                 return None
             member = min((self.members[trial] for trial in trials), key=lambda m: m.slot)
             return Job(member.trial, member.config, self._next_level(member.judged))
-        resting = [m for m in self._slots if m.stand in (Stand.RESTING, Stand.HALTED)]
+        resting = [m for m in self._crowd.places if m.stand in (Stand.RESTING, Stand.HALTED)]
         if not resting:
             return None
         member = min(resting, key=lambda m: (m.judged, m.slot))
@@ -212,9 +200,11 @@ class Pbt(Scheduler):
         """Whether a fresh member or a clone must start before anybody goes on."""
         if self._left() < 1:
             return False
-        if self._fresh < self.population:
+        if self._crowd.fresh < self.population:
             return True
-        return bool(self._clones) if self.synchronous else bool(self._vacant and self._standings().best)
+        if self.synchronous:
+            return bool(self._clones)
+        return bool(self._crowd.vacant and self._crowd.standings().best)
 
     def _left(self) -> float:
         return math.inf if self._budget is None else self._budget - self._started
@@ -222,14 +212,6 @@ class Pbt(Scheduler):
     def _next_level(self, resource: float) -> float:
         """The first decision point above a resource; the full resource in the end."""
         return self.levels[min(bisect_left(self.levels, resource * SLACK), len(self.levels) - 1)]
-
-    def _alive(self) -> list[Member]:
-        return [m for m in self._slots if m.stand.alive]
-
-    def _standings(self) -> Standings:
-        # who has just reported the full resource has nothing left to copy, although its run has not ended yet
-        able = [m for m in self._alive() if m.resource * SLACK < self._high]
-        return standings(able, self.quantile)
 
     # what happened ---------------------------------------------------------------------------------------
 
@@ -245,35 +227,13 @@ class Pbt(Scheduler):
             self._clones = [v for v in self._clones if v.old != job.trial]
             return
         self._started += 1
-        slot = self._take_place(job)
-        member = Member(job.trial, slot, job.config, job.until, job.parent)
-        if job.parent is None:
-            self._fresh += 1
-        else:
-            name = (job.checkpoint or "").rpartition("/")[2]
-            member.base = self.members[job.parent].marks.get(name)
-            member.judged = member.origin = 0.0 if member.base is None else member.base.resource
-        self.members[job.trial] = member
-        self._slots[slot : slot + 1] = [member]
+        self._crowd.join(job, self._clones.pop(0) if self._clones and job.parent is not None else None)
 
     def on_config(self, trial: int, config: Configuration) -> None:
         """A member has named a hyperparameter."""
         super().on_config(trial, config)
         if trial in self.members:
             self.members[trial].config = config
-
-    def _take_place(self, job: Job) -> int:
-        if job.parent is None:
-            return len(self._slots)
-        if self._clones:
-            first = self._clones.pop(0)
-            if first.old is not None:
-                self.members[first.old].stand = Stand.GONE
-            return first.slot
-        if self._vacant:
-            return self._vacant.pop(0)
-        self._surplus += 1  # two drivers filled one place
-        return len(self._slots)
 
     def on_report(self, report: Report) -> Decision:
         """Take a result in, and judge its member if it is due.
@@ -288,7 +248,7 @@ class Pbt(Scheduler):
         if member.stand is Stand.GONE or not self.problem.usable(report.metrics):
             return Decision.STOP
         if resource > member.resource or not member.values:
-            self._take_in(member, report, resource)
+            self._crowd.take_in(member, report, resource)
             self._look_round()
         full = member.resource * SLACK >= self._high
         reached = member.until is not None and member.until <= resource * SLACK
@@ -298,29 +258,23 @@ class Pbt(Scheduler):
             return self._judge(member, reached)
         return Decision.CONTINUE
 
-    def _take_in(self, member: Member, report: Report, resource: float) -> None:
-        observed = self.problem.observe(member.trial, member.config, report.metrics)
-        member.resource, member.values = resource, observed.values
-        member.violation = observed.violation
-        if report.checkpoint is not None:
-            member.checkpoint = report.checkpoint
-            member.marks.setdefault(report.checkpoint, Mark(resource, observed.values, member.violation))
-
     def _judge(self, member: Member, reached: bool) -> Decision:
         """The asynchronous decision about a member at its decision point."""
+        crowd = self._crowd
         if member.resource > member.judged:
             first = member.parent is not None and member.judged == member.origin
             self._pass(member, member.resource)
-            may_be = self._formed and self._left() > len(self._vacant) and self._short.get(member.slot, 0) < PATIENCE
-            behind = may_be and any(m is member for m in self._standings().behind)
+            losses = crowd.losses.get(member.slot, 0)
+            may_be = self._formed and self._left() > len(crowd.vacant) and losses < PATIENCE
+            behind = may_be and any(m is member for m in crowd.standings().behind)
             self._note(member, goes_on=not behind)
-            self._short[member.slot] = self._short.get(member.slot, 0) + 1 if behind and first else 0
+            crowd.losses[member.slot] = losses + 1 if behind and first else 0
             if behind:
-                self._leave(member)
+                crowd.leave(member)
                 return Decision.STOP
-        waiting = self._left() >= 1 and self._fresh < self.population
+        waiting = self._left() >= 1 and self._crowd.fresh < self.population
         waiting = waiting or any(
-            m.stand in (Stand.RESTING, Stand.HALTED) and m.judged <= member.judged for m in self._slots
+            m.stand in (Stand.RESTING, Stand.HALTED) and m.judged <= member.judged for m in self._crowd.places
         )
         return Decision.PAUSE if reached or waiting else Decision.CONTINUE
 
@@ -366,31 +320,25 @@ class Pbt(Scheduler):
         elif status.ended:
             self._onward = [other for other in self._onward if other != trial]
             if member.parent is not None and member.judged == member.origin:
-                self._short[member.slot] = self._short.get(member.slot, 0) + 1
+                self._crowd.lose(member)
             if status is not Status.LOST:
                 self._fell(member)
-            self._leave(member, refill=self.synchronous or self._short.get(member.slot, 0) <= PATIENCE)
+            tried = self._crowd.losses.get(member.slot, 0)
+            self._crowd.leave(member, refill=self.synchronous or tried <= PATIENCE)
         self._look_round()
-
-    def _leave(self, member: Member, *, refill: bool = True) -> None:
-        member.stand = Stand.GONE
-        if self._surplus:
-            self._surplus -= 1
-        elif refill:
-            self._vacant.append(member.slot)
 
     # decisions about all ---------------------------------------------------------------------------------
 
     def _look_round(self) -> None:
         """See whether the population has formed, and whether a synchronous decision is due."""
-        started = self._fresh >= self.population or self._left() < 1
+        started = self._crowd.fresh >= self.population or self._left() < 1
         if self._left() < 1:  # what a user gave has used the trials that clones were to have
-            self._vacant += [v.slot for v in self._clones if v.old is None]
+            self._crowd.vacant += [v.slot for v in self._clones if v.old is None]
             self._clones = [v for v in self._clones if v.old is not None]
         if not self._formed:
-            self._formed = started and all(m.values or not m.stand.alive for m in self._slots)
+            self._formed = started and all(m.values or not m.stand.alive for m in self._crowd.places)
         if self.synchronous and started and not self._clones and not self._onward:
-            alive = self._alive()
+            alive = self._crowd.alive()
             behind = min((self._generation(m) for m in alive), default=-1)
             # who joined late is judged among its like; the others wait for it when it has caught up
             group = [m for m in alive if self._generation(m) == behind]
@@ -404,10 +352,10 @@ class Pbt(Scheduler):
     def _decide(self, group: list[Member], generation: int) -> None:
         """All have arrived: say who is replaced, and who goes on."""
         found = standings(group, self.quantile)
-        left = int(min(self._left(), len(self._slots))) if found.best else 0
-        empty = sorted(self._vacant)[:left]
+        left = int(min(self._left(), len(self._crowd.places))) if found.best else 0
+        empty = sorted(self._crowd.vacant)[:left]
         worst = {m.slot: m.trial for m in found.behind[: left - len(empty)]}
-        self._vacant = [slot for slot in self._vacant if slot not in empty]
+        self._crowd.vacant = [slot for slot in self._crowd.vacant if slot not in empty]
         for member in found.ranked:
             self._note(member, goes_on=member.slot not in worst)
         slots = sorted([*empty, *worst])

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from luthier.base.checks import check
-from luthier.base.records import Configuration, Decision, Job, Report, Status
+from luthier.base.records import Configuration, Decision, Report, Status
 from luthier.base.registry import register
 from luthier.schedulers._axis import SLACK, needed, spent
 from luthier.schedulers._base import Scheduler
@@ -86,11 +86,6 @@ class Race(Scheduler):
         self._cards: dict[int, Card] = {}  # of trials under way
         self._over: set[int] = set()  # told to stop: a run that is repeated is told so again
         self._rivals: list[Card] = []  # of the best trials with all folds: one for one objective
-
-    def next_job(self, k: int | None = None, *, given: tuple[str, Configuration] | None = None) -> Job | None:
-        """The next new configuration; there is never other work."""
-        found = None if k is None else self.new_configuration(k, given)
-        return None if k is None or found is None else Job(k, found[1], origin=found[0])
 
     def on_report(self, report: Report) -> Decision:
         """Compare a trial with the best, fold by fold.

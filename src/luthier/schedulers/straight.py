@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from luthier.base.records import Configuration, Decision, Job, Report
+from luthier.base.records import Decision, Report
 from luthier.base.registry import register
 from luthier.schedulers._base import Scheduler
 
@@ -24,16 +24,6 @@ class Straight(Scheduler):
     """
 
     multi_objective = True
-
-    def next_job(self, k: int | None = None, *, given: tuple[str, Configuration] | None = None) -> Job | None:
-        """The next new configuration; there is never other work."""
-        if k is None:
-            return None
-        found = self.new_configuration(k, given)
-        if found is None:
-            return None
-        origin, config = found
-        return Job(k, config, origin=origin)
 
     def on_report(self, report: Report) -> Decision:
         """Go on."""
