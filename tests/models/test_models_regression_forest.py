@@ -70,18 +70,6 @@ def test_a_single_point_is_believed():
     assert (mean[0], sd[0]) == (2.0, FLOOR)
 
 
-def test_unseen_points_are_predicted_by_the_trees_that_lack_them():
-    X, y, rng = _data()
-    forest = fit_forest(X, y, rng, trees=20, share=0.6)
-    found, known = forest.unseen()
-    inside, means = forest.forest.inside, forest.means(X)
-    assert known.all()
-    assert found == pytest.approx([means[~inside[:, i], i].mean() for i in range(len(y))])
-    everything, known = fit_forest(X, y, rng, trees=3).unseen()
-    assert np.isnan(everything).all()
-    assert not known.any()
-
-
 def test_large_tables_are_thinned():
     X, y, rng = _data(900)
     assert fit_forest(X, y, rng, trees=3, most=100).forest.inside.sum(axis=1).tolist() == [100] * 3

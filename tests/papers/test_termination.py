@@ -19,11 +19,12 @@ from luthier.base.registry import load
 from luthier.base.seeds import generator
 from luthier.bench.isolation import environment as environments
 from luthier.models.acquisition import log_ei
+from luthier.models.factors import joint_factor
 from luthier.models.gp import Hyper, condition, matern
 from luthier.space.problem import Problem
 from luthier.stopping import _model
 from luthier.stopping._base import History
-from luthier.stopping._posterior import Candidates, Posterior, Results, cut, factor, results_of
+from luthier.stopping._posterior import Candidates, Posterior, Results, cut, results_of
 from luthier.stopping._threshold import corrected
 from luthier.stopping.regret import Regret
 
@@ -162,7 +163,7 @@ def along(seed, steps=40, points=25):
     candidates = Candidates(problem_of(space), seed=seed)
     rows, hyper = candidates.rows, Hyper(np.full(2, 0.25), 1.0, 0.05**2, np.zeros((2, 2)))
     squared = ((rows[:, None] - rows[None]) ** 2).sum(axis=2) / 0.25**2
-    truth = factor(matern(squared, 1.0), 1.0) @ rng.standard_normal(len(rows))
+    truth = joint_factor(matern(squared, 1.0), 1.0) @ rng.standard_normal(len(rows))
     places = [*rng.choice(len(rows), 5, replace=False)]
     y = [truth[p] + 0.05 * rng.standard_normal() for p in places]
     regrets, bounds = [], []

@@ -24,6 +24,10 @@ def test_moves_stay_in_the_space(space, seed):
     assert np.array_equal(space.perturb(start, again), moved)
 
 
+def around(space, row, n, **how):
+    return space.perturb(np.repeat(row[None], n, axis=0), np.random.default_rng(0), **how)
+
+
 def test_one_change_changes_one():
     space = Space(a=Float(0, 1), b=Int(1, 5), c=Choice(*"wxyz"), d=Ordinal(1, 2, 3), e=Choice("only"), f=Fixed(1))
     rng = np.random.default_rng(0)
@@ -45,7 +49,7 @@ def test_steps_are_small_for_numbers_and_even_for_choices():
     assert np.std(moved[moved[:, 1] != space.snap(start)[0, 1], 1]) == pytest.approx(0.05, rel=0.1)
     choice = Space(c=Choice(*"wxyz"))
     row = choice.encode([{"c": "x"}])[0][0]
-    found = [config["c"] for config in choice.decode(choice.neighbours(row, np.random.default_rng(0), 3000))]
+    found = [config["c"] for config in choice.decode(around(choice, row, 3000))]
     assert {value: found.count(value) for value in "wyz"} == {v: pytest.approx(1000, abs=130) for v in "wyz"}
     assert "x" not in found
 
@@ -54,7 +58,7 @@ def test_a_step_too_small_still_moves():
     space = Space(b=Int(1, 4), a=Float(0, 1))
     for value in (1, 2, 4):
         row = space.encode([{"b": value, "a": 0.5}])[0][0]
-        found = space.decode(space.neighbours(row, np.random.default_rng(0), 50, changes=1, step=1e-20))
+        found = space.decode(around(space, row, 50, changes=1, step=1e-20))
         assert all((config["b"] != value) != (config["a"] != 0.5) for config in found)
         assert {config["b"] for config in found} <= {value - 1, value, value + 1}
 
@@ -66,7 +70,7 @@ def test_what_wakes_up_gets_a_random_value():
         late=Int(1, 9, when=("momentum", ">", 0.5)),
     )
     row = space.encode([{"opt": "adam"}])[0][0]
-    found = space.decode(space.neighbours(row, np.random.default_rng(0), 400, changes=1))
+    found = space.decode(around(space, row, 400, changes=1))
     assert all(config["opt"] == "sgd" for config in found)
     momentum = np.array([config["momentum"] for config in found])
     assert np.histogram(momentum, bins=4, range=(0, 1))[0] == pytest.approx([100] * 4, abs=45)

@@ -1,1 +1,4 @@
-"""base: errors, records, seeds, registry, optional imports, Pareto sets. It knows nothing of the other rooms."""
+"""base: errors, records, seeds, registry, optional imports, Pareto sets.
+
+Not here: anything that knows another room.
+"""

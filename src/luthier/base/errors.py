@@ -5,7 +5,6 @@
     ├── ArgumentError (ValueError)     an argument of a public call is wrong
     ├── MetricError (ValueError)       a report lacks a metric, or carries one that cannot be used
     ├── UnsupportedError               the chosen part cannot do what the problem needs
-    ├── ExhaustedError                 a finite space has no configuration left
     ├── StorageError
     │   ├── StudyExists                a study of that name is there already
     │   ├── StudyNotFound              no study of that name
@@ -19,8 +18,7 @@
 
     LuthierWarning (UserWarning)
     ├── NumericsWarning                a model fell back to something simpler
-    ├── CostWarning                    a choice that will cost far more than it looks
-    └── ExperimentalWarning            may change without notice
+    └── CostWarning                    a choice that will cost far more than it looks
 
 A message has four parts: where (the name), what was given, what is allowed, what to do.
 """
@@ -58,10 +56,6 @@ class MetricError(LuthierError, ValueError):
 
 class UnsupportedError(LuthierError):
     """The chosen searcher, scheduler or executor cannot do what the problem needs."""
-
-
-class ExhaustedError(LuthierError):
-    """A finite space has no configuration left that was not tried: a clear end, no failure."""
 
 
 class StorageError(LuthierError):
@@ -144,10 +138,6 @@ class NumericsWarning(LuthierWarning):
 
 class CostWarning(LuthierWarning):
     """A choice that will cost far more than it looks."""
-
-
-class ExperimentalWarning(LuthierWarning):
-    """May change without notice."""
 
 
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:

@@ -59,7 +59,7 @@ def log_ei(mean: Array, sd: Array, best: Array | float) -> Array:
 
 
 def log_pi(mean: Array, sd: Array, best: Array | float) -> Array:
-    """Logarithm of the probability to fall below `best`; arguments as in `log_ei`."""
+    """Logarithm of the probability to fall below `best`, arguments as in `log_ei`; (m,), (m,) -> (m,)."""
     found: Array = log_ndtr((best - mean) / sd)
     return found
 

@@ -14,7 +14,8 @@ from scipy.special import logsumexp
 
 from luthier.models.adaptive_basis import Basis, Places, Task
 from luthier.models.bayes_linear import ALPHA_BOUNDS, BETA_BOUNDS, inverse_of, isotropic, regress, relevance, truncated
-from luthier.models.gp import JITTERS, LENGTH, LENGTH_BOUNDS, Squares, fit_hyper, matern, matern_slope
+from luthier.models.factors import JITTERS
+from luthier.models.gp import LENGTH, LENGTH_BOUNDS, Squares, fit_hyper, matern, matern_slope
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -57,8 +58,8 @@ def summarise(basis: Basis, tasks: Sequence[Task], held: Places, *, centred: boo
 
     Args:
         basis: The features.
-        tasks: Features and standardised values of each.
-        held: Which of them the features were not trained on.
+        tasks: (n, p) features and (n,) standardised values of each.
+        held: (h,) which of them the features were not trained on.
         centred: Whether weights have a mean.
 
     Cost: O(ROUNDS * T * D^3) after O(sum of N * D^2).
@@ -307,7 +308,19 @@ def _prior_covariance(Phi: Array, Z: Array, Phi2: Array, Z2: Array, given: Preci
 def condition(
     Phi: Array, Z: Array, y: Array, centre: Array, precisions: Precisions, categorical: Mask, sure: Mask | None = None
 ) -> BasisProcess:
-    """The process after seeing values; arguments as those of `fit_map`, and the points that are free of noise."""
+    """The process after seeing values.
+
+    Args:
+        Phi: (n, D) learnt features.
+        Z: (n, p) features of the process for the rest.
+        y: (n,) standardised values.
+        centre: (D,) prior mean of the weights.
+        precisions: Of weights, rest and noise.
+        categorical: (p,) which features are categories.
+        sure: (n,) which points are free of noise, those that are only expected; None: none.
+
+    Cost: O(n^3 + n^2 D).
+    """
     squares = Squares(categorical)
     C = _prior_covariance(Phi, Z, Phi, Z, precisions, squares)
     noise = np.full(len(y), 1.0 / precisions.beta)
@@ -361,7 +374,13 @@ def fit_head(Phi: Array, Z: Array, y: Array, prior: Prior, categorical: Mask, *,
 
 
 def plain_loss(Z: Array, y: Array, categorical: Mask) -> float:
-    """What `Heads.loss` is for a Gaussian process of today's trials alone, on values of any scale."""
+    """What `Heads.loss` is for a Gaussian process of today's trials alone, on values of any scale.
+
+    Args:
+        Z: (n, p) features.
+        y: (n,) values.
+        categorical: (p,) which features are categories.
+    """
     unit = float(y.std())
     if unit <= 0.0:
         return math.inf

@@ -111,7 +111,10 @@ def _dual(Phi: Array, y: Array, alpha: Array, beta: float) -> tuple[Array, Array
 
 
 def evidence_slope(Phi: Array, y: Array, alpha: Array, beta: float) -> tuple[Linear, Array]:
-    """The posterior, and the gradient of the evidence by (log alpha_1 .. log alpha_D, log beta); (D + 1,)."""
+    """The posterior, and the (D + 1,) gradient of the evidence by (log alpha_1 .. log alpha_D, log beta).
+
+    Arguments as those of `regress`: (N, D) features, (N,) values, (D,) precisions.
+    """
     found = regress(Phi, y, alpha, beta)
     rest = y - Phi @ found.mean
     by_alpha = 0.5 * (found.each - alpha * found.mean**2)
@@ -270,7 +273,7 @@ def _best_on_grid(Phi: Array, y: Array, scale: float) -> tuple[float, float, flo
 
 
 def inverse_of(C: Array) -> tuple[Array, Array] | None:
-    """Inverse and lower factor of a covariance; None where it has none."""
+    """Inverse and lower factor of a covariance, None where it has none; (n, n) -> (n, n), (n, n)."""
     factor, info = lapack.dpotrf(C, lower=1, clean=1)
     if info != 0:
         return None

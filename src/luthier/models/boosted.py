@@ -45,7 +45,7 @@ class BoostedModel:
 
 
 def rounded_levels(quantiles: int) -> Array:
-    """Symmetric levels rounded to 1 + floor(ln q) decimals: .17, .33, .5, .67, .83 for five."""
+    """(q,) symmetric levels rounded to 1 + floor(ln q) decimals: .17, .33, .5, .67, .83 for five."""
     return np.round(symmetric_levels(quantiles), 1 + int(np.log(quantiles)))
 
 

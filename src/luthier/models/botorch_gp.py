@@ -82,6 +82,9 @@ def tamed(violation: Array) -> Array:
     """Violations of unit size on a scale that keeps 0, is straight for nearly all of them, and logarithmic far out.
 
     A scale that bends close to 0, where a search ends up, would make a linear constraint look unknown everywhere else.
+
+    Args:
+        violation: (n,) amounts over the bound.
     """
     unit = STRAIGHT * float(np.quantile(np.abs(violation), 0.9))
     far = np.abs(violation) / (unit if unit > 0.0 else 1.0)

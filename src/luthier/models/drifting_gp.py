@@ -98,7 +98,7 @@ class DriftingGP:
 
 
 def fit(X: Array, t: Array, y: Array) -> Drift:
-    """Parameters of highest posterior density; arguments as those of `DriftingGP`."""
+    """Parameters of highest posterior density, of (n, p) features, (n,) times and (n,) values."""
     squared, apart = _squared(X, X), np.abs(t[:, None] - t[None, :])
     centre = np.array([LENGTH[0] + 0.5 * math.log(max(X.shape[1], 1)), SIGNAL[0], NOISE[0], RATE[0]])
     spread = np.array([LENGTH[1], SIGNAL[1], NOISE[1], RATE[1]])

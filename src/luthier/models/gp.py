@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, lapack, solve_triangular
+from scipy.linalg import lapack, solve_triangular
 from scipy.optimize import minimize
+
+from luthier.models.factors import MEAN_WEIGHT, factored, solved
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -24,9 +26,7 @@ EDGE = 1e-6  # numbers keep this distance from 0 and 1 when they are bent: slope
 #: Starts of the fit, (length scale in units of sqrt(d), noise variance): smooth and exact, wiggly and noisy.
 STARTS = ((0.5, 1e-3), (0.2, 1e-1))
 STEPS = 40  # of the optimiser from each start
-JITTERS = (0.0, 1e-8, 1e-6, 1e-4, 1e-2)  # added to the diagonal, in units of the signal, until a factor exists
 BLOCK = 50_000  # covariances computed at once: larger arrays take the time of fetching fresh memory from the system
-MEAN_WEIGHT = 1.0  # prior weight of mean 0, in units of a measurement at infinite distance
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,14 @@ class Squares:
 
 
 def matern(squared: Array, signal: float) -> Array:
-    """Matern-5/2 covariance of scaled squared distances, any shape."""
+    """Matern-5/2 covariance of scaled squared distances; (...) -> (...)."""
     r = np.sqrt(5.0 * squared)
     found: Array = signal * (1.0 + r + r * r / 3.0) * np.exp(-r)
     return found
 
 
 def matern_slope(squared: Array, signal: float) -> Array:
-    """Derivative of `matern` by the scaled squared distance, any shape."""
+    """Derivative of `matern` by the scaled squared distance; (...) -> (...)."""
     r = np.sqrt(5.0 * squared)
     found: Array = (-5.0 / 6.0 * signal) * (1.0 + r) * np.exp(-r)
     return found
@@ -368,18 +368,6 @@ def condition(Z: Array, y: Array, hyper: Hyper, categorical: Mask, weights: Arra
     diagonal = np.diag_indices(len(y))
     weights = np.ones(len(y)) if weights is None else weights
     C[diagonal] = hyper.signal + hyper.noise * weights + 1e-9 * hyper.signal
-    for jitter in JITTERS:
-        C[diagonal] += jitter * hyper.signal
-        try:
-            factor = cholesky(C, lower=True, check_finite=False)
-        except np.linalg.LinAlgError:
-            continue
-        break
-    else:  # off the diagonal no correlation may stand against a hundredth on it
-        factor = np.diag(np.sqrt(np.diag(C)))
-        jitter = math.inf
-    ones = solve_triangular(factor, np.ones(len(y)), lower=True, check_finite=False)
-    half = solve_triangular(factor, y, lower=True, check_finite=False)
-    mean = float(ones @ half) / (float(ones @ ones) + MEAN_WEIGHT)
-    alpha = solve_triangular(factor, half - mean * ones, lower=True, trans=1, check_finite=False)
+    factor, jitter = factored(C, hyper.signal)
+    mean, alpha = solved(factor, y)
     return GP(Z, W, y, hyper, squares, mean, factor, alpha, jitter, weights)

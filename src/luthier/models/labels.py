@@ -129,12 +129,12 @@ def thin(labels: Labels, rng: np.random.Generator, most: int = MOST) -> tuple[In
     """Leave out rows of class 0 where there are many; those that stay weigh more.
 
     Args:
-        labels: Of n rows.
+        labels: Of n rows, (n,) targets and weights.
         rng: Decides which ones stay.
         most: Rows to keep. Class 1 stays whole, and as many of class 0 at least.
 
     Returns:
-        Numbers of the rows that stay, ascending, and their labels.
+        (k,) numbers of the rows that stay, ascending, and their labels.
     """
     other = np.flatnonzero(labels.target == 0)
     ones = len(labels.target) - len(other)

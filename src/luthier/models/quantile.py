@@ -24,7 +24,7 @@ OUT_OF_BAG = 5  # trees that must not have seen a point for it to give a score
 
 
 def symmetric_levels(quantiles: int) -> Array:
-    """Levels 1/(q+1), ..., q/(q+1).
+    """The (q,) levels 1/(q+1), ..., q/(q+1).
 
     Args:
         quantiles: How many, odd: the median has no partner.

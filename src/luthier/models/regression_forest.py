@@ -66,17 +66,6 @@ class RegressionForest:
         found: Array = mean + weights @ (means - mean) / np.sqrt(len(means))
         return found
 
-    def unseen(self) -> tuple[Array, NDArray[np.bool_]]:
-        """Means for the training rows by the trees that did not see them.
-
-        Returns:
-            (n,) means, NaN for rows that every tree saw, and the (n,) mask of those that are known.
-        """
-        apart = ~self.forest.inside
-        count = apart.sum(axis=0)
-        total = np.where(apart, self.mean[self.leaves], 0.0).sum(axis=0)
-        return np.where(count > 0, total / np.maximum(count, 1), np.nan), count > 0
-
 
 def fit_forest(
     X: Array,

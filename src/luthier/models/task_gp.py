@@ -12,12 +12,11 @@ from scipy.optimize import minimize
 
 from luthier.base.checks import check
 from luthier.models.bayes_linear import inverse_of
+from luthier.models.factors import MEAN_WEIGHT, factored, solved
 from luthier.models.gp import (
     GP,
-    JITTERS,
     LENGTH,
     LENGTH_BOUNDS,
-    MEAN_WEIGHT,
     NOISE,
     NOISE_BOUNDS,
     SIGNAL,
@@ -81,7 +80,7 @@ class TaskKernel:
         return (1.0 - self.own) * self._near()[0] + self.own * np.eye(len(self.places))
 
     def slopes(self) -> tuple[Array, Array]:
-        """Derivatives of the correlations by log reach and by the log odds of own."""
+        """Derivatives of the (T, T) correlations by log reach and by the log odds of own."""
         near, by = self._near()
         return (1.0 - self.own) * by, self.own * (1.0 - self.own) * (np.eye(len(near)) - near)
 
@@ -134,7 +133,7 @@ class TaskGP(GP):
         return shared * matern(self.squares.scaled(A[:, :-1], B[:, :-1], self.hyper.lengths), self.hyper.signal)
 
     def slopes(self, x: Array) -> tuple[float, float, Array, Array]:
-        """As `GP.slopes`, of today's task."""
+        """As `GP.slopes` at one point, (p,), of today's task."""
         shared = self.correlation[self.W[:, -1].astype(np.intp), -1]
         seen = self.W[:, :-1]
         squared = self.squares.scaled(seen, x[None], self.hyper.lengths)[:, 0]
@@ -171,7 +170,7 @@ class TaskGP(GP):
         n = len(self.W)
         factor = np.zeros((len(W), len(W)))
         factor[:n, :n], factor[n:, :n], factor[n:, n:] = self.factor, half.T, corner
-        mean, alpha = _solved(factor, y)
+        mean, alpha = solved(factor, y)
         return replace(self, Z=W[:, :-1], W=W, y=y, mean=mean, factor=factor, alpha=alpha, weights=weights)
 
 
@@ -202,25 +201,9 @@ def _conditioned(W: Array, y: Array, hyper: Hyper, correlation: Array, categoric
     C = matern(squares.scaled(W[:, :-1], W[:, :-1], hyper.lengths), hyper.signal) * correlation[np.ix_(tasks, tasks)]
     diagonal = np.diag_indices(len(y))
     C[diagonal] = hyper.signal + hyper.noise * weights + 1e-9 * hyper.signal
-    for jitter in JITTERS:
-        C[diagonal] += jitter * hyper.signal
-        try:
-            factor = cholesky(C, lower=True, check_finite=False)
-        except np.linalg.LinAlgError:
-            continue
-        break
-    else:
-        factor, jitter = np.diag(np.sqrt(np.diag(C))), math.inf
-    mean, alpha = _solved(factor, y)
+    factor, jitter = factored(C, hyper.signal)
+    mean, alpha = solved(factor, y)
     return TaskGP(W[:, :-1], W, y, hyper, squares, mean, factor, alpha, jitter, weights, correlation)
-
-
-def _solved(factor: Array, y: Array) -> tuple[float, Array]:
-    """Mean of the process, and inverse covariance times (values - mean)."""
-    ones = solve_triangular(factor, np.ones(len(y)), lower=True, check_finite=False)
-    half = solve_triangular(factor, y, lower=True, check_finite=False)
-    mean = float(ones @ half) / (float(ones @ ones) + MEAN_WEIGHT)
-    return mean, solve_triangular(factor, half - mean * ones, lower=True, trans=1, check_finite=False)
 
 
 class _Loss:

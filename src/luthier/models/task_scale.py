@@ -13,7 +13,7 @@ SHRINKS, SHRINK = 12, 0.7  # of a spread that cannot be had together with the me
 
 
 def saturate(z: Array) -> Array:
-    """Values as they are up to 0, and z / (1 + z / 3) above: good values keep their distances, bad ones end at 3."""
+    """Values up to 0 as they are, z / (1 + z / 3) above: good ones keep their distances, bad ones end at 3; (n,)."""
     bad = np.maximum(z, 0.0)
     found: Array = np.minimum(z, 0.0) + bad / (1.0 + bad / LIMIT)
     return found

@@ -6,11 +6,11 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from luthier.models.acquisition import log_improvement
-from luthier.models.gp import GP, JITTERS
+from luthier.models.factors import joint_factor
+from luthier.models.gp import GP
 from luthier.space.values import Array, Mask
 
 DRAWS = 16  # of the process; more moved the proposals' regret by less than the noise between seeds
-NUGGET = 1e-8  # on the diagonal, in units of the signal: points may coincide
 
 
 class Fantasies:
@@ -37,7 +37,7 @@ class Fantasies:
     ) -> None:
         self._gp, self._points = gp, points
         mean, covariance = gp.joint(points)
-        self._factor = _factor(covariance, gp.hyper.signal)
+        self._factor = joint_factor(covariance, gp.hyper.signal)
         self._normal = rng.standard_normal((len(points), draws))
         values = mean[:, None] + self._factor @ self._normal
         self._known = gp.explained(points)
@@ -59,15 +59,3 @@ class Fantasies:
         highest = each.max(axis=1)
         found: Array = highest + np.log(np.exp(each - highest[:, None]).mean(axis=1))
         return found
-
-
-def _factor(covariance: Array, signal: float) -> Array:
-    """Lower Cholesky factor with as little added to the diagonal as it takes."""
-    C = covariance + NUGGET * signal * np.eye(len(covariance))
-    for jitter in JITTERS:
-        try:
-            found: Array = np.asarray(np.linalg.cholesky(C + jitter * signal * np.eye(len(C))))
-        except np.linalg.LinAlgError:
-            continue
-        return found
-    return np.diag(np.sqrt(np.maximum(np.diag(C), NUGGET * signal)))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from luthier.base.records import Configuration
+from luthier.base.records import Configuration, Observation
+from luthier.searchers._base import Searcher
 from luthier.searchers._latest import Latest, Record
 from luthier.searchers._seen import Seen, draw, fresh
+from luthier.space.problem import Problem
 from luthier.space.space import Space
 from luthier.space.values import Array
 
@@ -113,6 +116,34 @@ class Fold(Generic[S]):
             if len(self._states) > KEPT:
                 del self._states[1]  # the first stays: from there everything can be made again
         return self._states[-1]
+
+
+class Evolving(Searcher):
+    """A searcher whose proposals follow from the last results of trials, one proposal after the other.
+
+    A subclass writes `_one`.
+
+    Args:
+        problem: What is to be solved.
+        seed: Decides every random draw, >= 0.
+    """
+
+    def __init__(self, problem: Problem, *, seed: int) -> None:
+        super().__init__(problem, seed=seed)
+        self._seen = Seen(problem.space)
+        self._results = Results(problem.space)
+
+    def tell(self, observations: Sequence[Observation]) -> None:
+        """Take over new results; what follows from them is worked out when the next proposal is asked for."""
+        self._seen.add(observations)
+        self._results.add(observations)
+
+    def _propose(self, n: int, k: int, pending: Sequence[Configuration]) -> list[Configuration]:
+        return propose(n, k, self._seen.taken(pending), self._seen, self._one)
+
+    @abstractmethod
+    def _one(self, k: int, taken: set[bytes]) -> Configuration | None:
+        """Proposal k; None when the space is exhausted."""
 
 
 def propose(

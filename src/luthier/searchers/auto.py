@@ -84,6 +84,7 @@ class Auto(Searcher):
         ArgumentError: an option is out of range.
 
     Source: the rules were chosen on the development tasks of `benchmarks/quality.py`; see docs/decisions.md.
+    Differs: nothing.
     Cost: that of the chosen searcher.
     """
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import ndtri
 
 from luthier.base.checks import check
-from luthier.base.records import Configuration, Observation
+from luthier.base.records import Configuration
 from luthier.base.registry import register
 from luthier.base.seeds import generator
-from luthier.searchers._base import Searcher
 from luthier.searchers._latest import merit
-from luthier.searchers._population import Fold, Results, first_new, places, propose, reflected
-from luthier.searchers._seen import Seen, draw
+from luthier.searchers._population import Evolving, Fold, first_new, places, reflected
+from luthier.searchers._seen import draw
 from luthier.space.columns import Levelled, column
 from luthier.space.problem import Problem
 from luthier.space.space import Space
@@ -70,7 +68,7 @@ class Distribution:
 
 
 @register("searcher")
-class Cmaes(Searcher):
+class Cmaes(Evolving):
     """Draws from a normal distribution, and moves, turns and stretches it after every generation.
 
     1. The first generation consists of the draws that `random` makes under the same seed.
@@ -123,14 +121,7 @@ class Cmaes(Searcher):
         self._sigma = float(sigma)
         self._numbers, self._choices = places(space, ("float", "int", "ordinal")), places(space, ("choice",))
         self._cells = Cells(space, self._numbers)
-        self._seen = Seen(space)
-        self._results = Results(space)
         self._fold = Fold(self._results, self._start(0, self._population), self._step)
-
-    def tell(self, observations: Sequence[Observation]) -> None:
-        """Take over new results; generations are worked in when the next proposal is asked for."""
-        self._seen.add(observations)
-        self._results.add(observations)
 
     def diagnostics(self) -> dict[str, float | str]:
         """The `generation` since the last restart, its `population`, and the largest `spread` of a number in [0, 1]."""
@@ -140,9 +131,6 @@ class Cmaes(Searcher):
             "population": float(state.size),
             "spread": float(state.spread.max(initial=0.0)),
         }
-
-    def _propose(self, n: int, k: int, pending: Sequence[Configuration]) -> list[Configuration]:
-        return propose(n, k, self._seen.taken(pending), self._seen, self._one)
 
     def _one(self, k: int, taken: set[bytes]) -> Configuration | None:
         """Proposal k; None when the space is exhausted."""

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from luthier.base.checks import check
-from luthier.base.records import Configuration, Observation
+from luthier.base.records import Configuration
 from luthier.base.registry import register
-from luthier.searchers._base import Searcher
 from luthier.searchers._latest import merit
-from luthier.searchers._population import Results, filled, first_new, places, propose, reflected
-from luthier.searchers._seen import Seen, draw
+from luthier.searchers._population import Evolving, filled, first_new, places, reflected
+from luthier.searchers._seen import draw
 from luthier.space.problem import Problem
 from luthier.space.values import Array
 
@@ -20,7 +17,7 @@ FEWEST = 4  # members that a difference needs: the target and three others
 
 
 @register("searcher")
-class De(Searcher):
+class De(Evolving):
     """Trial k competes for member k mod `population`, which is the best trial with such a number.
 
     1. The first `initial` trials are the draws that `random` makes under the same seed.
@@ -74,15 +71,8 @@ class De(Searcher):
         self._weight, self._crossover = weight, crossover
         self._choices = places(problem.space, ("choice",))
         self._levels = np.array(problem.space.levels, dtype=np.int64)[self._choices]
-        self._seen = Seen(problem.space)
-        self._results = Results(problem.space)
         # a cache, keyed by the number of changes: slot to the place of the result that holds it, and all merits
         self._found: tuple[int, dict[int, int], Array] = (0, {}, np.empty(0))
-
-    def tell(self, observations: Sequence[Observation]) -> None:
-        """Take over new results."""
-        self._seen.add(observations)
-        self._results.add(observations)
 
     def members(self) -> dict[int, int]:
         """Slot to the number of the trial that holds it, for slots that have a result."""
@@ -99,9 +89,6 @@ class De(Searcher):
             held = dict(zip(slots.tolist(), order[first].tolist(), strict=True))
             self._found = (self._results.changes, held, merits)
         return self._found[1:]
-
-    def _propose(self, n: int, k: int, pending: Sequence[Configuration]) -> list[Configuration]:
-        return propose(n, k, self._seen.taken(pending), self._seen, self._one)
 
     def _one(self, k: int, taken: set[bytes]) -> Configuration | None:
         """Proposal k; None when the space is exhausted."""

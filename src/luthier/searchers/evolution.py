@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from luthier.base.checks import check
-from luthier.base.records import Configuration, Observation
+from luthier.base.records import Configuration
 from luthier.base.registry import register
-from luthier.searchers._base import Searcher
 from luthier.searchers._latest import merit
-from luthier.searchers._population import Results, first_new, propose
-from luthier.searchers._seen import Seen, draw
+from luthier.searchers._population import Evolving, first_new
+from luthier.searchers._seen import draw
 from luthier.space.problem import Problem
 
 FINEST = 0.05  # smallest step as a share of the largest, so that it still improves near an optimum
 
 
 @register("searcher")
-class Evolution(Searcher):
+class Evolution(Evolving):
     """Keeps the last results as its population, and changes the best of a random few of them.
 
     1. The first `initial` results come from the draws that `random` makes under the same seed.
@@ -69,16 +66,6 @@ class Evolution(Searcher):
         check("step", step, above=0)
         self._population, self._tournament = population, tournament
         self._initial, self._step = initial, step
-        self._seen = Seen(problem.space)
-        self._results = Results(problem.space)
-
-    def tell(self, observations: Sequence[Observation]) -> None:
-        """Take over new results; the oldest leave the population."""
-        self._seen.add(observations)
-        self._results.add(observations)
-
-    def _propose(self, n: int, k: int, pending: Sequence[Configuration]) -> list[Configuration]:
-        return propose(n, k, self._seen.taken(pending), self._seen, self._one)
 
     def _one(self, k: int, taken: set[bytes]) -> Configuration | None:
         """Proposal k; None when the space is exhausted."""

@@ -8,19 +8,17 @@ import numpy as np
 
 from luthier.base.checks import check
 from luthier.base.pareto import nondominated
-from luthier.base.records import Configuration, Observation
+from luthier.base.records import Configuration
 from luthier.base.registry import register
-from luthier.searchers._base import Searcher
 from luthier.searchers._latest import Record, merit
-from luthier.searchers._population import Results, first_new, propose
-from luthier.searchers._seen import Seen, draw
+from luthier.searchers._population import Evolving, first_new
+from luthier.searchers._seen import draw
+from luthier.searchers.evolution import FINEST
 from luthier.space.problem import Problem
-
-FINEST = 0.05  # smallest step as a share of the largest, as in `evolution`
 
 
 @register("searcher")
-class Local(Searcher):
+class Local(Evolving):
     """Keeps the results that no other one dominates, picks one of them, and changes one hyperparameter.
 
     1. The first `initial` results come from the draws that `random` makes under the same seed.
@@ -52,16 +50,6 @@ class Local(Searcher):
         check("initial", initial, at_least=1, whole=True)
         check("step", step, above=0)
         self._initial, self._step = initial, step
-        self._seen = Seen(problem.space)
-        self._results = Results(problem.space)
-
-    def tell(self, observations: Sequence[Observation]) -> None:
-        """Take over new results."""
-        self._seen.add(observations)
-        self._results.add(observations)
-
-    def _propose(self, n: int, k: int, pending: Sequence[Configuration]) -> list[Configuration]:
-        return propose(n, k, self._seen.taken(pending), self._seen, self._one)
 
     def _one(self, k: int, taken: set[bytes]) -> Configuration | None:
         """Proposal k; None when the space is exhausted."""

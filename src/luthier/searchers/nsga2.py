@@ -9,12 +9,11 @@ import numpy as np
 
 from luthier.base.checks import check
 from luthier.base.pareto import crowding, fronts
-from luthier.base.records import Configuration, Observation
+from luthier.base.records import Configuration
 from luthier.base.registry import register
-from luthier.searchers._base import Searcher
 from luthier.searchers._latest import Record
-from luthier.searchers._population import Fold, Results, filled, first_new, places, propose
-from luthier.searchers._seen import Seen, draw
+from luthier.searchers._population import Evolving, Fold, filled, first_new, places
+from luthier.searchers._seen import draw
 from luthier.space.problem import Problem
 from luthier.space.values import Array
 
@@ -36,7 +35,7 @@ class Population(NamedTuple):
 
 
 @register("searcher")
-class Nsga2(Searcher):
+class Nsga2(Evolving):
     """Keeps the best results by front and crowding, and mixes and mutates the winners of tournaments.
 
     1. The first `initial` results come from the draws that `random` makes under the same seed.
@@ -79,21 +78,11 @@ class Nsga2(Searcher):
         space = problem.space
         self._numbers, self._choices = places(space, ("float", "int", "ordinal")), places(space, ("choice",))
         self._levels = np.array(space.levels, dtype=np.int64)[self._choices]
-        self._seen = Seen(space)
-        self._results = Results(space)
         self._fold = Fold(self._results, Population(0, ()), self._step)
-
-    def tell(self, observations: Sequence[Observation]) -> None:
-        """Take over new results; they are sorted when the next proposal is asked for."""
-        self._seen.add(observations)
-        self._results.add(observations)
 
     def members(self) -> list[int]:
         """Numbers of the trials that live, the best first."""
         return [self._results.numbers[place] for place in self._fold.state().members]
-
-    def _propose(self, n: int, k: int, pending: Sequence[Configuration]) -> list[Configuration]:
-        return propose(n, k, self._seen.taken(pending), self._seen, self._one)
 
     def _one(self, k: int, taken: set[bytes]) -> Configuration | None:
         """Proposal k; None when the space is exhausted."""

@@ -6,6 +6,8 @@ hyperparameter as numbers), `rules` and `forbidden` (conditions as tests on code
 `moves` (local changes), `counting` (finite spaces), `compare` (two spaces), `serial` (JSON-able values), `space`
 (Space), `problem` (Problem, PastTask, Benchmark), `configspace` and `configspace_writing` (ConfigSpace's JSON) and
 `files` (YAML, TOML, JSON).
+
+Not here: models and proposals: a space does not know which of its values are good.
 """
 
 from __future__ import annotations

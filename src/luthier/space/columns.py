@@ -61,7 +61,7 @@ class Column(ABC):
 
     @abstractmethod
     def values(self, codes: Array) -> list[Any]:
-        """Values of codes."""
+        """Values of codes, in their order; (n,) codes."""
 
     @abstractmethod
     def value(self, u: float) -> Any:
@@ -69,7 +69,7 @@ class Column(ABC):
 
     @abstractmethod
     def codes(self, values: Sequence[Any]) -> Array:
-        """Codes of values; numbers outside go to the nearest bound. KeyError, TypeError, ValueError for others."""
+        """(n,) codes of n values; numbers outside go to the nearest bound. KeyError, TypeError, ValueError else."""
 
     @abstractmethod
     def interval(self, operator: str, value: Any) -> Interval:
@@ -77,7 +77,7 @@ class Column(ABC):
 
     @abstractmethod
     def numbers(self, codes: Array) -> Array:
-        """Values of codes as floats, for comparing hyperparameters with each other."""
+        """Values of codes as floats, for comparing hyperparameters with each other; (n,) -> (n,)."""
 
 
 class Continuous(Column):

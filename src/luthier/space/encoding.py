@@ -143,7 +143,7 @@ class Encoding:
         return on[:, self._encoded_slots]
 
     def settled(self, snapped: Array, on: Mask) -> Array:
-        """Inactive columns set to the default's code."""
+        """Inactive columns set to the default's code; (n, d), (n, d) -> (n, d)."""
         return np.where(self.encoded(on), snapped, self.default_row) if self.rules else snapped
 
     def allowed(self, snapped: Array, on: Mask) -> Mask:
@@ -182,7 +182,7 @@ class Encoding:
         return np.concatenate(found)[:n] if found else np.empty((0, len(self._list)))
 
     def decode(self, snapped: Array, on: Mask) -> list[Configuration]:
-        """Configurations of snapped rows."""
+        """Configurations of snapped rows; (n, d) codes and (n, d) which of them are active."""
         n = len(snapped)
         if not self.names:
             return [Configuration() for _ in range(n)]

@@ -245,11 +245,6 @@ class Space(Mapping[str, Domain]):
         """
         return moves.perturb(self._encoding, np.asarray(U, dtype=float), rng, changes=changes, step=step)
 
-    def neighbours(self, row: Array, rng: np.random.Generator, n: int, *, changes: int = 2, step: float = 0.2) -> Array:
-        """`n` rows near one; see `perturb`. (d,) -> (n, d)."""
-        rows = np.repeat(np.asarray(row, dtype=float)[None, :], n, axis=0)
-        return self.perturb(rows, rng, changes=changes, step=step)
-
     # -- size --
 
     @cached_property

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from luthier.base.records import Trial
 from luthier.base.seeds import generator
-from luthier.models.gp import GP, JITTERS, condition, fit_hyper
+from luthier.models.factors import joint_factor
+from luthier.models.gp import GP, condition, fit_hyper
 from luthier.space.problem import Problem
 from luthier.space.values import Array, Mask
 
@@ -27,7 +28,6 @@ CANDIDATES = 4096  # configurations, evenly spread, at which the lowest bound is
 STARTS, NEAR = 8, 8  # the best of them, and neighbours of each in every round
 STEPS = (0.1, 0.05, 0.025, 0.01, 0.005, 0.0025, 0.001, 0.0005)  # of the neighbours, round by round
 LIKELY = 512  # candidates at which paths are drawn: those with the lowest lower bound
-NUGGET = 1e-8  # on the diagonal of a joint covariance, in units of the signal: points may coincide
 
 
 @dataclass(frozen=True)
@@ -212,22 +212,10 @@ class Posterior:
         bounds = self.lower(self.candidates.rows, multiplier)
         likely = self.candidates.rows[np.argsort(bounds, kind="stable")[:LIKELY]]
         mean, covariance = self.process.joint(np.concatenate([tried, likely]))
-        values = mean[:, None] + factor(covariance, self.process.hyper.signal) @ rng.standard_normal((len(mean), draws))
+        factor = joint_factor(covariance, self.process.hyper.signal)
+        values = mean[:, None] + factor @ rng.standard_normal((len(mean), draws))
         at_tried: Array = values[: len(tried)][self.results.feasible]
         return at_tried, values.min(axis=0)
-
-
-def factor(covariance: Array, signal: float) -> Array:
-    """Lower Cholesky factor with as little added to the diagonal as it takes; (m, m) -> (m, m)."""
-    diagonal = np.diag_indices(len(covariance))
-    for jitter in JITTERS:
-        tried = covariance.copy()
-        tried[diagonal] += (NUGGET + jitter) * signal
-        try:
-            return np.asarray(np.linalg.cholesky(tried))
-        except np.linalg.LinAlgError:
-            continue
-    return np.diag(np.sqrt(np.maximum(np.diag(covariance), NUGGET * signal)))
 
 
 def fit(results: Results, candidates: Candidates, *, seed: int) -> Posterior:

@@ -15,6 +15,11 @@ class All(Several):
         rules: Names, or mappings with "name" and own arguments; at least one.
         advise: Say so and go on.
 
+    Raises:
+        ArgumentError: no rule, an unknown one, or arguments that it does not take.
+
+    Source: convention.
+    Differs: nothing.
     Cost: that of its rules.
     """
 

@@ -25,6 +25,11 @@ class Budget(StoppingRule):
         metric: Name of the metric that is a trial's cost so far, such as money.
         advise: Say so and go on.
 
+    Raises:
+        ArgumentError: no budget, a number out of range, or a resource without a fidelity.
+
+    Source: convention.
+    Differs: nothing.
     Cost: O(n) a report.
     """
 

@@ -28,6 +28,9 @@ class Plateau(StoppingRule):
             than this share of the hypervolume (None: 0 for one objective, 0.01 for several).
         advise: Say so and go on.
 
+    Raises:
+        ArgumentError: an argument is out of range.
+
     Source: Makarova et al. 2022, section 5 (the baseline "no improvement in i iterations").
     Differs: counts ended trials, not model updates; defined for several objectives.
     Cost: O(n) a check; several objectives: two hypervolumes.

@@ -19,6 +19,11 @@ class Target(StoppingRule):
         value: What is good enough, in units of the objective; a maximised one must reach it from below.
         advise: Say so and go on.
 
+    Raises:
+        ArgumentError: the value is no number.
+
+    Source: convention.
+    Differs: a result at any resource counts, for it has been measured.
     Cost: O(1) a report: each is looked at when it comes.
     """
 
