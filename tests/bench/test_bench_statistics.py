@@ -379,12 +379,9 @@ def test_best_of_m_from_a_table_by_enumeration():
     pool = st.RandomPool.of(values, whole=True)
     for m in range(1, 8):
         best = [min(draw) for draw in itertools.combinations(values, m)]
-        assert pool.expected_best(m) == pytest.approx(np.mean(best))
         assert pool.beaten(m, 2.0) == pytest.approx(np.mean([one > 2.0 for one in best]))
-        assert pool.median_best(m) == min(v for v in values if np.mean([one <= v for one in best]) >= 0.5)
     again = st.RandomPool.of(values)
     best = [min(draw) for draw in itertools.product(values, repeat=3)]
-    assert again.expected_best(3) == pytest.approx(np.mean(best))
     assert again.beaten(3, 2.0) == pytest.approx(np.mean([one > 2.0 for one in best]))
 
 

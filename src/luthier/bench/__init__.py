@@ -6,6 +6,8 @@ that `generation` makes), `families/` (one file is one family), `selfcheck` (whe
 benchmark as something to tune), `simulation` (a study in virtual time), `isolation/` (benchmarks in environments of
 their own), `statistics/` and `studies/` (methods compared), `hpobench_api` (the interface of HPOBench), and the demo:
 `demo` and `_mlp`.
+
+Not here: methods (searchers and schedulers) and pictures: `statistics` and `studies` give tables, `report` draws them.
 """
 
 from __future__ import annotations

@@ -23,12 +23,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier.base.errors import BenchmarkError
 from luthier.base.records import Card, Configuration, Evaluation, Fidelity, Objective
 from luthier.bench.data import shipped, verify
 from luthier.bench.families._fcnet import EPOCHS, LISTS
-from luthier.bench.families._recorded import Grid, Record, Recorded, read_arrays
-from luthier.bench.families._trees import PARTS, Trees
+from luthier.bench.families._recorded import Grid, Record, Recorded
+from luthier.bench.families._small_forests import SmallForests
 
 REPETITIONS = 2
 OUTPUTS = 2 * REPETITIONS + 1
@@ -81,28 +80,15 @@ def _completed(found: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([found, more], axis=-1)
 
 
-class Forests:
+class Forests(SmallForests):
     """The forests of a data set.
 
     Args:
         path: The file.
-
-    Raises:
-        BenchmarkError: the file does not have the form that the module's documentation states.
     """
 
     def __init__(self, path: Path) -> None:
-        names = {f"{forest}_{part}": ndim for forest in ("error", "seconds") for part, ndim in PARTS.items()}
-        found = read_arrays(path, {**names, "trained": 1, "best": 0, "about": 0, "figures": 0}, what="fcnet")
-        if found["error_values"].shape[1] != OUTPUTS * EPOCHS or found["seconds_values"].shape[1] != 1:
-            raise BenchmarkError(f"{path}: its forests must have {OUTPUTS * EPOCHS} outputs and 1. Fetch it again.")
-        found["error_values"] = decoded(found["error_values"])
-        self.error, self.seconds = (
-            Trees({part: found[f"{forest}_{part}"] for part in PARTS}, len(FEATURES), f"{path} ({forest})")
-            for forest in ("error", "seconds")
-        )
-        self.trained = frozenset(found["trained"].tolist())
-        self.best, self.about, self.figures = float(found["best"]), str(found["about"]), str(found["figures"])
+        super().__init__(path, what="fcnet", columns=len(FEATURES), outputs=OUTPUTS * EPOCHS, decode=decoded)
 
     def least(self) -> float:
         """Least mean validation error after the last epoch, of all configurations.

@@ -22,13 +22,11 @@ from pathlib import Path
 
 import numpy as np
 
-from luthier.base.errors import BenchmarkError
 from luthier.base.records import Card, Configuration, Evaluation, Fidelity, Objective
 from luthier.bench.data import shipped, verify
 from luthier.bench.families._nb201 import EDGES, EPOCHS, OPERATIONS
-from luthier.bench.families._recorded import Grid, Record, Recorded, read_arrays
-from luthier.bench.families._trees import PARTS as PARTS_OF_TREES
-from luthier.bench.families._trees import Trees
+from luthier.bench.families._recorded import Grid, Record, Recorded
+from luthier.bench.families._small_forests import SmallForests
 
 PARTS = ("valid", "test", "train")
 REPETITIONS = 3
@@ -105,28 +103,15 @@ def features(operations: Sequence[str]) -> list[float]:
 COLUMNS = len(features((NONE,) * len(EDGES)))
 
 
-class Forests:
+class Forests(SmallForests):
     """The forests.
 
     Args:
         path: The file.
-
-    Raises:
-        BenchmarkError: the file does not have the form that the module's documentation states.
     """
 
     def __init__(self, path: Path) -> None:
-        names = {f"{forest}_{part}": ndim for forest in ("error", "seconds") for part, ndim in PARTS_OF_TREES.items()}
-        found = read_arrays(path, {**names, "trained": 1, "best": 0, "about": 0, "figures": 0}, what="nasbench201")
-        self.error, self.seconds = (
-            Trees({part: found[f"{forest}_{part}"] for part in PARTS_OF_TREES}, COLUMNS, f"{path} ({forest})")
-            for forest in ("error", "seconds")
-        )
-        outputs = len(PARTS) * REPETITIONS * len(RECORDED)
-        if self.error.values.shape[1] != outputs or self.seconds.values.shape[1] != 1:
-            raise BenchmarkError(f"{path}: its forests must have {outputs} outputs and 1. Fetch it again.")
-        self.trained = frozenset(found["trained"].tolist())
-        self.best, self.about, self.figures = float(found["best"]), str(found["about"]), str(found["figures"])
+        super().__init__(path, what="nasbench201", columns=COLUMNS, outputs=len(PARTS) * REPETITIONS * len(RECORDED))
 
     def least(self) -> float:
         """Least mean validation error after the last epoch, of all cells.

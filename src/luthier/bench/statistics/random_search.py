@@ -61,23 +61,6 @@ class RandomPool:
             logs = gammaln(n - good + 1) - gammaln(left + 1) - gammaln(n + 1) + gammaln(n - draws + 1)
         return np.where(left > -1, np.exp(np.minimum(logs, 0.0)), 0.0)
 
-    def expected_best(self, m: int) -> float:
-        """Mean of the best of m random configurations."""
-        n = len(self.values)
-        above = np.arange(n, -1, -1.0)  # configurations from the i-th on
-        if self.whole:
-            with np.errstate(invalid="ignore"):
-                logs = gammaln(above + 1) - gammaln(above - m + 1) - gammaln(n + 1) + gammaln(n - m + 1)
-            reach = np.where(above >= m, np.exp(logs), 0.0)
-        else:
-            reach = (above / n) ** m
-        return float(-np.diff(reach) @ self.values)
-
-    def median_best(self, m: float) -> float:
-        """Value that the best of m random configurations reaches with probability one half."""
-        worse = self.beaten(m, self.values)
-        return float(self.values[int(np.argmax(worse <= 0.5))])
-
     def equivalent(self, value: float) -> float:
         """Random configurations that reach a value with probability one half, a real number of them.
 
