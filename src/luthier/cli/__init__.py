@@ -1,6 +1,8 @@
-"""cli: the commands. They read flags, call the other rooms and print; no logic of their own.
+"""cli: the commands. They read flags, call the other rooms and print.
 
 Nothing heavy is imported before a command runs, so that `luthier --help` is quick.
+
+Not here: logic: what a command computes belongs to the room that it computes for.
 """
 
 from __future__ import annotations

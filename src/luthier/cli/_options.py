@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,3 +26,8 @@ Trials = Annotated[
 Seconds = Annotated[
     float | None, typer.Option("--seconds", metavar="S", help="Time for this call, in seconds.", show_default=False)
 ]
+
+
+def option(panel: str, metavar: str, *flags: str, help: str) -> Any:
+    """An option without a default to show, in a panel of a command's help; without flags its parameter names it."""
+    return typer.Option(*flags, metavar=metavar, help=help, rich_help_panel=panel, show_default=False)

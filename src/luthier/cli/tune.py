@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from luthier.cli._options import Debug, Json, Out, Quiet, Seconds, Trials
+from luthier.cli._options import Debug, Json, Out, Quiet, Seconds, Trials, option
 
 if TYPE_CHECKING:
     from luthier.base.records import Constraint, Fidelity, Objective
@@ -27,99 +27,47 @@ def tune(
     ] = None,
     command: Annotated[
         str | None,
-        typer.Option(
-            metavar="TEXT",
-            help='Any program instead: "python train.py --lr {lr}". It prints JSON lines.',
-            rich_help_panel=_HERE,
-            show_default=False,
-        ),
+        option(_HERE, "TEXT", help='Any program instead: "python train.py --lr {lr}". It prints JSON lines.'),
     ] = None,
     space: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="The space: .yaml, .toml or .json. Default: `space` of TARGET's file.",
-            rich_help_panel=_HERE,
-            show_default=False,
-        ),
+        option(_HERE, "FILE", help="The space: .yaml, .toml or .json. Default: `space` of TARGET's file."),
     ] = None,
     minimize: Annotated[
         list[str] | None,
-        typer.Option(
-            "--minimize",
-            "--minimise",
-            metavar="METRIC",
-            help="Metric to minimise; may be repeated. Default: loss.",
-            rich_help_panel=_HERE,
-            show_default=False,
-        ),
+        option(_HERE, "METRIC", "--minimize", "--minimise", help="Metric to minimise; may be repeated. Default: loss."),
     ] = None,
     maximize: Annotated[
         list[str] | None,
-        typer.Option(
-            "--maximize",
-            "--maximise",
-            metavar="METRIC",
-            help="Metric to maximise; may be repeated.",
-            rich_help_panel=_HERE,
-            show_default=False,
-        ),
+        option(_HERE, "METRIC", "--maximize", "--maximise", help="Metric to maximise; may be repeated."),
     ] = None,
     constraint: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="METRIC<=X",
-            help='Upper bound of a metric, such as "latency_ms<=20".',
-            rich_help_panel=_HERE,
-            show_default=False,
-        ),
+        option(_HERE, "METRIC<=X", help='Upper bound of a metric, such as "latency_ms<=20".'),
     ] = None,
     maximum: Annotated[
         str | None,
-        typer.Option(
-            "--max",
-            metavar="NAME=X",
-            help="Full resource of a trial, such as epoch=27.",
-            rich_help_panel=_HERE,
-            show_default=False,
-        ),
+        option(_HERE, "NAME=X", "--max", help="Full resource of a trial, such as epoch=27."),
     ] = None,
     minimum: Annotated[
         str | None,
-        typer.Option(
-            "--min",
-            metavar="NAME=X",
-            help="Smallest resource that means something. Default: 1.",
-            rich_help_panel=_HERE,
-            show_default=False,
-        ),
+        option(_HERE, "NAME=X", "--min", help="Smallest resource that means something. Default: 1."),
     ] = None,
     first: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Configurations to try first: a list in .yaml or .json.",
-            rich_help_panel=_HERE,
-            show_default=False,
-        ),
+        option(_HERE, "FILE", help="Configurations to try first: a list in .yaml or .json."),
     ] = None,
     past: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="STUDY",
+        option(
+            _HERE,
+            "STUDY",
             help="An earlier study to learn from, or a pattern (URL#retune-*); may be repeated, oldest first.",
-            rich_help_panel=_HERE,
-            show_default=False,
         ),
     ] = None,
     order: Annotated[
         float | None,
-        typer.Option(
-            metavar="X",
-            help="Where this study stands in time or data size, where its past has such numbers.",
-            rich_help_panel=_HERE,
-            show_default=False,
-        ),
+        option(_HERE, "X", help="Where this study stands in time or data size, where its past has such numbers."),
     ] = None,
     searcher: Annotated[str, typer.Option(metavar="NAME", help="Who proposes.", rich_help_panel=_HOW)] = "auto",
     scheduler: Annotated[
@@ -127,21 +75,12 @@ def tune(
     ] = "straight",
     stopping: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="RULE",
-            help="When the study ends, or may end: plateau, regret ...; may be repeated.",
-            rich_help_panel=_HOW,
-            show_default=False,
-        ),
+        option(_HOW, "RULE", help="When the study ends, or may end: plateau, regret ...; may be repeated."),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="PART.NAME=X",
-            help="Own argument: scheduler.eta=4. See: luthier list searchers --verbose.",
-            rich_help_panel=_HOW,
-            show_default=False,
+        option(
+            _HOW, "PART.NAME=X", "--set", help="Own argument: scheduler.eta=4. See: luthier list searchers --verbose."
         ),
     ] = None,
     repeats: Annotated[
@@ -157,12 +96,7 @@ def tune(
     ] = "auto",
     untouched: Annotated[
         str | None,
-        typer.Option(
-            metavar="METRIC",
-            help="A metric on data that nothing learns from; it is only shown.",
-            rich_help_panel=_HOW,
-            show_default=False,
-        ),
+        option(_HOW, "METRIC", help="A metric on data that nothing learns from; it is only shown."),
     ] = None,
     reshuffle: Annotated[
         bool, typer.Option("--reshuffle", help="A split seed of its own for each trial.", rich_help_panel=_HOW)
@@ -181,11 +115,11 @@ def tune(
     ] = "processes",
     time_limit: Annotated[
         float | None,
-        typer.Option(metavar="S", help="Seconds of one run.", rich_help_panel=_RUNS, show_default=False),
+        option(_RUNS, "S", help="Seconds of one run."),
     ] = None,
     memory: Annotated[
         float | None,
-        typer.Option(metavar="MB", help="Memory of one trial.", rich_help_panel=_RUNS, show_default=False),
+        option(_RUNS, "MB", help="Memory of one trial."),
     ] = None,
     gpus: Annotated[
         float,
@@ -193,9 +127,7 @@ def tune(
     ] = 0,
     cpus: Annotated[
         int | None,
-        typer.Option(
-            "--cpus-per-trial", metavar="C", help="Threads of one trial.", rich_help_panel=_RUNS, show_default=False
-        ),
+        option(_RUNS, "C", "--cpus-per-trial", help="Threads of one trial."),
     ] = None,
     out: Out = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the study.", show_default=False)] = None,

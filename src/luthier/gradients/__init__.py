@@ -6,6 +6,8 @@
     found = lg.hypergradient(problem, {"lr": ..., "decay": ...}, method="reverse")
 
 Each method is one file; torch (extra `torch`) is imported when one is used.
+
+Not here: search without gradients, which is the searchers'.
 """
 
 from __future__ import annotations

@@ -7,6 +7,9 @@
     optimiser = torch.optim.AdamW(plan.param_groups(model, lr=4e-3, weight_decay=0.1))
 
 It needs torch and safetensors (extra `llm`), which are imported when something here is used.
+
+Not here: sub-networks (`shrink`; the two do not know each other), the training loop (`nets`), ways to search: a sweep
+is a study.
 """
 
 from __future__ import annotations

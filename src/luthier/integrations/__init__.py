@@ -4,6 +4,8 @@
 `mlflow` and `wandb` (callbacks of a study), `optuna` (luthier's searchers as a sampler, and its studies read). Import
 the file that you need: `from luthier.integrations.sklearn import LuthierSearchCV`. None of them is imported here, and
 none imports its framework before it is used.
+
+Not here: anything that luthier itself needs.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@
     history = train(model, Batches(text, 16, 128), torch.optim.AdamW(model.parameters(), lr=1e-3), Recipe(steps=500))
 
 It needs torch and safetensors (extra `llm`); both are imported when something here is used.
+
+Not here: what is done to a network: `grow` and `shrink` do that, and train with the loop of this room.
 """
 
 from __future__ import annotations

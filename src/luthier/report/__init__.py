@@ -12,6 +12,8 @@
 
 A table is made of lists and dictionaries that JSON can hold; the command line, the page, a notebook and the tests
 share its numbers. Anything shaped like `StudyView` can be reported.
+
+Not here: sums made while drawing, a server (`serve`), and anything that changes a study.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@
                               the log's length    by path       headers
 
 Nothing of the file system can be asked for: a study is known by a mark made of its name, an asset by a fixed list.
+
+Not here: the pages themselves, which `report` makes. Of a study nothing is changed but the note of a trial.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@
     net = shrink.SuperNet.from_model(model)
 
 Needs torch and transformers (extra `llm`); they are imported when something here is used.
+
+Not here: ways to search (a search is a study), the training loop (`nets`), growth (`grow`).
 """
 
 from __future__ import annotations

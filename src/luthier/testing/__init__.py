@@ -6,6 +6,8 @@
         check_searcher("mine")          # a registered name, or a class
 
 Nothing here is imported by the rest of luthier, and no test framework is needed.
+
+Not here: tests of luthier itself, and their data.
 """
 
 from __future__ import annotations
