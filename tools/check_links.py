@@ -1,4 +1,4 @@
-"""Check the links of README and documentation: files, anchors in them, and files named as code.
+"""Check the links of README and documentation: files, anchors in them, files and `file.py::name` named as code.
 
     python tools/check_links.py [--site build/site]
 
@@ -8,6 +8,7 @@ Links to other hosts are not followed. With `--site` the pages of a built site a
 from __future__ import annotations
 
 import argparse
+import ast
 import re
 import sys
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 FENCE = re.compile(r"^(```|~~~).*?^\1\s*$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
-NAMED = re.compile(r"`((?:src|tests|docs|benchmarks|tools|examples)/[\w./-]+)`")
+NAMED = re.compile(r"`((?:src|tests|docs|benchmarks|tools|examples)/[\w./-]+)(?:::([\w.]+))?`")
 #: Made when the site is built (tools/docs_hooks.py), not files of the repository.
 MADE = re.compile(r"docs/reference/[\w-]+\.md$")
 
@@ -61,9 +62,23 @@ def broken(page: Path) -> Iterator[str]:
         elif parts.fragment and target.suffix == ".md" and parts.fragment not in anchors(target):
             yield f"{page.relative_to(ROOT)}: {link} has no such heading"
     if "results" not in page.parts:
-        for name in NAMED.findall(text):
+        for name, inner in NAMED.findall(text):
             if not (ROOT / name).exists():
                 yield f"{page.relative_to(ROOT)}: `{name}` is not there"
+            elif inner and inner not in definitions(ROOT / name):
+                yield f"{page.relative_to(ROOT)}: `{name}` has no {inner}"
+
+
+@cache
+def definitions(file: Path) -> frozenset[str]:
+    """Functions and classes of a file, methods as `Class.method`."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    found = set()
+    for one in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(one, kinds):
+            found.add(one.name)
+            found |= {f"{one.name}.{inner.name}" for inner in one.body if isinstance(inner, kinds)}
+    return frozenset(found)
 
 
 def _made(target: Path) -> bool:

@@ -33,13 +33,17 @@ def test_what_is_broken_is_found(links: ModuleType, tmp_path: Path, monkeypatch:
     page = tmp_path / "page.md"
     page.write_text(
         "[a](there.md) [b](there.md#one-two-three) [c](there.md#again_1) [d](https://x.example/y) ![e](missing.png)\n"
-        "[f](gone.md#x) [g](there.md#four) [h](#here) `src/nothing.py`\n\n```text\n[i](in-a-block.md)\n```\n\n# Here\n"
+        "[f](gone.md#x) [g](there.md#four) [h](#here) `src/nothing.py`\n"
+        "`src/one.py::two` `src/one.py::Three.four` `src/one.py::five`\n\n```text\n[i](in-a-block.md)\n```\n\n# Here\n"
     )
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "one.py").write_text("def two(): ...\n\n\nclass Three:\n    def four(self): ...\n")
     assert list(links.broken(page)) == [
         "page.md: missing.png is not there",
         "page.md: gone.md#x is not there",
         "page.md: there.md#four has no such heading",
         "page.md: `src/nothing.py` is not there",
+        "page.md: `src/one.py` has no five",
     ]
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "index.html").write_text('<a href="../two/#a"></a><a href="../three/"></a><a href="#no"></a>')
