@@ -90,9 +90,8 @@ class Ray(Executor):
         check("grace_seconds", grace_seconds, at_least=0)
         self._address, self._resources = address, dict(resources or {})
         self._grace = grace_seconds
-        self.own = {
-            "address": address, "resources": resources, "checkpoints": checkpoints, "grace_seconds": grace_seconds
-        }  # fmt: skip
+        own: dict[str, Any] = {"address": address, "resources": resources, "checkpoints": checkpoints}
+        self.own = {**own, "grace_seconds": grace_seconds}
         self._store = None if checkpoints is None else Store(checkpoints)
         self._setting: Setting | None = None
         self._host: Host | None = None
@@ -143,14 +142,15 @@ class Ray(Executor):
         if self._ray.is_initialized():
             return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no call to the outside that nobody asked for
-        address = self._address or os.environ.get("RAY_ADDRESS")
+        # without "local" Ray would join what is left of a cluster whose driver has just died
+        address = self._address or os.environ.get("RAY_ADDRESS") or "local"
         # one CPU a worker on a cluster of our own: two runs may share a core, as under `processes`
-        local: dict[str, Any] = {} if address else {"num_cpus": max(workers, os.cpu_count() or 1)}
+        local = {"num_cpus": max(workers, os.cpu_count() or 1)} if address == "local" else {}
         try:
             self._ray.init(address=address, log_to_driver=False, include_dashboard=False if local else None, **local)
         except Exception as error:
             raise ExecutorError(
-                f"executor 'ray': no connection to {address or 'a cluster of its own'}: {_line(error)}. Look with "
+                f"executor 'ray': no connection to {'its cluster' if local else address}: {_line(error)}. Look with "
                 "`ray status`, or start a cluster: ray start --head."
             ) from error
         self._started = True
