@@ -1,9 +1,10 @@
 """Build the wheel, install it bare and with each extra alone into fresh environments, and run README and a smoke test.
 
-    python tools/check_wheel.py [--bare] [--extras bench,serve] [--keep DIR]
+    python tools/check_wheel.py [--bare] [--extras bench,serve]
 
-`--bare` is what continuous integration runs; without it every extra follows (`make test-slow`). Prints what each
-installation takes on disk. Extras that bring gigabytes are resolved and not installed, unless they are named.
+`--bare` is what continuous integration runs; without it every extra follows (`make test-slow`), with `--extras` those
+alone. Prints what each installation takes on disk. Extras that bring gigabytes are resolved and not installed, unless
+they are named.
 README's blocks run in order, as in tests/docs; those that need torch are left out where it is not installed.
 """
 
@@ -144,7 +145,8 @@ def main() -> int:
         subprocess.run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", name, str(ROOT)], check=True)
         [wheel] = Path(name).glob("*.whl")
         print(inspect(wheel), flush=True)
-        for extra in (None, *([] if given.bare else [e for e in extras if e])):
+        named = [extra for extra in extras if extra]
+        for extra in [None] if given.bare else named if given.extras else [None, *named]:
             heavy = extra is not None and extra in HEAVY and given.extras is None
             print(resolve(wheel, str(extra)) if heavy else check(wheel, extra), flush=True)
     return 0
