@@ -90,10 +90,39 @@ def test_a_misspelt_metric(place: Path, call: Call) -> None:
         "tune", "train.py:train", *ASHA, *INLINE, "--minimize", "los", "--trials", "50", "--out", "s", "--json"
     )
     assert result.exit_code == 1
-    assert "error: trial 0 reported 'loss'; this study minimises 'los'. Report it: run.report(los=...), or " in result.stderr
+    assert (
+        "error: trial 0 reported 'loss'; this study minimises 'los'. Report it: run.report(los=...), or "
+        in result.stderr
+    )
     assert "name 'loss' as the study's metric (command line: --minimize loss)." in result.stderr
     assert result.stdout.splitlines()[-1].startswith('{"event": "error", "message": "trial 0 reported')
     assert len(lu.Study.open("s").trials) == 1
+
+
+def test_a_mistake_before_the_first_trial_leaves_no_folder(place: Path, call: Call) -> None:
+    (place / "space.yaml").write_text("lr: {type: float, low: 0.1, high: 1}\n")
+    words = ("tune", "--space", "space.yaml", "--trials", "1", "--out", "none")
+    assert "placeholder {rate} is no hyperparameter" in call(*words, "--command", "echo {rate}").stderr
+    assert "error: workers=0. Allowed: " in call(*words, "--command", "echo {lr}", "--workers", "0").stderr
+    assert not (place / "none").exists()
+
+
+def test_what_a_command_line_lacks_is_said(place: Path, call: Call) -> None:
+    """A hyperparameter that is not passed on, and a resource that is never named on the way."""
+    (place / "space.yaml").write_text("lr: {type: float, low: 0.1, high: 1}\nwidth: {type: int, low: 1, high: 4}\n")
+    asha = ("--searcher", "random", "--scheduler", "asha", "--max", "epochs=9", *INLINE)
+    line = 'echo \'{{"loss": {lr}, "epoch": 3}}\''
+    result = call("tune", "--command", line, "--space", "space.yaml", *asha, "--trials", "2", "--out", "quiet")
+    assert result.exit_code == 0, result.output
+    assert "note: not in the command: width. The program has to read LUTHIER_CONFIG" in result.output
+    assert "note: no trial reported before epochs 9, so asha stopped nothing." in result.output
+    assert '{"loss": 0.31, "epochs": 1}' in result.output
+
+
+def test_a_group_without_a_command(place: Path, call: Call) -> None:
+    result = call("bench")
+    assert result.exit_code == 1
+    assert "error: a command is missing. See: luthier bench --help" in result.stderr
 
 
 def test_another_space_in_the_same_folder(done: Path, call: Call) -> None:
@@ -101,7 +130,7 @@ def test_another_space_in_the_same_folder(done: Path, call: Call) -> None:
     assert result.exit_code == 1
     assert "error: study 'done' in sqlite:///" in result.stderr
     assert "was made with another definition: fidelity: " in result.stderr
-    assert "Give another name" in result.stderr
+    assert "Give another name or folder (--out)" in result.stderr
 
 
 def test_a_folder_that_cannot_be_written(place: Path, call: Call) -> None:

@@ -9,6 +9,10 @@ import pytest
 from _models import model, transformers
 from typer.testing import CliRunner
 
+from luthier.base.errors import ArgumentError
+from luthier.shrink.tasks import examples
+from luthier.shrink.workspace import Workspace, defaults
+
 transformers.utils.logging.disable_progress_bar()
 
 
@@ -80,6 +84,34 @@ def test_bad_input_is_told(place):
     assert "torch cannot use it" in call("search", place / "run", "--device", "nonsense", code=1).output
     (place / "half.csv").write_text("question,A,B\nwhy,1,2\n")
     assert "needs a tokenizer" in call("score", place / "model", "--data", place / "half.csv", code=1).output
+
+
+def test_a_mistake_at_the_start_costs_nothing(place):
+    """A wrong file does not claim the folder, and a size out of reach is refused before anything is trained."""
+    (place / "empty.txt").write_text("")
+    words = ("run", place / "model", "--out", place / "c", *SMALL)
+    assert "is empty" in call(*words, "--data", place / "empty.txt", code=1).output
+    said = call(*words, "--data", place / "text.txt", "--target-params", 0.0001, code=1).output
+    assert "The smallest sub-network" in said
+    assert "training" not in said
+
+
+def test_a_ranked_folder_may_still_choose_its_space(tmp_path):
+    given = {"model": tmp_path / "model", "data": tmp_path / "text.txt"}
+    Workspace(tmp_path / "run", defaults(**given))
+    (tmp_path / "run" / "rank.json").write_text("{}")
+    assert Workspace(tmp_path / "run", defaults(**given, space="joint")).config["space"] == "joint"
+    with pytest.raises(ArgumentError, match="was begun with length=64, now it is 32"):
+        Workspace(tmp_path / "run", defaults(**given, length=32))
+
+
+def test_columns_are_found_or_named():
+    rows = [{"id": "7", "sentence": f"some words {i}", "kind": "ab"[i % 2]} for i in range(20)]
+    with pytest.raises(ArgumentError, match=r"columns 'id', 'sentence', 'kind'\. .*--text COLUMN --label COLUMN"):
+        examples(rows, None)
+    numbers = [{"size": "1.5", "label": "1"}] * 20
+    with pytest.raises(ArgumentError, match="one or two texts"):  # numbers are no texts
+        examples(numbers, None)
 
 
 def test_how_good_a_model_is_is_said(place):

@@ -76,7 +76,7 @@ class Commands(TyperGroup):
 app = typer.Typer(
     cls=Commands,
     name="luthier",
-    help="Tune a model, and look at what was found.",
+    help="Tune a model, grow it, shrink it, and bench every choice.",
     context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -88,7 +88,7 @@ def _start(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
 ) -> None:
-    """Tune a model, and look at what was found. Start with: luthier demo."""
+    """Tune a model, grow it, shrink it, and bench every choice. Start with: luthier demo."""
     warnings.showwarning = _warn
     if version:
         print(f"luthier {__version__}")

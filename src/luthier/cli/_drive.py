@@ -15,7 +15,7 @@ from luthier.cli._progress import Talk, progress
 from luthier.cli._text import closing, counts, follow
 
 if TYPE_CHECKING:
-    from luthier.runtime.executors import Limits
+    from luthier.runtime.executors import Command, Limits
     from luthier.runtime.executors._base import Target
     from luthier.study import Result, Study
 
@@ -121,11 +121,34 @@ def conclude(study: Study, result: Result, talk: Talk) -> None:
     talk.say(f"{counts(result)}; {result.reason}" if result.reason else counts(result))
     for line in closing(result, study.problem):
         talk.say(line)
-    for line in failures(study, 3):
+    for line in [*failures(study, 3), *unheeded(study, result)]:
         talk.say(line)
+    if not usable and result.trials:
+        talk.say("what has ended stays ended: once the program is repaired, give another --out, or more --trials")
     talk.say(follow("report" if usable else "show", study.where))
     if not usable:
         raise typer.Exit(FAILED)
+
+
+def unheeded(study: Study, result: Result) -> list[str]:
+    """A line where a scheduler that stops early never heard anything on the way: mostly a name that differs."""
+    axis, done = study.problem.fidelity, [t for t in result.trials if t.status.value == "completed"]
+    if axis is None or axis.low == axis.high or study.scheduler_name == "straight" or not done:
+        return []
+    if any(report.resource is not None and report.resource < axis.high for t in result.trials for report in t.reports):
+        return []
+    return [
+        f"note: no trial reported before {axis.name} {axis.high:g}, so {study.scheduler_name} stopped nothing. "
+        f'A report on the way names it: {{"{study.problem.objectives[0].name}": 0.31, "{axis.name}": 1}}'
+    ]
+
+
+def unused(study: Study, command: Command) -> list[str]:
+    """A line where the command line lacks hyperparameters, which the program may or may not find elsewhere."""
+    missing = [name for name in study.space.names if name not in command.names]
+    if not missing or not command.names:
+        return []
+    return [f"note: not in the command: {', '.join(missing)}. The program has to read LUTHIER_CONFIG for them."]
 
 
 def failures(study: Study, limit: int) -> list[str]:

@@ -59,6 +59,7 @@ def _words(error: BaseException) -> tuple[int | None, str]:
 
 def _usage(error: Any) -> str:
     text = str(error.format_message()).strip().replace("\n\t", " ").replace("\n", " ")
+    text = text or "a command is missing."  # a group alone: its help stands above
     context = getattr(error, "ctx", None)
     hint = "" if context is None else f" See: {context.command_path} --help"
     return (text if text.endswith((".", "?")) else text + ".") + hint

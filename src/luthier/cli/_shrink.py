@@ -19,6 +19,14 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run,
 DataFile = Annotated[
     Path, typer.Option("--data", "-d", metavar="FILE", help="Text, or a table of texts and labels (CSV, TSV, JSONL).")
 ]
+Texts = Annotated[
+    list[str] | None,
+    typer.Option("--text", metavar="COLUMN", help="Column of a table with a text; once or twice. Default: found."),
+]
+Label = Annotated[
+    str | None,
+    typer.Option("--label", metavar="COLUMN", help="Column with the label. Default: label, labels, score or target."),
+]
 OutRun = Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run.")]
 SpaceName = Annotated[
     str, typer.Option("--space", metavar="NAME", help="small, medium, layer, sublayer, large, width or joint.")

@@ -13,11 +13,13 @@ from luthier.cli._shrink import (
     Batch,
     DataFile,
     Device,
+    Label,
     Length,
     Model,
     Multiple,
     Rate,
     Seed,
+    Texts,
     Threads,
     begin,
     ticker,
@@ -83,6 +85,8 @@ def finetune(
     child: Annotated[Path, typer.Argument(metavar="CHILD", help="Folder of an extracted model.")],
     data: DataFile,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to.")],
+    texts: Texts = None,
+    label: Label = None,
     teacher: Annotated[
         Path | None, typer.Option("--teacher", metavar="MODEL", help="Learn from it too.", show_default=False)
     ] = None,
@@ -107,7 +111,8 @@ def finetune(
 
     model = load(child).to(checked_device(device))
     about = json.loads((child / "luthier.json").read_text(encoding="utf-8"))
-    task = read_data(data, child, size=batch, length=length, seed=seed)
+    columns = {"texts": texts or (), "label": label or ""}
+    task = read_data(data, child, size=batch, length=length, seed=seed, **columns)
     before = task.task.evaluate(model, task.test)
     wise = None if teacher is None else load(teacher).to(checked_device(device)).eval()
     out.mkdir(parents=True, exist_ok=True)
@@ -182,6 +187,8 @@ def score(
     data: Annotated[
         Path, typer.Option("--data", "-d", metavar="FILE", help="Text, labelled texts, or questions (MMLU, PIQA).")
     ],
+    texts: Texts = None,
+    label: Label = None,
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", help="Most questions, drawn by the seed.", show_default=False)
     ] = None,
@@ -210,7 +217,8 @@ def score(
             _json.write({**asdict(told), "beyond_chance": told.beyond_chance})
         talk.say(str(told))
         return
-    task = read_data(data, model, size=batch, length=length, seed=seed)
+    columns = {"texts": texts or (), "label": label or ""}
+    task = read_data(data, model, size=batch, length=length, seed=seed, **columns)
     found = task.task.evaluate(net, task.test)
     if talk.json:
         _json.write({**found, "chance": task.task.chance})

@@ -13,6 +13,7 @@ from luthier.cli._shrink import (
     Batch,
     DataFile,
     Device,
+    Label,
     Length,
     MethodName,
     Model,
@@ -23,6 +24,7 @@ from luthier.cli._shrink import (
     Seed,
     SpaceName,
     Stock,
+    Texts,
     Threads,
     begin,
     latency_of,
@@ -44,6 +46,8 @@ def rank(
     model: Model,
     data: DataFile,
     out: OutRun,
+    texts: Texts = None,
+    label: Label = None,
     method: Annotated[
         str, typer.Option("--method", metavar="NAME", help="activation, magnitude, flap, taylor or random.")
     ] = "activation",
@@ -64,7 +68,8 @@ def rank(
     from luthier.cli import _json
     from luthier.shrink import pipeline
 
-    work = work_in(out, device, model=model, data=data, batch=batch, length=length, seed=seed)
+    given = {"model": model, "data": data, "batch": batch, "length": length}
+    work = work_in(out, device, **given, seed=seed, texts=texts, label=label)
     found = pipeline.rank(work, method=method, layers=layers, batches=batches)
     if talk.json:
         _json.write({"method": method, "layers": found.layer_order, "file": out / "rank.json"})
@@ -77,6 +82,8 @@ def train(
     model: Model,
     data: DataFile,
     out: OutRun,
+    texts: Texts = None,
+    label: Label = None,
     space: SpaceName = "small",
     strategy: Annotated[
         str, typer.Option("--strategy", metavar="NAME", help="sandwich, random, random_linear, ats or standard.")
@@ -105,7 +112,7 @@ def train(
     from luthier.shrink import Distil, pipeline
 
     given = {"model": model, "data": data, "space": space, "batch": batch, "length": length}
-    work = work_in(out, device, **given, multiple=multiple, seed=seed)
+    work = work_in(out, device, **given, multiple=multiple, seed=seed, texts=texts, label=label)
     pipeline.train_super(
         work,
         strategy=strategy,
@@ -275,9 +282,16 @@ def run_(
     budget: Annotated[str, typer.Option("--budget", metavar="TIME", help="Such as 20m; roughly kept.")] = "20m",
     target: Annotated[
         list[float] | None,
-        typer.Option("--target-params", metavar="X", help="Share to extract a model for.", show_default=False),
+        typer.Option(
+            "--target-params",
+            metavar="X",
+            help="Share of the parameters; may be repeated. Default: 0.5, or the least of the space.",
+            show_default=False,
+        ),
     ] = None,
     out: OutRun = Path("luthier-shrink"),
+    texts: Texts = None,
+    label: Label = None,
     space: SpaceName = "small",
     method: MethodName = "nsga2",
     evals: Annotated[int, typer.Option("--evals", metavar="N", help="Most sub-networks to evaluate.")] = 100,
@@ -302,11 +316,11 @@ def run_(
     from luthier.study import Study
 
     given = {"model": model, "data": data, "space": space, "batch": batch, "length": length}
-    work = work_in(out, device, **given, multiple=multiple, seed=seed)
+    work = work_in(out, device, **given, multiple=multiple, seed=seed, texts=texts, label=label)
     found = pipeline.run(
         work,
         seconds=seconds_of(budget),
-        targets=tuple(target or (0.5,)),
+        targets=tuple(target or ()),
         method=method,
         evals=evals,
         stock=stock,

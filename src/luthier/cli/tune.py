@@ -142,19 +142,24 @@ def tune(
 
     A study that is there already, with the same definition, goes on.
     """
-    from luthier.cli._drive import conclude, drive, kept
+    from luthier.base.checks import check
+    from luthier.cli._drive import conclude, drive, kept, unused
     from luthier.cli._own import parts
     from luthier.cli._progress import Talk
     from luthier.cli._text import heading
-    from luthier.runtime.executors import Limits
+    from luthier.runtime.executors import Command, Limits
     from luthier.study import Study
 
     talk = Talk(json=as_json, quiet=quiet)
     program, info = the_target(target, command)
+    domains = _space(space, program)
+    if isinstance(program, Command):
+        program.check(domains.names if domains is not None else ())
+    check("workers", workers, at_least=1)  # before the folder is there: a study cannot be begun twice
     title = name or (None if out is not None else _name(target, command))
     the = parts(searcher, scheduler, settings or [], stopping or [])
     study = Study(
-        _space(space, program),
+        domains,
         _objectives(minimize or [], maximize or []),
         searcher=the.searcher,
         scheduler=the.scheduler,
@@ -175,6 +180,8 @@ def tune(
     )
     with kept(study):
         talk.detail(heading(study))
+        for line in unused(study, program) if isinstance(program, Command) else ():
+            talk.detail(line)
         if study.trials:
             talk.detail(f"it goes on: {len(study.trials)} trials are there")
         limits = Limits(time_limit, memory, gpus, cpus)

@@ -8,10 +8,12 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from luthier.base.errors import ArgumentError
+from luthier.base.errors import ArgumentError, did_you_mean
 from luthier.base.imports import need
 from luthier.nets._torch import nn
 
@@ -48,17 +50,31 @@ def factory_of(where: str | Factory) -> tuple[Factory, str]:
         return _hugging_face(where), where
     module, colon, name = where.partition(":")
     if not colon:
-        raise ArgumentError(f"model={where!r}. Allowed: 'refgpt', 'hf:TYPE' or 'package.module:function'.")
+        file = " No such plan's file is there." if where.endswith(".json") else ""
+        raise ArgumentError(f"model={where!r}.{file} Allowed: 'refgpt', 'hf:TYPE' or 'package.module:function'.")
     try:
-        found = getattr(importlib.import_module(module), name)
+        found = getattr(_imported(module.removesuffix(".py")), name)
     except (ImportError, AttributeError) as error:
         raise ArgumentError(f"model={where!r}: {error}. Allowed: a function that can be imported.") from error
     return found, where
 
 
+def _imported(name: str) -> Any:
+    """A module, also of the working folder: an installed command does not look there by itself."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(here)
+
+
 def _hugging_face(where: str) -> Factory:
     kind, _, head = where[3:].partition("/")
     transformers = need("transformers", what=f"model {where!r}", extra="llm")
+    if kind not in transformers.models.auto.configuration_auto.CONFIG_MAPPING:
+        known = [name for name in _KNOBS if name != "refgpt"]
+        raise ArgumentError(f"model={where!r}: transformers has no type {kind!r}. {did_you_mean(kind, known)}")
     usual = "MaskedLM" if kind in ("bert", "roberta", "distilbert") else "CausalLM"
     auto = getattr(transformers, f"AutoModelFor{head or usual}")
 

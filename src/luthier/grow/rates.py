@@ -100,6 +100,12 @@ def sweep(
     """
     options = replace(plan.options, parametrization=parametrization)
     plans = {ratio: plan.widened(ratio, options=options) for ratio in ratios}
+    least = plans[min(ratios)]
+    if tokens_of(tokens, count(least, hyper.length).inner) < hyper.batch * hyper.length:
+        raise ArgumentError(
+            f"tokens={tokens}: fewer than one step of {hyper.batch} rows x {hyper.length} tokens. Give more, or a "
+            "smaller batch."
+        )
     space = Space(lr=Choice(*rates, transfer="mup"), ratio=Choice(*map(float, ratios)), seed=Choice(*range(seeds)))
     study = Study(space, "val_loss", searcher="grid", folder=Path(folder), name="rates", seed=0, defaults_first=False)
     work = _Work(plans, hyper, text, held_out, tokens, ledger, Path(folder).name, merge)

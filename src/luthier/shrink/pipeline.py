@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -135,7 +136,7 @@ def run(
     work: Workspace,
     *,
     seconds: float,
-    targets: Sequence[float] = (0.5,),
+    targets: Sequence[float] = (),
     method: str = "nsga2",
     evals: int = 100,
     stock: bool = False,
@@ -150,7 +151,7 @@ def run(
     Args:
         work: The run; what is there already is not done again.
         seconds: Time for everything, roughly kept.
-        targets: Shares of the parameters to extract a sub-network for.
+        targets: Shares of the parameters to extract a sub-network for. None: half, or the least that the space holds.
         method: Of the search.
         evals: Most evaluations of the search.
         stock: Keep to what stock classes of transformers can express.
@@ -171,6 +172,8 @@ def run(
     begin = time.monotonic()
     data = work.data()
     say(f"data: {data.task.kind}, {len(data.search)} batches to search on, as many to select and to test")
+    # before anything is trained: a target out of reach would waste all of it
+    targets = _reachable(work, SuperNet.from_model(work.model(data.task)), targets)
     if work.ranking() is None:
         say("ranking units by activation, layers by block influence")
         rank(work)
@@ -180,7 +183,6 @@ def run(
         say(f"training the super-network for {steps} steps (sandwich, distillation in place)")
         train_super(work, steps=steps, lr=lr, hooks=hooks)
     net = work.supernet()
-    _reachable(work, net, targets)
     evals = min(evals, _evaluations(net, data, SEARCH * seconds))
     say(f"searching with {method} among {evals} sub-networks")
     limits = {STOCK: 0.0} if stock else {}
@@ -243,11 +245,14 @@ def _recovered(
     return kept
 
 
-def _reachable(work: Workspace, net: SuperNet, targets: Sequence[float]) -> None:
+def _reachable(work: Workspace, net: SuperNet, targets: Sequence[float]) -> Sequence[float]:
+    """The targets, or a default that the space can reach."""
     from luthier.shrink.cost import CostModel
 
     costs = CostModel(net.layout)
     full, least = (costs.cost(spec).parameters for spec in (net.full, work.space(net).smallest))
+    if not targets:
+        return (max(0.5, math.ceil(20 * least / full) / 20),)
     for target in targets:
         check("target", target, above=0, at_most=1)
         if target * full < least:
@@ -256,6 +261,7 @@ def _reachable(work: Workspace, net: SuperNet, targets: Sequence[float]) -> None
                 f"{work.config['space']!r} has {least:,}, a share of {least / full:.3f}. Ask for more, or take a space "
                 "with a width ('width', 'joint')."
             )
+    return targets
 
 
 def _affordable(work: Workspace, data: Data, seconds: float, lr: float) -> int:

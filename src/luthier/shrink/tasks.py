@@ -186,11 +186,13 @@ def examples(
     if len(rows) < 20:
         raise ArgumentError(f"data: {len(rows)} rows. Allowed: 20 or more, to split in four.")
     label = label or next((name for name in LABELS if name in rows[0]), "")
-    names = list(texts) or [k for k, v in rows[0].items() if isinstance(v, str) and k not in (label, "index", "id")][:2]
+    plain = [k for k, v in rows[0].items() if isinstance(v, str) and not _is_number(v)]
+    names = list(texts) or [k for k in plain if k not in (label, "index", "id")][:2]
     if label not in rows[0] or not names or any(name not in rows[0] for name in names):
         raise ArgumentError(
-            f"data: columns {sorted(rows[0])}. Allowed: one or two texts, and a label called {' or '.join(LABELS)}. "
-            "Name them: texts=[...], label=..."
+            f"data: columns {', '.join(map(repr, rows[0]))}. Allowed: one or two texts, and a label called "
+            f"{', '.join(LABELS[:-1])} or {LABELS[-1]}. Name others: --text COLUMN --label COLUMN (in Python "
+            "texts=[...], label=...)."
         )
     values, task = _labels([row[label] for row in rows], kind)
     order = np.random.default_rng([seed, 41]).permutation(len(rows))

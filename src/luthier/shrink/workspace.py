@@ -118,9 +118,13 @@ class Workspace:
         known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
         if known is None and config is None:
             raise ArgumentError(f"{self.folder}: no run there. Begin one: luthier shrink train MODEL -d FILE -o RUN.")
+        made = {place.name for place in self.folder.iterdir()} if self.folder.is_dir() else set()
+        if config is not None and made <= {CONFIG}:
+            known = None  # nothing was made of it yet: a wrong file may be put right
         if known is not None and config is not None:
+            free = () if made & {"train", "super"} else ("space", "multiple")  # a ranking holds for every space
             for name, value in config.items():
-                if name in known and known[name] != value:
+                if name in known and known[name] != value and name not in free:
                     raise ArgumentError(
                         f"{self.folder}: was begun with {name}={known[name]!r}, now it is {value!r}. Allowed: the "
                         "same, or another folder."
@@ -138,7 +142,8 @@ class Workspace:
     def data(self) -> Data:
         """The task and its data."""
         c = self.config
-        return read_data(c["data"], c["model"], size=c["batch"], length=c["length"], seed=c["seed"])
+        columns = {"texts": c.get("texts") or (), "label": c.get("label") or ""}
+        return read_data(c["data"], c["model"], size=c["batch"], length=c["length"], seed=c["seed"], **columns)
 
     def model(self, task: Task) -> Any:
         """The model that the run began with."""

@@ -119,6 +119,18 @@ def pair(text: str) -> tuple[float, float]:
     return a, b
 
 
+def exponents(text: str) -> tuple[int, int]:
+    from luthier.base.errors import ArgumentError
+
+    try:
+        low, high = (int(word) for word in text.split(":"))
+    except ValueError:
+        raise ArgumentError(
+            f"--lr={text}. Allowed: two whole exponents of 2 with a colon between; --lr=-11:-4 goes from 2^-11 to 2^-4."
+        ) from None
+    return low, high
+
+
 def table(rows: list[dict[str, Any]]) -> None:
     width = max(len(row["name"]) for row in rows)
     print(

@@ -94,7 +94,11 @@ def expand(
         units = ", ".join(f"{dim}: {text}" for dim, text in row["units"].items())
         print(f"{row['tensor']:<50} {row['rule']:<10} from {row['from'] or '-'}  {units}")
     print(f"growth {grown.factor:.2f} in parameters; training needs {words['memory']['training'] / 2**20:.0f} MiB")
-    print(f"drift {words['drift']:.4f} nats per token" if dry else f"in {out}; next: luthier grow train {out}")
+    print(
+        f"drift {words['drift']:.4f} nats per token"
+        if dry
+        else f"in {out}\nnext: luthier grow train {out} --hp FILE --from RUN --out RUN"
+    )
 
 
 @grow.command()
@@ -147,7 +151,8 @@ def train(
     checkpoint = None if source.is_file() else read(source)
     plan = MuPlan.load(source) if checkpoint is None else stored(checkpoint.state, source)
     if (hp is None) == (lr is None):
-        raise ArgumentError(f"--hp {hp}, --lr {lr}: allowed is one of the two.")
+        given = "neither --hp nor --lr" if hp is None else f"both --hp {hp} and --lr {lr}"
+        raise ArgumentError(f"{given} given. Allowed: one of them, such as --hp hp.json, as transfer writes it.")
     hyper = Hyper.load(hp) if hp is not None else Hyper(lr=float(lr or 0))
     text, held_out = text_(data, tokenizer).split(0.05)
     grown = None if checkpoint is None else checkpoint.state["extra"].get("growth")

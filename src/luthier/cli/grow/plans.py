@@ -63,6 +63,7 @@ def inspect(
         for one in found:
             print(one)
         print(f"proxy {plan.fingerprint}" + (f", plan in {out}" if out else ""))
+        print(f"next: luthier grow sweep {out or 'PLAN.json (write one with --out)'}")
     leave(worst(found))
 
 

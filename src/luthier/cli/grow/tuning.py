@@ -19,10 +19,10 @@ from luthier.cli.grow._shared import (
     TokenCount,
     Tokenizer,
     begin,
+    exponents,
     grow,
     leave,
     numbers,
-    pair,
     plan_,
     text_,
 )
@@ -71,7 +71,7 @@ def sweep(
     from luthier.grow.ledger import Ledger
 
     text, held_out = text_(data, tokenizer).split(0.05)
-    low, high = (int(word) for word in pair(lr))
+    low, high = exponents(lr)
     hyper = Hyper(lr=2.0**low, batch=batch, length=length, weight_decay=weight_decay)
     proxy_plan, book = plan_(model, proxy, delta, None, "none"), Ledger.open(ledger)
     if space is not None:
@@ -82,7 +82,7 @@ def sweep(
             proxy_plan, load_space(space), hyper, text, held_out, folder=out, trials=trials, tokens=tokens,
             searcher=searcher, seconds=budget, ledger=book, merge=merge,
         )  # fmt: skip
-        _tell_tuned(tuned, as_json)
+        _tell_tuned(tuned, out, as_json)
         return
     from luthier.grow.rates import sweep as run
 
@@ -116,13 +116,14 @@ def _tell_sweep(found: Transfer, out: Path, base: int, as_json: bool) -> None:
         print("width   " + " ".join(f"{rate:>8.2g}" for rate in found.rates))
         for ratio, row in zip(found.ratios, found.losses, strict=True):
             print(f"{ratio:>5g}x  " + " ".join(f"{loss:>8.4f}" for loss in row))
-        print(found.words)
-        print(found.verdict if len(found.ratios) > 1 else "next: luthier grow transfer")
+        if len(found.ratios) > 1:
+            print(f"{found.words}\n{found.verdict}")
+        print(f"next: luthier grow transfer {out} --to PLAN.json")
     if len(found.ratios) > 1:
         leave({"pass": "ok", "inconclusive": "warning"}.get(found.verdict, "error"))
 
 
-def _tell_tuned(study: Study, as_json: bool) -> None:
+def _tell_tuned(study: Study, out: Path, as_json: bool) -> None:
     """The best configuration, and how each value would go to a larger model."""
     from luthier.cli import _json
     from luthier.grow.tags import WORDS, best_of
@@ -133,7 +134,7 @@ def _tell_tuned(study: Study, as_json: bool) -> None:
         return
     for name, value in found.values.items() if found else ():
         print(f"{name:<14} {value:<12.5g} {found.tags[name]}: {WORDS[found.tags[name]]}" if found else "")
-    print("next: luthier grow transfer" if found else "no trial ended with a finite loss")
+    print(f"next: luthier grow transfer {out} --to PLAN.json" if found else "no trial ended with a finite loss")
 
 
 @grow.command()
@@ -154,3 +155,4 @@ def transfer(
     print(f"lr {found.lr:g} (next best: {', '.join(f'{x:g}' for x in found.near) or 'none'}), in {out}")
     for name, words in found.not_transferred.items():
         print(f"does not transfer: {name}: {words}")
+    print(f"next: luthier grow train {to} --hp {out} --out RUN")

@@ -80,6 +80,11 @@ class Command:
         shown = self.command if isinstance(self.command, str) else list(self.command)
         return f"Command({shown!r}{', shell=True' if self.shell else ''})"
 
+    @property
+    def names(self) -> list[str]:
+        """The placeholders of the command line, in order."""
+        return self._template.names
+
     def check(self, known: Collection[str]) -> None:
         """Refuse a command that cannot work, before any trial.
 
