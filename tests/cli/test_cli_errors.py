@@ -119,6 +119,14 @@ def test_what_a_command_line_lacks_is_said(place: Path, call: Call) -> None:
     assert '{"loss": 0.31, "epochs": 1}' in result.output
 
 
+def test_a_folder_of_studies_names_them(place: Path, call: Call) -> None:
+    for name in ("april", "march"):
+        (place / "all" / name).mkdir(parents=True)
+        (place / "all" / name / "study.db").touch()
+    said = call("show", "all").stderr
+    assert f"The folder holds studies: april, march. Name one of them, such as {place / 'all' / 'april'}." in said
+
+
 def test_a_group_without_a_command(place: Path, call: Call) -> None:
     result = call("bench")
     assert result.exit_code == 1

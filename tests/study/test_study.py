@@ -63,6 +63,13 @@ def test_a_misspelt_metric_is_refused_at_the_first_report() -> None:
     assert study.trials[0].status is lu.Status.RUNNING
 
 
+def test_a_result_without_one_says_why() -> None:
+    study = make()
+    result = study.run(lambda run: None, trials=2)
+    assert repr(result).startswith("Result('study': 2 failed; ")
+    assert f"; trial 1: {study.trials[1].error})" in repr(result)
+
+
 def test_maximising() -> None:
     study = make(objectives=lu.Objective("acc", "max"))
     for value in (0.2, 0.9, 0.5):

@@ -54,7 +54,10 @@ class Result:
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {word}" for word, n in self.counts.items())
         if self.best is None:
-            return f"Result({self.name!r}: {counts or 'no trials'}; {self.rule})"
+            # without a result the reason is what is wanted: the last failure's, in a line
+            last = next((t for t in reversed(self.trials) if t.error), None)
+            why = "" if last is None else f"; trial {last.number}: {last.error}"
+            return f"Result({self.name!r}: {counts or 'no trials'}; {self.rule}{why})"
         numbers = ", ".join(pairs(self.best.metrics))
         config = ", ".join(pairs(self.best.config))
         return f"Result({self.name!r}: {counts}; trial {self.best.number}: {numbers} at {config})"

@@ -83,10 +83,19 @@ class SQLite(SQLStorage):
         if create:
             self._make_folder()
         elif not self.path.is_file():
-            raise StorageError(f"{self.where} is not there. Look for a misspelt path, or make it by starting a study.")
+            raise StorageError(f"{self.where} is not there. {self._instead()}")
         # all that can be wrong with the file shows here; BEGIN IMMEDIATE alone does not mind a read-only file
         self._transact(lambda cursor: cursor.execute(self._sql.release, (0, -1)))
         self._create = False
+
+    def _instead(self) -> str:
+        """What to do where there is no file: the studies of a folder of studies are named."""
+        folder = self.path.parent
+        inner = sorted(path.parent.name for path in folder.glob("*/study.db")) if folder.is_dir() else []
+        if not inner:
+            return "Look for a misspelt path, or make it by starting a study."
+        more = "" if len(inner) <= 5 else f" and {len(inner) - 5} more"
+        return f"The folder holds studies: {', '.join(inner[:5])}{more}. Name one of them, such as {folder / inner[0]}."
 
     @classmethod
     def from_url(cls, url: str, *, create: bool = False) -> Self:
