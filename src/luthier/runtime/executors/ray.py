@@ -6,26 +6,23 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from luthier.base.checks import check
-from luthier.base.errors import ArgumentError, ExecutorError, LuthierError, MetricError, SpaceError, UnsupportedError
+from luthier.base.errors import ArgumentError, ExecutorError, UnsupportedError
 from luthier.base.imports import need
 from luthier.base.records import Decision, Status
 from luthier.base.registry import register
+from luthier.runtime.executors._away import absolute, one_line, with_log
 from luthier.runtime.executors._base import End, Executor, Host, Launch, Setting
+from luthier.runtime.executors._channel import REFUSALS, reply
 from luthier.runtime.executors._checkpoints import pin
 from luthier.runtime.executors._ray_worker import NO_MAIL, Key, Mailbox, Order, run_trial
 from luthier.runtime.executors._remote import Store
 
 _LOOK = 0.25  # seconds between two looks at limits
-# what a host raises about a program: it is told, and may live on
-_REFUSALS: dict[str, tuple[type[LuthierError], ...]] = {
-    "report": (MetricError,),
-    "suggest": (SpaceError, ArgumentError, UnsupportedError),
-}
 
 
 @dataclass
@@ -150,7 +147,7 @@ class Ray(Executor):
             self._ray.init(address=address, log_to_driver=False, include_dashboard=False if local else None, **local)
         except Exception as error:
             raise ExecutorError(
-                f"executor 'ray': no connection to {'its cluster' if local else address}: {_line(error)}. Look with "
+                f"executor 'ray': no connection to {'its cluster' if local else address}: {one_line(error)}. Look with "
                 "`ray status`, or start a cluster: ray start --head."
             ) from error
         self._started = True
@@ -183,7 +180,7 @@ class Ray(Executor):
         except Exception as failure:
             name = getattr(target, "__qualname__", None) or repr(target)
             raise ArgumentError(
-                f"executor 'ray': {name} cannot be sent to another process ({_line(failure)}). Allowed: a function "
+                f"executor 'ray': {name} cannot be sent to another process ({one_line(failure)}). Allowed: a function "
                 "that holds no open file, lock or connection. Make those inside it."
             ) from None
         return blob
@@ -211,7 +208,7 @@ class Ray(Executor):
         """Hand a run to Ray."""
         if worker not in self.free():
             raise ExecutorError(f"executor 'ray': {worker!r} is not free. free() says which workers are.")
-        launch = _absolute(launch)
+        launch = absolute(launch)
         self._tasks[launch.trial, launch.attempt] = _Task(launch, worker, self._call.remote(self._order, launch))
 
     def step(self, timeout: float) -> None:
@@ -290,7 +287,7 @@ class Ray(Executor):
         for number, key, kind, content in letters:
             task, host = self._tasks.get(key), self._host
             if task is None or host is None or task.end is not None:
-                if kind in _REFUSALS:
+                if kind in REFUSALS:
                     self._mailbox.answer.remote(number, ("answer", Decision.STOP))
                 continue
             if kind == "begun":
@@ -303,21 +300,10 @@ class Ray(Executor):
         return heard
 
     def _answer(self, task: _Task, host: Host, number: int, kind: str, content: Any) -> None:
-        answer: Any
-        try:
-            if kind == "report":
-                answer = host.reported(task.launch, content, self.now())
-            else:
-                answer = host.suggested(task.launch, *content)
-        except _REFUSALS[kind] as error:  # the program's fault; any other error is the study's, and goes up
-            if kind == "report":
-                self._end_soon(task, End(Status.FAILED, None, str(error), task.seconds))
-            self._mailbox.answer.remote(number, ("error", (type(error), str(error))))
-            return
-        if isinstance(answer, Decision) and answer is not Decision.CONTINUE:
-            status = Status.STOPPED if answer is Decision.STOP else Status.PAUSED
-            self._end_soon(task, End(status, None, None, task.seconds))
-        self._mailbox.answer.remote(number, ("answer", answer))
+        found = reply(host, task.launch, kind, content, self.now())
+        if found.end is not None:
+            self._end_soon(task, End(found.end[0], None, found.end[1], task.seconds))
+        self._mailbox.answer.remote(number, found.words)
 
     def _end_soon(self, task: _Task, end: End) -> None:
         task.end, task.overdue = end, time.monotonic() + self._grace
@@ -335,11 +321,11 @@ class Ray(Executor):
         try:
             kind, content = self._ray.get(task.reference)
         except errors.RayTaskError as error:  # outside of the program: our own fault, or that of the installation
-            raise self._broken(_line(error.cause or error)) from error
+            raise self._broken(one_line(error.cause or error)) from error
         except errors.RuntimeEnvSetupError as error:
-            raise self._broken(_line(error)) from error
+            raise self._broken(one_line(error)) from error
         except errors.RayError as error:
-            kind, content = "end", End(Status.LOST, None, f"{task.worker}: {_line(error)}", task.seconds)
+            kind, content = "end", End(Status.LOST, None, f"{task.worker}: {one_line(error)}", task.seconds)
         if kind == "broken":
             raise self._broken(content)
         end: End = content if task.end is None else task.end
@@ -378,23 +364,4 @@ class Ray(Executor):
 
     def _with_log(self, launch: Launch, end: End) -> End:
         assert self._setting is not None
-        path = None if launch.folder is None else launch.folder / f"run-{launch.attempt}.log"
-        if path is None or not path.exists():
-            return End(end.status, end.result, end.error, end.seconds, None, end.heeded)
-        folder = self._setting.folder
-        shown = str(path) if folder is None else os.path.relpath(path, folder)
-        return End(end.status, end.result, end.error, end.seconds, shown, end.heeded)
-
-
-def _absolute(launch: Launch) -> Launch:
-    """Tasks run in a folder of Ray's choice."""
-    folder = None if launch.folder is None else launch.folder.absolute()
-    return replace(
-        launch, folder=folder, checkpoint=None if launch.checkpoint is None else launch.checkpoint.absolute()
-    )
-
-
-def _line(error: BaseException) -> str:
-    """An error of Ray in one line; its texts run over many."""
-    text = " ".join(str(error).split())
-    return (text[:237] + "..." if len(text) > 240 else text).rstrip(".") or type(error).__name__
+        return with_log(launch, end, self._setting.folder)
