@@ -92,7 +92,11 @@ def distilled(own: Said, teacher: Said, task: Task, batch: Batch, kd: Distil) ->
 
 @dataclass(frozen=True)
 class Strategy:
-    """The loss function of a step.
+    """The loss function of a step: the mean loss of the networks that the step trains.
+
+    "sandwich": the whole, the smallest and some random sub-networks. "random": random ones alone. "random_linear":
+    those with a probability that rises from 0 to 1 over the training, else the whole. "ats": the two in turns.
+    "standard": the whole.
 
     Args:
         net: The super-network.

@@ -71,7 +71,7 @@ class Surrogate(NamedTuple):
 
 
 def space(kind: str) -> Space:
-    """Search space: "reduced" has six hyperparameters, "full" eight."""
+    """The space: "reduced" has six hyperparameters, "full" eight."""
     found: dict[str, Domain] = {
         "initial_lr_log10": Float(-6, -2, default=-4),
         "batch_size_log2": Float(3, 8, default=5.5),
