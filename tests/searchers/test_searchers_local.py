@@ -46,8 +46,9 @@ def test_an_infeasible_result_is_a_member_only_where_nothing_is_feasible() -> No
 
 
 def test_a_proposal_differs_from_a_member_in_one_hyperparameter() -> None:
-    members = [observation(0, (1.0, 3.0)), observation(2, (3.0, 1.0))]
-    local = searcher(*members, observation(1, (4.0, 4.0)))
+    # any two of them differ in two hyperparameters, so that no change of one leads to what is known
+    members = [observation(0, (1.0, 3.0)), observation(2, (3.0, 1.0), width=15, kind="b")]
+    local = searcher(*members, observation(1, (4.0, 4.0), width=20, kind="c"))
     changed = set()
     for k in range(60):
         [found] = local.ask(1, k=k)
