@@ -22,6 +22,7 @@ from luthier.nets import synthetic  # noqa: E402
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results" / "growth"
 ROWS = [json.loads(line) for line in (RESULTS / "h100.jsonl").read_text().splitlines()]
+QUARTER = [json.loads(line) for line in (RESULTS / "quarter.jsonl").read_text().splitlines()]  # a processor's
 
 
 def judged(word):
@@ -65,6 +66,34 @@ def test_c12_warm_against_cold():
     assert np.mean(half) <= 0.85
     padded = [r["loss"] - cold[r["seed"]]["loss"] for r in rows if r["arm"] == "zeropad"]
     assert np.mean(padded) > 0.02  # padding alone stalls
+
+
+@pytest.mark.slow
+def test_c13_the_order_of_the_arms_at_growth_4():
+    """Shrink, pad and perturb first in every seed; zeros alone more than 0.1 nats behind a cold start."""
+    rows = [r for r in QUARTER if r["part"] == "warm" and r["source"] == 96]
+    ends = {arm: {r["seed"]: r["loss"] for r in rows if r["arm"] == arm} for arm in {r["arm"] for r in rows}}
+    assert len(ends["cold"]) >= 3
+    assert next(r["growth"] for r in rows if r["growth"]) == pytest.approx(4, rel=0.02)
+    for seed, cold in ends["cold"].items():
+        assert min(ends, key=lambda arm: ends[arm][seed]) == "szp 0.4"
+        assert ends["zeropad"][seed] >= cold + 0.1
+
+
+@pytest.mark.slow
+def test_c14_the_best_rate_is_the_same_warm_and_cold():
+    """In the mean the same rate of a grid of twos; in one of two seeds a cell apart, for a little over 0.01 nats."""
+    rows = [r for r in QUARTER if r["part"] == "stability"]
+    grid, seeds = sorted({r["lr"] for r in rows}), sorted({r["seed"] for r in rows})
+    loss = {(r["arm"], r["seed"], r["lr"]): r["loss"] or math.inf for r in rows}
+    assert (len(grid), len(loss)) == (5, 2 * len(grid) * len(seeds))
+    cold, warm = (np.array([[loss[arm, s, lr] for lr in grid] for s in seeds]) for arm in ("cold", "szp 0.4"))
+    best = int(cold.mean(axis=0).argmin())
+    assert 0 < best < len(grid) - 1
+    assert best == int(warm.mean(axis=0).argmin())
+    for own, beside in zip(warm, cold, strict=True):
+        assert abs(int(own.argmin()) - int(beside.argmin())) <= 1
+        assert own[best] - own.min() < 0.02
 
 
 @pytest.mark.slow
