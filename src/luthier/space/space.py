@@ -341,7 +341,8 @@ def _named(mapping: Any) -> Mapping[str, Domain]:
             f"space {mapping!r}. Allowed: names and domains. Write Space(lr=Float(1e-4, 1.0)), or a mapping "
             '{"lr": Float(1e-4, 1.0)}.'
         )
-    return mapping or {}
+    found: Mapping[str, Domain] = mapping or {}
+    return found
 
 
 def _check_entry(name: Any, domain: Any) -> None:
