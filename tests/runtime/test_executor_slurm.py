@@ -6,12 +6,13 @@ import subprocess
 import sys
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 import luthier as lu
-from luthier.base.errors import ArgumentError, ExecutorError, MissingExtra
+from luthier.base.errors import ArgumentError, ExecutorError, MissingExtra, StudyNotFound
 from luthier.base.records import Status
 from luthier.runtime.executors._base import Limits, Setting
 from luthier.runtime.executors.slurm import Slurm
@@ -134,7 +135,7 @@ def test_jobs_of_a_dead_driver_end_themselves(tmp_path):
     driver, deadline = start(), time.monotonic() + 60
     while time.monotonic() < deadline:
         if (tmp_path / "study" / "study.db").exists():
-            with lu.Study.open(tmp_path / "study") as study:
+            with suppress(StudyNotFound), lu.Study.open(tmp_path / "study") as study:  # the store comes before it
                 if sum(e.kind == "reported" for e in study.events()) > 3:
                     break
         time.sleep(0.1)
