@@ -105,7 +105,7 @@ def tune_with_gradients(
     check("rate", rate, above=0)
     known = study if study is not None else Study(space, searcher="random", defaults_first=False, name="gradients")
     _fits(known)
-    config = _start(known, refine, start, tensors)
+    config = _start(known, refine, start)
     make: Make = (lambda _: problem) if isinstance(problem, Bilevel) else problem
     inner = make(config)
     bounds = Bounds(None if tensors and not config else known.space, config, tensors=tensors, dtype=_dtype(inner))
@@ -164,9 +164,7 @@ def _fits(study: Study) -> None:
         )
 
 
-def _start(
-    study: Study, refine: bool | int, start: Mapping[str, Any] | None, tensors: Mapping[str, Box] | None
-) -> dict[str, Any]:
+def _start(study: Study, refine: bool | int, start: Mapping[str, Any] | None) -> dict[str, Any]:
     if refine is not False:
         if start is not None:
             raise ArgumentError("tune_with_gradients with refine= and start=. Allowed: one of them.")

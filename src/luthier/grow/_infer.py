@@ -63,7 +63,7 @@ def infer(
     if not any(row.m_in != 1 or row.m_out != 1 or roles.grown(small[r], changed[r]) for r, row in _by_template(rows)):
         raise ArgumentError("delta: equal to the proxy in every tensor, so that no dimension is known to grow.")
     patterns = tuple(writers) if writers is not None else _WRITERS.get(kind_of(word), _WRITERS["refgpt"])
-    multipliers = _multipliers(models[2], rows, large, layers, options, patterns, word, notes)
+    multipliers = _multipliers(models[2], rows, layers, options, patterns, notes)
     scales = _scales(models[0], models[2], layers, options, notes)
     _remarks(models[2], rows, notes, options)
     return {
@@ -193,11 +193,9 @@ def _bottlenecks(
 def _multipliers(
     model: nn.Module,
     rows: Mapping[str, Row],
-    large: Mapping[str, Slot],
     layers: Layers,
     options: Options,
     writers: Sequence[str],
-    word: str,
     notes: list[Note],
 ) -> dict[str, tuple[float, str]]:
     found: dict[str, tuple[float, str]] = {}

@@ -130,12 +130,12 @@ def coordinate_check(
     diagnostics.validate(plan)
     wrong: list[str] = []
     own = _follow(plan, batches, ratios, steps, seeds, lr, optimiser, loss, prepare, device, wrong)
-    slopes = _slopes(own[0], plan, ratios, steps)
+    slopes = _slopes(own[0], ratios, steps)
     other: tuple[Slope, ...] = ()
     if control:
         plain = plan.for_target(plan.proxy, options=replace(plan.options, parametrization="standard"))
         found = _follow(plain, batches, ratios, steps, seeds, lr, optimiser, loss, None, device, [])
-        other = _slopes(found[0], plan, ratios, steps)
+        other = _slopes(found[0], ratios, steps)
     verdict, reasons = _verdict(slopes, other, own[1], steps, control)
     if wrong:
         verdict, reasons = "fail", (*wrong[:3], *reasons)
@@ -258,7 +258,7 @@ def _products(q: torch.Tensor, k: torch.Tensor, width: int) -> torch.Tensor:
     return q @ k.repeat_interleave(q.shape[1] // k.shape[1], dim=1).transpose(-1, -2)
 
 
-def _slopes(sizes: Sizes, plan: MuPlan, ratios: Sequence[float], steps: int) -> tuple[Slope, ...]:
+def _slopes(sizes: Sizes, ratios: Sequence[float], steps: int) -> tuple[Slope, ...]:
     found = []
     x = np.log2(np.asarray(ratios, dtype=float))
     for (quantity, module, step), values in sizes.items():

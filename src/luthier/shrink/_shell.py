@@ -36,7 +36,7 @@ class Shell:
         self.names = names(layout, spec)
         self._slots = _slots(model, self.model, layout, spec)
         _shape_modules(self.model, layout, spec)
-        _configure(model, self.model, layout, spec, copies.values())
+        _configure(model, layout, spec, copies.values())
         self.refresh()
         _count_features(self.model)
 
@@ -196,7 +196,7 @@ def _count_features(shell: nn.Module) -> None:
             module.nx, module.nf = weight.shape
 
 
-def _configure(model: nn.Module, shell: nn.Module, layout: Layout, spec: SubNetSpec, copies: Any) -> None:
+def _configure(model: nn.Module, layout: Layout, spec: SubNetSpec, copies: Any) -> None:
     """A configuration of its own, for the parts of transformers that read sizes there (caches, generation)."""
     config = child_config(model.config, layout, spec)
     for module in copies:
