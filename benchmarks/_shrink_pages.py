@@ -38,6 +38,11 @@ NOTES = {
         "'Text' is the profile 'tiny' with a fifth of its steps: searchers alone, each in one super-network of 48 "
         "steps each."
     ),
+    "shrink_tiny": (
+        "A decoder of 0.2 million parameters on bytes, one thread of a busy machine: what the larger profiles had no "
+        "time for. Search and choice go by the error. Cells that are not there were not reached; `python "
+        "benchmarks/shrink.py run --profile tiny --tasks decoder` goes on with them."
+    ),
 }
 
 
