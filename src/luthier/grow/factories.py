@@ -50,8 +50,7 @@ def factory_of(where: str | Factory) -> tuple[Factory, str]:
         return _hugging_face(where), where
     module, colon, name = where.partition(":")
     if not colon:
-        file = " No such plan's file is there." if where.endswith(".json") else ""
-        raise ArgumentError(f"model={where!r}.{file} Allowed: 'refgpt', 'hf:TYPE' or 'package.module:function'.")
+        raise ArgumentError(f"model={where!r}. Allowed: 'refgpt', 'hf:TYPE' or 'package.module:function'.")
     try:
         found = getattr(_imported(module.removesuffix(".py")), name)
     except (ImportError, AttributeError) as error:

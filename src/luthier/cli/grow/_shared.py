@@ -58,6 +58,8 @@ def plan_(model: str, proxy: list[str] | None, delta: list[str] | None, target: 
     if Path(model).is_file():
         stored = MuPlan.load(model)
         return stored.for_target({**stored.target, **sizes(target)}) if target else stored
+    if model.endswith(".json"):
+        raise ArgumentError(f"plan {model!r} is not there. Write one: luthier grow inspect MODEL --out {model}.")
     if not proxy:
         raise ArgumentError(
             f"--proxy: missing. Allowed: sizes of the proxy of {model!r}, such as d_model=128,layers=4."
