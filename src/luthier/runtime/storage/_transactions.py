@@ -7,6 +7,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class _Call(Generic[T]):
+class Call(Generic[T]):
     """One transaction to be made.
 
     Args:
@@ -44,7 +45,7 @@ class Transactions(ABC):
 
     When the database is busy the transaction is rolled back and made anew, with growing pauses, until `patience` is
     spent; so is one that was cut off together with its connection. A cut connection may swallow the answer to a
-    COMMIT: then the store itself is asked whether it was done (`_Call.done`), so that nothing is written twice.
+    COMMIT: then the store itself is asked whether it was done (`Call.done`), so that nothing is written twice.
 
     Args:
         url: What opens it again.
@@ -75,6 +76,13 @@ class Transactions(ABC):
     @abstractmethod
     def _begin(self, cursor: Any, *, write: bool, study: int) -> None:
         """Begin a transaction; a writing one keeps other writers of the study out until it ends."""
+
+    def _gathering(self, cursor: Any) -> AbstractContextManager[Any]:
+        """Within it statements may be gathered, and sent together where one's answer is wanted, or at its end.
+
+        Its value is the cursor to use.
+        """
+        return nullcontext(cursor)
 
     def _commit(self, cursor: Any, *, write: bool) -> None:
         """End a transaction."""
@@ -110,7 +118,7 @@ class Transactions(ABC):
         study: int = 0,
         done: Callable[[Any, T], bool] | None = None,
     ) -> T:
-        call = _Call(work, write, study, done, [])
+        call = Call(work, write, study, done, [])
         with self._lock:
             started, attempt = time.monotonic(), 0
             while True:
@@ -123,14 +131,15 @@ class Transactions(ABC):
                 time.sleep(self._pause(attempt) * (1 + (os.getpid() + attempt) % 7 / 7))
                 attempt += 1
 
-    def _once(self, call: _Call[T]) -> T:
+    def _once(self, call: Call[T]) -> T:
         cursor = self._cursor or self._connect()
         try:
-            self._begin(cursor, write=call.write, study=call.study)
-            known = call.unsure and call.done is not None and call.done(cursor, call.unsure[-1])
-            result = call.unsure[-1] if known else call.work(cursor)
-            call.unsure[:] = [result]
-            self._commit(cursor, write=call.write)
+            with self._gathering(cursor) as hand:
+                self._begin(hand, write=call.write, study=call.study)
+                known = call.unsure and call.done is not None and call.done(hand, call.unsure[-1])
+                result = call.unsure[-1] if known else call.work(hand)
+                call.unsure[:] = [result]
+                self._commit(hand, write=call.write)
             return result
         except BaseException:
             self._undo(cursor)

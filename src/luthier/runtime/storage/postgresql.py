@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
@@ -12,8 +14,10 @@ from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, SchemaError, StorageError
 from luthier.base.imports import need
 from luthier.base.registry import register
+from luthier.runtime.storage._base import Draft
 from luthier.runtime.storage._migrations import SCHEMA
 from luthier.runtime.storage._sql import SQLStorage
+from luthier.runtime.storage._transactions import Call, T
 
 #: First number of the advisory locks of luthier's stores; the second is the study, 0 for the store as a whole.
 _LOCK = 0x1F1D
@@ -49,9 +53,10 @@ class PostgreSQL(SQLStorage):
     """A store in a PostgreSQL database, in a schema of its own ("luthier"), for any number of drivers and machines.
 
     Every writing method is one transaction under an advisory lock of its study, so that `seq` has no gaps and no two
-    drivers decide the same thing; the lock ends with the transaction, however that ends. Models are fitted outside of
-    transactions. A method is durable when it returns, as the server's `synchronous_commit` has it ("off" is put to
-    "on"). Heartbeats go by the server's clock.
+    drivers decide the same thing; the lock ends with the transaction, however that ends. An append holds it for two
+    trips to the server (five where libpq is older than 14). Models are fitted outside of transactions. A method is
+    durable when it returns, as the server's `synchronous_commit` has it ("off" is put to "on"). Heartbeats go by the
+    server's clock.
 
     A lost connection and a server that restarts are waited for, `patience` seconds in one call; where the answer to a
     COMMIT is lost, the log is asked whether it was done.
@@ -86,6 +91,7 @@ class PostgreSQL(SQLStorage):
         address, secret = _without_password(url)
         self._address = _secrets[address] = secret if secret != address else _secrets.get(address, address)
         self.schema, self._create, self._opened = schema, create, False
+        self._gathers = False
         own = {} if schema == "luthier" else {"schema": schema}
         shown = address + ("&" if "?" in address else "?") + urlencode(own) if own else address
         engine = sa.create_engine(
@@ -178,9 +184,56 @@ class PostgreSQL(SQLStorage):
 
     # transactions
 
+    def append(
+        self, study: int, drafts: Sequence[Draft], *, release: Iterable[int] = (), expect: int | None = None
+    ) -> int:
+        """Append events in order, all or none; returns `seq` of the first, 0 where `expect` was not met."""
+        with self._together():
+            return super().append(study, drafts, release=release, expect=expect)
+
+    def reserve(self, study: int, driver: str, *, limit: int | None = None) -> int | None:
+        """Take the next free trial number for a driver; None when the limit is reached."""
+        with self._together():
+            return super().reserve(study, driver, limit=limit)
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Within it a transaction takes two trips to the server and not five: others wait for its lock meanwhile."""
+        with self._lock:
+            self._gathers = self._psycopg.Pipeline.is_supported()
+            try:
+                yield
+            finally:
+                self._gathers = False
+
+    @contextmanager
+    def _gathering(self, cursor: Any) -> Iterator[Any]:
+        if not self._gathers:
+            yield cursor
+            return
+        with cursor.connection.pipeline():
+            yield _Gathering(cursor)
+
+    def _once(self, call: Call[T]) -> T:
+        try:
+            return super()._once(call)
+        except self._integrity:
+            if not self._gathers:
+                raise
+            # told at the end, where nobody knows of which event; nothing was written, and one by one it can be told
+            self._gathers = False
+            call.unsure.clear()
+            return super()._once(call)
+
     def _begin(self, cursor: Any, *, write: bool, study: int) -> None:
-        if write:  # one trip to the server; reading goes without a transaction
-            cursor.execute(f"BEGIN; SELECT pg_advisory_xact_lock({_LOCK}, {int(study)})")
+        if not write:
+            return  # reading goes without a transaction
+        lock = f"SELECT pg_advisory_xact_lock({_LOCK}, {int(study)})"
+        if self._gathers:  # on cursors of their own: the first answer that `cursor` gets is to the first question
+            cursor.connection.execute("BEGIN")
+            cursor.connection.execute(lock)
+        else:
+            cursor.execute(f"BEGIN; {lock}")  # one trip to the server
 
     def _commit(self, cursor: Any, *, write: bool) -> None:
         if write:
@@ -214,6 +267,20 @@ class PostgreSQL(SQLStorage):
         waited = f", after {self._patience:g} s of waiting" if self._busy(error) else ""
         hint = _HINTS.get(code, "Look at the server's log; then go on: what was acknowledged is in the log.")
         return StorageError(f"{self.where}: {_line(error)}{waited}. {hint.format(schema=self.schema)}")
+
+
+class _Gathering:
+    """A cursor in a pipeline, for statements whose answers nobody reads: its own `executemany` waits for them."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor, self.connection = cursor, cursor.connection
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> Any:
+        return self._cursor.execute(statement, values or None)
+
+    def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
+        for row in rows:
+            self._cursor.execute(statement, row)
 
 
 def _without_password(url: str) -> tuple[str, str]:
