@@ -91,7 +91,10 @@ def test_a_mistake_at_the_start_costs_nothing(place):
     (place / "empty.txt").write_text("")
     words = ("run", place / "model", "--out", place / "c", *SMALL)
     assert "is empty" in call(*words, "--data", place / "empty.txt", code=1).output
-    said = call(*words, "--data", place / "text.txt", "--target-params", 0.0001, code=1).output
+    good = (*words, "--data", place / "text.txt")
+    assert "Did you mean 'nsga2'" in call(*good, "--method", "nsga3", code=1).output
+    assert "Did you mean 'small'" in call(*good, "--space", "smal", code=1).output
+    said = call(*good, "--target-params", 0.0001, code=1).output
     assert "The smallest sub-network" in said
     assert "training" not in said
 

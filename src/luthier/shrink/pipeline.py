@@ -12,6 +12,7 @@ from typing import Any
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
+from luthier.base.registry import load
 from luthier.shrink._targets import Targets, affordable, bounded
 from luthier.shrink._torch import torch
 from luthier.shrink.extraction import Child, extract
@@ -20,7 +21,7 @@ from luthier.shrink.importance import rank_units
 from luthier.shrink.latency import measure
 from luthier.shrink.parity import verify
 from luthier.shrink.recovery import recover
-from luthier.shrink.searching import STOCK, search
+from luthier.shrink.searching import METHODS, STOCK, search
 from luthier.shrink.spec import SubNetSpec
 from luthier.shrink.strategies import Distil, train
 from luthier.shrink.supernet import SuperNet
@@ -169,6 +170,8 @@ def run(
         ArgumentError: a target that no sub-network reaches; the smallest is told.
     """
     check("seconds", seconds, above=0)
+    if method not in METHODS:
+        load("searcher", method)  # a misspelt one is told now, not after the training
     begin = time.monotonic()
     data = work.data()
     say(f"data: {data.task.kind}, {len(data.search)} batches to search on, as many to select and to test")
