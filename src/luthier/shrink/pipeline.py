@@ -170,13 +170,10 @@ def run(
         ArgumentError: a target that no sub-network reaches; the smallest is told.
     """
     check("seconds", seconds, above=0)
-    if method not in METHODS:
-        load("searcher", method)  # a misspelt one is told now, not after the training
     begin = time.monotonic()
     data = work.data()
     say(f"data: {data.task.kind}, {len(data.search)} batches to search on, as many to select and to test")
-    # before anything is trained: a target out of reach would waste all of it
-    targets = _reachable(work, SuperNet.from_model(work.model(data.task)), targets)
+    targets = _reachable(work, SuperNet.from_model(work.model(data.task)), targets, method)
     if work.ranking() is None:
         say("ranking units by activation, layers by block influence")
         rank(work)
@@ -248,10 +245,12 @@ def _recovered(
     return kept
 
 
-def _reachable(work: Workspace, net: SuperNet, targets: Sequence[float]) -> Sequence[float]:
-    """The targets, or a default that the space can reach."""
+def _reachable(work: Workspace, net: SuperNet, targets: Sequence[float], method: str) -> Sequence[float]:
+    """The targets, or a default that the space can reach; what cannot work is told before anything is trained."""
     from luthier.shrink.cost import CostModel
 
+    if method not in METHODS:
+        load("searcher", method)
     costs = CostModel(net.layout)
     full, least = (costs.cost(spec).parameters for spec in (net.full, work.space(net).smallest))
     if not targets:
