@@ -42,6 +42,7 @@ test: $(TEST)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(TEST) $(INTEGRATIONS)/.made $(RAY)/.made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mup==1.0.0
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow -rs
 	$(INTEGRATIONS)/bin/python -m pytest tests/integrations -rs
 	RAY_USAGE_STATS_ENABLED=0 $(RAY)/bin/python -m pytest -m slow -rs tests/runtime/test_executor_ray.py \
