@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch", reason='torch is not installed: pip install
 from luthier.base.errors import ArgumentError  # noqa: E402
 from luthier.cli import main  # noqa: E402
 from luthier.grow.comparing import compare  # noqa: E402
+from luthier.grow.factories import factory_of  # noqa: E402
 from luthier.grow.hyper import Hyper  # noqa: E402
 from luthier.grow.ledger import Ledger  # noqa: E402
 from luthier.grow.mu_plan import MuPlan  # noqa: E402
@@ -118,6 +119,33 @@ def test_exit_codes_of_inspect_and_check(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "report" / "coordinates.svg").read_text().count("<svg")
     assert luthier("grow", "inspect", "refgpt") == 1
     assert luthier("grow", "inspect", "nothing.here:f", "--proxy", "a=1") == 1
+
+
+def test_mistakes_are_told_before_anything_is_trained(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert luthier("grow", "inspect", "refgpt", "--proxy", PROXY, "-o", "small.json") == 0
+    assert "next: luthier grow sweep small.json" in capsys.readouterr().out
+    few = ("--lr=-8:-7", "--tokens", "100", "--batch", "4", "--length", "32")
+    for words, told in (
+        (("sweep", "none.json"), "plan 'none.json' is not there. Write one: "),
+        (("sweep", "small.json", "--lr=1e-3:1e-2"), "--lr=1e-3:1e-2. Allowed: two whole exponents of 2"),
+        (("sweep", "small.json", *few), "tokens=100: fewer than one step of 4 rows x 32 tokens"),
+        (("train", "small.json", "--out", "run"), "neither --hp nor --lr given"),
+    ):
+        assert luthier("grow", *words) == 1
+        assert told in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.json"]
+
+
+def test_where_a_model_comes_from(tmp_path, monkeypatch):
+    """A function of a file in the working folder is found; a type that transformers lacks is one line."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a_model_of_my_own.py").write_text("def build(width=8):\n    return width\n")
+    assert factory_of("a_model_of_my_own:build")[0]() == 8
+    assert factory_of("a_model_of_my_own.py:build")[0](width=3) == 3
+    pytest.importorskip("transformers")
+    with pytest.raises(ArgumentError, match=r"transformers has no type 'lama'\. Did you mean 'llama'"):
+        factory_of("hf:lama")
 
 
 def test_counts_are_the_configurations():
