@@ -157,8 +157,8 @@ def search(
     from luthier.shrink import pipeline
     from luthier.shrink.workspace import Workspace
 
-    work = Workspace(run, device=device)
     limits = {**limits_of(constraint or []), **({"not_stock": 0.0} if stock else {})}
+    work = Workspace(run, device=device)
     names = tuple(name.strip() for name in objective.split(",") if name.strip())
     latency = latency_of(work, talk) if "latency_ms" in (*names, *limits) else None
     front = pipeline.search_run(
