@@ -57,6 +57,10 @@ def test_the_commands_in_order(place):
     times = json.loads(call("profile", child, "--against", base, "--tokens", 8, "--runs", 2, "--json").stdout)
     assert set(times) == {"prefill", "decode"}
     assert "the least found is" in call("extract", run, "--max-params", 0.001, code=1).output
+    assert "Allowed: NAME=NUMBER" in call("search", run, "--constraint", "latency_ms", code=1).output
+    assert "Did you mean" in call("search", run, "--objective", "los", code=1).output
+    assert "which? Name" in call("extract", run, code=1).output
+    assert "torch cannot use it" in call("search", run, "--device", "nonsense", code=1).output
 
 
 def test_everything_in_one_command(place):
@@ -78,10 +82,6 @@ def test_bad_input_is_told(place):
     assert "Allowed: 90s, 20m, 2h" in call(*run, place / "b", "--budget", "soon", code=1).output
     assert "no config.json" in call("inspect", place, code=1).output
     assert "no run there" in call("search", place / "model" / "nothing", code=1).output
-    assert "Allowed: NAME=NUMBER" in call("search", place / "run", "--constraint", "latency_ms", code=1).output
-    assert "Did you mean" in call("search", place / "run", "--objective", "los", code=1).output
-    assert "which? Name" in call("extract", place / "run", code=1).output
-    assert "torch cannot use it" in call("search", place / "run", "--device", "nonsense", code=1).output
     (place / "half.csv").write_text("question,A,B\nwhy,1,2\n")
     assert "needs a tokenizer" in call("score", place / "model", "--data", place / "half.csv", code=1).output
 
