@@ -100,7 +100,7 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path, name, content, words):
 def test_few_rows_and_unknown_columns_are_refused():
     with pytest.raises(ArgumentError, match=r"data: 3 rows. Allowed: 20 or more"):
         examples(ROWS[:3], Words())
-    with pytest.raises(ArgumentError, match=r"columns \['a', 'b', 'label'\]"):
+    with pytest.raises(ArgumentError, match=r"columns 'a', 'b', 'label'"):
         examples(ROWS, Words(), label="gold")
 
 
