@@ -39,7 +39,7 @@ demo: $(CORE)
 	$(BIN)/luthier demo --full --out demo
 
 test: $(TEST)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"  # long files with few tests not last
 
 test-slow: $(TEST) $(INTEGRATIONS)/.made $(RAY)/.made
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps mup==1.0.0
@@ -47,6 +47,7 @@ test-slow: $(TEST) $(INTEGRATIONS)/.made $(RAY)/.made
 	$(INTEGRATIONS)/bin/python -m pytest tests/integrations -rs
 	RAY_USAGE_STATS_ENABLED=0 $(RAY)/bin/python -m pytest -m slow -rs tests/runtime/test_executor_ray.py \
 	    tests/runtime/test_executor_slurm.py tests/contracts/test_executor_contract.py tests/faults/test_matrix.py
+	$(BIN)/python tools/build_docs.py
 	$(BIN)/python tools/check_wheel.py
 
 bench: $(TEST)
