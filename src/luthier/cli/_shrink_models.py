@@ -51,15 +51,16 @@ def inspect(
         except ArgumentError as error:
             spaces[name] = {"refused": str(error)}
     family = net.layout.family
-    found = {
-        "family": family.name,
-        **asdict(net.sizes),
-        "cost": asdict(full),
-        "coupled": family.coupled,
-        "spaces": spaces,
-    }
     if talk.json:
-        _json.write(found)
+        _json.write(
+            {
+                "family": family.name,
+                **asdict(net.sizes),
+                "cost": asdict(full),
+                "coupled": family.coupled,
+                "spaces": spaces,
+            }
+        )
         return
     talk.say(f"{type(net.model).__name__}, family {family.name}: {net.full}")
     talk.say(
@@ -67,18 +68,20 @@ def inspect(
         f"{net.sizes.queries} queries, head size {net.sizes.head_dim}"
     )
     for name, row in spaces.items():
-        if "refused" in row:
-            talk.say(f"  {name:<9} {row['refused']}")
-        else:
-            size = row["size"] if len(row["size"]) < 12 else f"10^{len(row['size']) - 1}"
-            talk.say(
-                f"  {name:<9} {row['axes']:>4} axes, {size:>12} sub-networks, down to {row['least']:.3f} of the size"
-            )
+        talk.say(f"  {name:<9} {_words(row)}")
     limit = (
         "head size = width / heads, so heads go with the width" if family.coupled else "any uniform shape, or nearly"
     )
     talk.say(f"stock transformers can express: equal layers only; {limit}")
     talk.say(f"next: luthier shrink run {model} --data FILE --budget 20m")
+
+
+def _words(space: dict[str, Any]) -> str:
+    """What is said of one space."""
+    if "refused" in space:
+        return str(space["refused"])
+    size = space["size"] if len(space["size"]) < 12 else f"10^{len(space['size']) - 1}"
+    return f"{space['axes']:>4} axes, {size:>12} sub-networks, down to {space['least']:.3f} of the size"
 
 
 def finetune(

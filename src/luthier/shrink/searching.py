@@ -158,16 +158,20 @@ def search(
     whole = [t for t in result.trials if t.metrics and (parts == 1 or t.resource == parts)]
     tried = [Point(space.decode(t.config), dict(t.metrics)) for t in whole]
     study.close()
+    about = {"method": method, "evals": len(tried), "space": space.name, "seed": seed, "constraints": limits}
+    front = Front.of(_keeping(tried, limits), objectives, evaluator(net.full), evaluator.chance(), **about)
+    front.tried = tried
+    front.points = [Point(p.spec, {**p.metrics, **_selected(net, p.spec, data)}) for p in front.points]
+    return front
+
+
+def _keeping(tried: Sequence[Point], limits: Mapping[str, float]) -> list[Point]:
+    """Those that keep the constraints; if none does, the error names the least of each metric."""
     kept = [p for p in tried if all(p.metrics[name] <= upper for name, upper in limits.items())]
     if tried and not kept:
         least = ", ".join(f"{n} {min(p.metrics[n] for p in tried):,.6g} (asked: {u:,.6g})" for n, u in limits.items())
         raise ArgumentError(f"search: no sub-network keeps the constraints; the least found is {least}.")
-    full = evaluator(net.full)
-    about = {"method": method, "evals": len(tried), "space": space.name, "seed": seed, "constraints": limits}
-    front = Front.of(kept, objectives, full, evaluator.chance(), **about)
-    front.tried = tried
-    front.points = [Point(p.spec, {**p.metrics, **_selected(net, p.spec, data)}) for p in front.points]
-    return front
+    return kept
 
 
 def _selected(net: SuperNet, spec: SubNetSpec, data: Data) -> dict[str, float]:

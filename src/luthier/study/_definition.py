@@ -166,13 +166,7 @@ def define(
     check("retries", retries, at_least=0, whole=True)
     if isinstance(first, (Mapping, str)):
         raise ArgumentError(f"first={first!r}. Allowed: a list of configurations. Write first=[{{...}}].")
-    open_space = space is None
-    the_space = space if isinstance(space, Space) else Space(space or {})
-    if not open_space and not len(the_space):
-        raise ArgumentError(
-            "space is empty. Allowed: at least one hyperparameter, such as Space(lr=Float(1e-5, 1e-1, log=True)), "
-            "or None to name them while running with run.float(...)."
-        )
+    the_space = _space(space)
     axis = fidelity if fidelity is None or isinstance(fidelity, Fidelity) else _fidelity(fidelity)
     limits = _limits(constraints)
     problem = Problem(the_space, _objectives(objectives), limits, axis, tuple(past), order)
@@ -192,33 +186,50 @@ def define(
             problem,
             first,
             defaults_first=defaults_first,
-            open_space=open_space,
+            open_space=space is None,
             warm=not _warms(searcher),
             recalls=kind.recalls,  # type: ignore[attr-defined]
         ),
         int(repeats),
         int(retries),
-        open_space,
+        space is None,
         _rules(stopping),
         selection or Selection(),
         _facts(about),
     )
-    if repeats > 1 and definition.scheduler[0] != "straight":
+    _check_scheduler(definition, kind)
+    definition.build()
+    definition.rules()
+    return definition
+
+
+def _space(given: Space | Mapping[str, Any] | None) -> Space:
+    """The space; None is one that is still empty."""
+    found = given if isinstance(given, Space) else Space(given or {})
+    if given is not None and not len(found):
         raise ArgumentError(
-            f"repeats={repeats} with scheduler {definition.scheduler[0]!r}. Repeated evaluations need "
+            "space is empty. Allowed: at least one hyperparameter, such as Space(lr=Float(1e-5, 1e-1, log=True)), "
+            "or None to name them while running with run.float(...)."
+        )
+    return found
+
+
+def _check_scheduler(definition: Definition, kind: type) -> None:
+    """Whether the scheduler can do what the study asks of it."""
+    problem = definition.problem
+    if definition.repeats > 1 and definition.scheduler[0] != "straight":
+        raise ArgumentError(
+            f"repeats={definition.repeats} with scheduler {definition.scheduler[0]!r}. Repeated evaluations need "
             "scheduler='straight': a scheduler that stops early judges single runs."
         )
     definition.selection.check(problem, definition.scheduler[0])
-    if kind.needs_fidelity and axis is None:  # type: ignore[attr-defined]
+    if kind.needs_fidelity and problem.fidelity is None:  # type: ignore[attr-defined]
         raise ArgumentError(
             f"scheduler {definition.scheduler[0]!r} needs a fidelity. Give fidelity=('epoch', 1, 81) "
             "(command line: --max epoch=81), or use scheduler='straight'."
         )
     if len(problem.objectives) > 1 and not kind.multi_objective:  # type: ignore[attr-defined]
         raise ArgumentError(f"scheduler {definition.scheduler[0]!r} judges by one objective; {_count(problem)} given.")
-    definition.build()
-    definition.rules()
-    return definition
 
 
 def _count(problem: Problem) -> str:

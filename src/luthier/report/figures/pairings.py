@@ -11,6 +11,7 @@ Rows = Sequence[Mapping[str, Any]]
 #: Heights in pixels: of the critical difference and the axis, of a bar, of a name.
 HEAD, BAR, NAME = 58, 11, 21
 _MIDDLE = "#f1f3f5"  # neither is better
+_OVER = 0.015  # share of the ranks by which the picture is wider than they are, on either side
 
 
 def diagram_figure(rows: Rows, data: Mapping[str, Any]) -> Figure:
@@ -23,42 +24,24 @@ def diagram_figure(rows: Rows, data: Mapping[str, Any]) -> Figure:
     Returns:
         Data and layout; a pixel is a unit of the vertical axis.
     """
-    number, groups = len(rows), data["groups"]
-    half = -(-number // 2)
-    first = -14 - BAR * len(groups)
-    bottom = first - NAME * half
-    shapes = [_stroke(1, 0, number, 0, 1.4), *(_stroke(i, 0, i, 6, 1.4) for i in range(1, number + 1))]
-    notes = [_note(str(i), i, 8, anchor="center", y_anchor="bottom") for i in range(1, number + 1)]
-    distance = min(float(data["critical_difference"]), number - 1)
-    shapes += [_stroke(1, 38, 1 + distance, 38, 1.4), *(_stroke(x, 34, x, 42, 1.4) for x in (1, 1 + distance))]
-    words = f"Nemenyi's critical difference {data['critical_difference']:.2f}"
-    notes.append(_note(words, 1 + distance, 38, anchor="left", y_anchor="middle", shift=6))
-    for i, row in enumerate(rows):
-        left = i < half
-        depth = first - NAME * ((i if left else number - 1 - i) + 0.5)
-        end = 1 - 0.015 * number if left else number + 0.015 * number
-        shapes += [_stroke(row["rank"], 0, row["rank"], depth, 1.0), _stroke(row["rank"], depth, end, depth, 1.0)]
-        text = (
-            f"{label(row['method'])}  <b>{row['rank']:.2f}</b>"
-            if left
-            else f"<b>{row['rank']:.2f}</b>  {label(row['method'])}"
-        )
-        notes.append(
-            _note(text, end, depth, anchor="right" if left else "left", y_anchor="middle", shift=-5 if left else 5)
-        )
+    number, bars = len(rows), data["groups"]
+    first = -14 - BAR * len(bars)  # the lowest bar
+    bottom = first - NAME * -(-number // 2)
+    shapes, notes = _ruler(number, float(data["critical_difference"]))
+    more_shapes, more_notes = _names(rows, first)
     ranks = {row["method"]: row["rank"] for row in rows}
-    for j, group in enumerate(groups):
+    for j, group in enumerate(bars):
         ends = [ranks[name] for name in group]
         y = -9 - BAR * j
-        shapes.append(_stroke(min(ends) - 0.05, y, max(ends) + 0.05, y, 5.0, BLUE))
+        more_shapes.append(_stroke(min(ends) - 0.05, y, max(ends) + 0.05, y, 5.0, BLUE))
     hidden = {"visible": False, "fixedrange": True}
     made = layout(
         height=int(HEAD - bottom) + 16,
-        x={**hidden, "range": [1 - 0.015 * number, number + 0.015 * number]},
+        x={**hidden, "range": [1 - _OVER * number, number + _OVER * number]},
         y={**hidden, "range": [bottom, HEAD]},
         margin={"l": 150, "r": 150, "t": 4, "b": 12},
-        shapes=shapes,
-        annotations=notes,
+        shapes=[*shapes, *more_shapes],
+        annotations=[*notes, *more_notes],
         showlegend=False,
         dragmode=False,
     )
@@ -68,6 +51,34 @@ def diagram_figure(rows: Rows, data: Mapping[str, Any]) -> Figure:
         "hovertemplate": hover("%{text}", "mean rank %{x:.2f}"), "showlegend": False, "cliponaxis": False,
     }  # fmt: skip
     return {"data": [dots], "layout": made}
+
+
+def _ruler(number: int, difference: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The line of ranks with its ticks, and the critical difference above it."""
+    shapes = [_stroke(1, 0, number, 0, 1.4), *(_stroke(i, 0, i, 6, 1.4) for i in range(1, number + 1))]
+    notes = [_note(str(i), i, 8, anchor="center", y_anchor="bottom") for i in range(1, number + 1)]
+    end = 1 + min(difference, number - 1)
+    shapes += [_stroke(1, 38, end, 38, 1.4), *(_stroke(x, 34, x, 42, 1.4) for x in (1, end))]
+    words = f"Nemenyi's critical difference {difference:.2f}"
+    notes.append(_note(words, end, 38, anchor="left", y_anchor="middle", shift=6))
+    return shapes, notes
+
+
+def _names(rows: Rows, first: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """A line from each method's rank down and out to its name: the better half on the left."""
+    number = len(rows)
+    half = -(-number // 2)
+    shapes, notes = [], []
+    for i, row in enumerate(rows):
+        left = i < half
+        depth = first - NAME * ((i if left else number - 1 - i) + 0.5)
+        end = 1 - _OVER * number if left else number + _OVER * number
+        shapes += [_stroke(row["rank"], 0, row["rank"], depth, 1.0), _stroke(row["rank"], depth, end, depth, 1.0)]
+        words = [label(row["method"]), f"<b>{row['rank']:.2f}</b>"]
+        text = "  ".join(words if left else reversed(words))
+        anchor, shift = ("right", -5) if left else ("left", 5)
+        notes.append(_note(text, end, depth, anchor=anchor, y_anchor="middle", shift=shift))
+    return shapes, notes
 
 
 def _stroke(x0: float, y0: float, x1: float, y1: float, width: float, colour: str = GREY) -> dict[str, Any]:
