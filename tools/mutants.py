@@ -13,7 +13,7 @@ import argparse
 import ast
 import copy
 import hashlib
-import importlib
+import importlib.util
 import inspect
 import json
 import multiprocessing
@@ -200,8 +200,8 @@ def measure(name: str, tree: Path) -> list[dict[str, Any]]:
     for place, names in target.places.items():
         file = tree / PACKAGE / place
         source = file.read_text()
-        for old in (file.parent / "__pycache__").glob(f"{file.stem}.*"):
-            old.unlink()  # compiled anew for each mutant
+        compiled = Path(importlib.util.cache_from_source(str(file)))
+        compiled.unlink(missing_ok=True)  # each mutant is compiled anew
         file.write_text("raise SystemExit(1)\n")
         if passes(tree, target.tests):
             raise SystemExit(f"{name}: its tests do not use {place}")
