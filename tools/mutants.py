@@ -167,9 +167,32 @@ def mutants(name: str, file: str, names: tuple[str, ...], source: str) -> Iterat
                 yield Mutant(name, file, called, node.lineno, before, after), text  # type: ignore[attr-defined]
 
 
-def passes(tree: Path, tests: tuple[str, ...]) -> bool:
-    """Whether the tests pass on the package as it stands below `tree`."""
-    process = multiprocessing.get_context("fork").Process(target=_run, args=(tree, tests))
+class Quickest:
+    """A plugin of pytest: what has been quick comes first, so that most mutants are noticed soon.
+
+    Args:
+        file: Where the seconds of each test are kept.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._new = file, not file.exists()
+        self._seconds: dict[str, float] = {} if self._new else json.loads(file.read_text())
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        items.sort(key=lambda item: self._seconds.get(item.nodeid, 0.0))
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if self._new:
+            self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
+
+    def pytest_sessionfinish(self) -> None:
+        if self._new:
+            self._file.write_text(json.dumps(self._seconds))
+
+
+def passes(tree: Path, name: str) -> bool:
+    """Whether a target's tests pass on the package as it stands below `tree`."""
+    process = multiprocessing.get_context("fork").Process(target=_run, args=(tree, name))
     process.start()
     process.join(SECONDS)
     if process.is_alive():
@@ -178,7 +201,7 @@ def passes(tree: Path, tests: tuple[str, ...]) -> bool:
     return process.exitcode == 0
 
 
-def _run(tree: Path, tests: tuple[str, ...]) -> None:
+def _run(tree: Path, name: str) -> None:
     import pytest
 
     with open(os.devnull, "w") as nowhere:
@@ -189,13 +212,13 @@ def _run(tree: Path, tests: tuple[str, ...]) -> None:
     os.environ["PYTHONPATH"] = str(tree / "src")
     sys.dont_write_bytecode = True
     plain = ("-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow")
-    os._exit(int(pytest.main([*plain, *tests])))
+    os._exit(int(pytest.main([*plain, *TARGETS[name].tests], plugins=[Quickest(tree / f"{name}.json")])))
 
 
 def measure(name: str, tree: Path) -> list[dict[str, Any]]:
     """Every mutant of a target, and whether it survived."""
     target, rows = TARGETS[name], []
-    if not passes(tree, target.tests):
+    if not passes(tree, name):
         raise SystemExit(f"{name}: its tests fail on unchanged code")
     for place, names in target.places.items():
         file = tree / PACKAGE / place
@@ -203,11 +226,11 @@ def measure(name: str, tree: Path) -> list[dict[str, Any]]:
         compiled = Path(importlib.util.cache_from_source(str(file)))
         compiled.unlink(missing_ok=True)  # each mutant is compiled anew
         file.write_text("raise SystemExit(1)\n")
-        if passes(tree, target.tests):
+        if passes(tree, name):
             raise SystemExit(f"{name}: its tests do not use {place}")
         for mutant, text in mutants(name, place, names, source):
             file.write_text(text)
-            rows.append({**asdict(mutant), "survived": passes(tree, target.tests)})
+            rows.append({**asdict(mutant), "survived": passes(tree, name)})
             if rows[-1]["survived"] and (mutant.function, mutant.after) not in EQUIVALENT:
                 print(f"survived: {place}:{mutant.line} {mutant.before}  ->  {mutant.after}", flush=True)
         file.write_text(source)
