@@ -1,16 +1,22 @@
-"""The tables of a store, and its statements: written once with SQLAlchemy Core, compiled once for a dialect.
+"""The tables of a store, and its statements: written once with SQLAlchemy Core, compiled ahead for each dialect.
 
-Statements run as compiled text on the driver's own cursor: SQLAlchemy's `execute` costs 40 to 60 microseconds a
-call, more than the database itself takes for the whole transaction. So the SQL stays portable and the hot path
-short. Every statement names its bound values in the order in which they are passed.
+    python -m luthier.runtime.storage._schema
+
+writes statements.json, which stores read (`_statements`): what is run is text on the driver's own cursor. SQLAlchemy's
+`execute` costs 40 to 60 microseconds a call, more than the database itself takes for the whole transaction, and its
+import a fifth of a second. So the SQL stays portable and the hot path short. Every statement names its bound values in
+the order in which they are passed.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import json
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.schema import CreateTable
+
+from luthier.runtime.storage._statements import FILE, Statements
 
 metadata = sa.MetaData()
 
@@ -100,35 +106,6 @@ drivers = sa.Table(
 def definitions(dialect: sa.Dialect) -> list[str]:
     """The DDL statements that make the current schema, in a dialect's words."""
     return [*(str(CreateTable(table).compile(dialect=dialect)) for table in metadata.sorted_tables), ONE_ASKED]
-
-
-class Statements(NamedTuple):
-    """Compiled texts; the comment names the values in order."""
-
-    meta_gone: str
-    meta_new: str  # schema, luthier
-    study_all: str
-    study_new: str  # id, name, seed, problem, created, schema
-    counter_new: str  # study, next_trial
-    head: str  # study
-    event_new: str  # study, seq, time, kind, trial, seen, data
-    event_range: str  # study, after, until
-    asked: str  # study, trial
-    vacancy: str  # driver, study
-    number_take: str  # next_trial, study
-    reserve_new: str  # study, trial, driver
-    reserve_again: str  # driver, study, trial
-    reserved: str  # study, trial
-    release: str  # study, trial
-    vacate: str  # driver, study, trial, owner
-    claim_owner: str  # study, trial, what
-    claim_new: str  # study, trial, what, driver
-    claim_pass: str  # driver, study, trial, what
-    driver_known: str  # study, id
-    driver_new: str  # study, id, host, pid, born, beat, lease
-    driver_gone: str  # study, id
-    driver_beat: str  # beat, study, id
-    driver_all: str  # study
 
 
 def statements(dialect: sa.Dialect) -> Statements:
@@ -234,3 +211,20 @@ def _vacancy(study: sa.BindParameter[Any], driver: sa.BindParameter[Any]) -> sa.
     return sa.select(
         counters.c.next_trial, highest.scalar_subquery(), free.scalar_subquery(), known.correlate(counters)
     ).where(counters.c.study == study)
+
+
+def written() -> str:
+    """All texts for both dialects, as statements.json holds them."""
+    engines = {
+        "sqlite": sa.create_engine("sqlite://", paramstyle="qmark"),
+        "postgresql": sa.create_engine("postgresql+psycopg://", paramstyle="format", use_native_hstore=False),
+    }
+    found = {
+        name: {"definitions": definitions(engine.dialect), "statements": statements(engine.dialect)._asdict()}
+        for name, engine in engines.items()
+    }
+    return json.dumps(found, indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(written(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What every SQL store shares: the contract's methods over the statements of `_schema`.
+"""What every SQL store shares: the contract's methods over the statements of `_schema`, compiled ahead.
 
 A database adds how to connect, how to begin, what its errors mean and whose clock counts (`sqlite.py`,
 `postgresql.py`).
@@ -17,7 +17,6 @@ from luthier.base.records import Event
 from luthier.runtime.storage._base import Draft, Driver, Storage, StudyRow
 from luthier.runtime.storage._json import decode, encode
 from luthier.runtime.storage._migrations import SCHEMA
-from luthier.runtime.storage._schema import definitions
 from luthier.runtime.storage._transactions import Transactions
 from luthier.runtime.storage._words import (
     asked_twice,
@@ -39,7 +38,7 @@ class SQLStorage(Transactions, Storage):
 
     def _make(self, cursor: Any) -> None:
         """Create all tables, inside the transaction of the caller."""
-        for statement in definitions(self._engine.dialect):
+        for statement in self._definitions:
             cursor.execute(statement)
         self._sign(cursor)
 

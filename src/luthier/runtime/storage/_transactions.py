@@ -7,15 +7,13 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-import sqlalchemy as sa
-
 from luthier.base.errors import StorageError
 from luthier.runtime.storage import _fork
-from luthier.runtime.storage._schema import statements
+from luthier.runtime.storage._statements import compiled
 from luthier.runtime.storage._words import was_closed
 
 T = TypeVar("T")
@@ -50,24 +48,28 @@ class Transactions(ABC):
     Args:
         url: What opens it again.
         where: What messages call it ("store /data/study.db").
-        engine: How to reach it; its dialect uses positional parameters.
+        dialect: Which of the compiled texts are its own: "sqlite" or "postgresql".
+        dbapi: The driver's module.
         patience: Seconds to wait for other processes, or for the server, in one call.
     """
 
-    def __init__(self, url: str, *, where: str, engine: sa.Engine, patience: float) -> None:
+    def __init__(self, url: str, *, where: str, dialect: str, dbapi: Any, patience: float) -> None:
         self.url, self.where = url, where
-        self._engine, self._patience = engine, patience
-        self._sql = statements(engine.dialect)
-        dbapi: Any = engine.dialect.dbapi
+        self._patience = patience
+        self._definitions, self._sql = compiled(dialect)
         self._errors: type[Exception] = dbapi.Error
         self._integrity: type[Exception] = dbapi.IntegrityError
         self._lock = threading.RLock()
-        self._link: Any = None  # SQLAlchemy's hold on the connection
+        self._link: Any = None  # the connection
         self._cursor: Any = None
         self._closed = False
         _fork.watch(self)
 
     # what a database adds
+
+    @abstractmethod
+    def _dial(self) -> Any:
+        """A new connection."""
 
     @abstractmethod
     def _prepare(self, cursor: Any) -> None:
@@ -154,7 +156,7 @@ class Transactions(ABC):
     def _connect(self) -> Any:
         if self._closed:
             raise was_closed(self.where, self.url)
-        self._link = self._engine.raw_connection()
+        self._link = self._dial()
         cursor = self._link.cursor()
         try:
             self._prepare(cursor)
@@ -167,7 +169,8 @@ class Transactions(ABC):
     def _disconnect(self) -> None:
         link, self._link, self._cursor = self._link, None, None
         if link is not None:
-            link.invalidate()  # closes for good; the pool keeps nothing
+            with suppress(self._errors):  # a broken one may refuse even that
+                link.close()
 
     def close(self) -> None:
         """Release the connection."""

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-import sqlalchemy as sa
-
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, SchemaError, StorageError
 from luthier.base.imports import need
@@ -94,11 +92,7 @@ class PostgreSQL(SQLStorage):
         self._gathers = False
         own = {} if schema == "luthier" else {"schema": schema}
         shown = address + ("&" if "?" in address else "?") + urlencode(own) if own else address
-        engine = sa.create_engine(
-            "postgresql+psycopg://", creator=self._dial, poolclass=sa.NullPool, paramstyle="format",
-            use_native_hstore=False,
-        )  # fmt: skip
-        super().__init__(shown, where=f"store {shown}", engine=engine, patience=patience)
+        super().__init__(shown, where=f"store {shown}", dialect="postgresql", dbapi=self._psycopg, patience=patience)
         self._transact(lambda cursor: None, write=False)
         self._create, self._opened = False, True
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, unquote
 
-import sqlalchemy as sa
-
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, SchemaError, StorageError, did_you_mean
 from luthier.base.registry import register
@@ -75,8 +73,7 @@ class SQLite(SQLStorage):
         ]
         url = f"sqlite:///{quote(self.path)}" + ("?" + "&".join(options) if options else "")
         self._sync = "FULL" if durability == "power" else "NORMAL"
-        engine = sa.create_engine("sqlite://", creator=self._dial, poolclass=sa.NullPool, paramstyle="qmark")
-        super().__init__(url, where=f"store {self.path}", engine=engine, patience=patience)
+        super().__init__(url, where=f"store {self.path}", dialect="sqlite", dbapi=sqlite3, patience=patience)
         if not allow_network:
             self._refuse_network()
         self._create = create
