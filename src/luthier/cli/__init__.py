@@ -10,9 +10,11 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the command line; ends the process with the exit code."""
-    from luthier.cli._app import app
+    import sys
 
-    app()
+    from luthier.cli._app import application
+
+    application(sys.argv[1] if len(sys.argv) > 1 else None)()
 
 
 __all__ = ["main"]

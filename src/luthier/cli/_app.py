@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,24 +13,26 @@ from typer.core import TyperGroup
 
 from luthier import __version__
 from luthier.base.errors import LuthierWarning
-from luthier.cli import (
-    bench,
-    convert,
-    demo,
-    doctor,
-    grow,
-    list_,
-    replay,
-    report,
-    resume,
-    serve,
-    show,
-    shrink,
-    stop_when,
-    tune,
-)
 from luthier.cli._errors import INTERRUPTED, PARSER_ERROR, explain
 from luthier.cli._options import DEBUG
+
+#: Command -> the module of this room that holds it, under the same name.
+COMMANDS = {
+    "tune": "tune",
+    "resume": "resume",
+    "show": "show",
+    "report": "report",
+    "serve": "serve",
+    "list": "list_",
+    "doctor": "doctor",
+    "replay": "replay",
+    "convert": "convert",
+    "stop-when": "stop_when",
+    "demo": "demo",
+    "bench": "bench",
+    "grow": "grow",
+    "shrink": "shrink",
+}
 
 
 class Commands(TyperGroup):
@@ -73,17 +76,6 @@ class Commands(TyperGroup):
         sys.exit(code if isinstance(code, int) else 0)
 
 
-app = typer.Typer(
-    cls=Commands,
-    name="luthier",
-    help="Tune a model, grow it, shrink it, and bench every choice.",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
-
-@app.callback(invoke_without_command=True)
 def _start(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
@@ -110,20 +102,37 @@ def _warn(message: Warning | str, category: type[Warning], *place: Any, **more: 
         _plain_warning(message, category, *place, **more)
 
 
-for _name, _command in (
-    ("tune", tune.tune),
-    ("resume", resume.resume),
-    ("show", show.show),
-    ("report", report.report),
-    ("serve", serve.serve),
-    ("list", list_.list_),
-    ("doctor", doctor.doctor),
-    ("replay", replay.replay),
-    ("convert", convert.convert),
-    ("stop-when", stop_when.stop_when),
-    ("demo", demo.demo),
-):
-    app.command(_name)(_command)
-app.add_typer(bench.bench, name="bench")
-app.add_typer(grow.grow, name="grow")
-app.add_typer(shrink.shrink, name="shrink")
+def application(name: str | None = None) -> typer.Typer:
+    """The application with all commands, or with one alone.
+
+    To read the flags of all commands takes longer than most of what they do before they work, and a command line needs
+    those of the command that it names.
+
+    Args:
+        name: The command; one that is not there stands for all.
+    """
+    app = typer.Typer(
+        cls=Commands,
+        name="luthier",
+        help="Tune a model, grow it, shrink it, and bench every choice.",
+        context_settings={"help_option_names": ["-h", "--help"]},
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback(invoke_without_command=True)(_start)
+    for one in (name,) if name in COMMANDS else COMMANDS:
+        home = importlib.import_module(f"luthier.cli.{COMMANDS[one]}")
+        found = getattr(home, COMMANDS[one])
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=one)
+        else:
+            app.command(one)(found)
+    return app
+
+
+def __getattr__(name: str) -> Any:
+    """`app`: the application with all commands, made when it is asked for."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found = application()
+    return found
