@@ -16,7 +16,7 @@ from luthier.shrink import CostModel, Distil, Lora, Sampler, SubNetSpec, SuperNe
 from luthier.shrink._shell import names, takes
 from luthier.shrink.strategies import STRATEGIES, Said, Strategy, distilled
 from luthier.shrink.supernet import output
-from luthier.shrink.tasks import language
+from luthier.shrink.tasks import Data, language
 
 CLASSES = Task("classification", 2)
 
@@ -230,12 +230,11 @@ def test_dropout_is_for_the_whole_only():
 
 def test_memory_that_runs_out_is_told_as_such(tmp_path):
     net = two_layers()
-    data = language(synthetic(4000, vocabulary=97), size=4, length=16)
+    held = [labelled()]
 
     def full(k):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    from dataclasses import replace
-
+    data = Data(CLASSES, full, held, held, held)
     with pytest.raises(ArgumentError, match=r"out of memory\. Take a smaller batch.*are kept"):
-        train(net, preset(net.sizes, "small"), replace(data, train=full), steps=2, folder=tmp_path)
+        train(net, preset(net.sizes, "small"), data, steps=2, folder=tmp_path)

@@ -22,6 +22,7 @@ _EXPORTS = {
     "Diagnostic": "luthier.grow.diagnostics",
     "Grown": "luthier.grow.growing",
     "Growth": "luthier.grow.growing",
+    "Hyper": "luthier.grow.hyper",
     "Entry": "luthier.grow.ledger",
     "Ledger": "luthier.grow.ledger",
     "MuPlan": "luthier.grow.mu_plan",
@@ -35,6 +36,10 @@ _EXPORTS = {
     "make_plan": "luthier.grow.planner",
     "moments_of": "luthier.grow.moments",
     "muon_adamw": "luthier.grow.muon",
+    "run": "luthier.grow.runs",
+    "sweep": "luthier.grow.rates",
+    "transfer": "luthier.grow.rates",
+    "tune": "luthier.grow.rates",
 }
 
 __all__ = sorted(_EXPORTS)

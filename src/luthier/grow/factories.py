@@ -30,6 +30,8 @@ _KNOBS: dict[str, dict[str, int]] = {
 }
 for _like in ("mistral", "qwen2", "qwen3", "granite"):
     _KNOBS[_like] = _KNOBS["llama"]
+#: Names that configurations take without listing them.
+_ELDER = ("rope_theta", "rope_scaling", "torch_dtype", "attn_implementation")
 _LAYERS = {"refgpt": "layers", "gpt2": "n_layer"}
 
 
@@ -39,6 +41,11 @@ def factory_of(where: str | Factory) -> tuple[Factory, str]:
     Raises:
         ArgumentError: nothing is found there.
     """
+    if isinstance(where, nn.Module) or not (isinstance(where, str) or callable(where)):
+        raise ArgumentError(
+            f"model: a {type(where).__name__}. Allowed: 'refgpt', 'hf:TYPE', 'package.module:function' or a function "
+            "of sizes that builds it: it is built at several."
+        )
     if not isinstance(where, str):
         module, name = getattr(where, "__module__", ""), getattr(where, "__qualname__", "")
         return where, f"{module}:{name}" if name.isidentifier() else ""
@@ -50,7 +57,9 @@ def factory_of(where: str | Factory) -> tuple[Factory, str]:
         return _hugging_face(where), where
     module, colon, name = where.partition(":")
     if not colon:
-        raise ArgumentError(f"model={where!r}. Allowed: 'refgpt', 'hf:TYPE' or 'package.module:function'.")
+        folder = Path(where) / "config.json"
+        more = " A folder is not read: name its type and sizes." if folder.is_file() else ""
+        raise ArgumentError(f"model={where!r}. Allowed: 'refgpt', 'hf:TYPE' or 'package.module:function'.{more}")
     try:
         found = getattr(_imported(module.removesuffix(".py")), name)
     except (ImportError, AttributeError) as error:
@@ -78,10 +87,26 @@ def _hugging_face(where: str) -> Factory:
     auto = getattr(transformers, f"AutoModelFor{head or usual}")
 
     def make(**sizes: Any) -> nn.Module:
+        _known(kind, sizes)
         found: nn.Module = auto.from_config(transformers.AutoConfig.for_model(kind, **sizes))
         return found
 
     return make
+
+
+def _known(kind: str, sizes: Mapping[str, Any]) -> None:
+    """Refuse sizes that a configuration lacks: transformers would keep its own, of billions of parameters, in silence.
+
+    Raises:
+        ArgumentError: naming the first.
+    """
+    transformers = need("transformers", what=f"model 'hf:{kind}'", extra="llm")
+    usual = transformers.AutoConfig.for_model(kind)
+    known = {*usual.to_dict(), *usual.attribute_map, *_ELDER}
+    for name in sizes:
+        if name not in known and not hasattr(usual, name):
+            numbers = [n for n, value in usual.to_dict().items() if isinstance(value, int | float)]
+            raise ArgumentError(f"sizes: hf:{kind} has no {name!r}. {did_you_mean(name, numbers)}")
 
 
 def kind_of(word: str) -> str:
@@ -110,6 +135,7 @@ def full_sizes(word: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
     if not kind:
         return dict(sizes)
     transformers = need("transformers", what=f"model {word!r}", extra="llm")
+    _known(kind, sizes)
     own = transformers.AutoConfig.for_model(kind, **sizes)
     filled: dict[str, Any] = {name: getattr(own, name, None) for name in knobs(word)}
     if kind == "gpt2" and filled["n_inner"] is None:

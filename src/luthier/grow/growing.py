@@ -149,7 +149,7 @@ class Grown:
 
 
 def grow(
-    weights: Mapping[str, torch.Tensor],
+    weights: Mapping[str, torch.Tensor] | nn.Module,
     source: MuPlan,
     target: MuPlan,
     growth: Growth | None = None,
@@ -162,7 +162,7 @@ def grow(
     """Make the start of a large model from a small one.
 
     Args:
-        weights: The small model's tensors.
+        weights: The small model's tensors, or the model.
         source: Its plan.
         target: The large model's plan, of the same proxy.
         growth: How; None: szp as in the paper.
@@ -176,6 +176,7 @@ def grow(
             not finite, or a factor beyond 8.
     """
     how = growth or Growth()
+    weights = weights.state_dict() if isinstance(weights, nn.Module) else weights
     check_fingerprint(target, source.fingerprint, reason=reason)
     small, large = layout(source), layout(target)
     _check(weights, source, small, large)

@@ -67,6 +67,13 @@ class Hyper:
         check("optimiser", self.optimiser, one_of=("adamw", "sgd"))
         check("batch", self.batch, at_least=1, whole=True)
         check("length", self.length, at_least=1, whole=True)
+        check("weight_decay", self.weight_decay, at_least=0)
+        check("eps", self.eps, above=0)
+        check("clip", self.clip, above=0)
+        for name in ("beta1", "beta2"):
+            check(name, getattr(self, name), at_least=0, below=1)
+        for name in ("warmup", "cooldown"):
+            check(name, getattr(self, name), at_least=0, at_most=1)
 
     def make(self, plan: MuPlan, model: nn.Module) -> torch.optim.Optimizer:
         """The optimiser of a model, by its plan."""

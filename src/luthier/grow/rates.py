@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
 from luthier.grow.hyper import NOT_TRANSFERRED, Hyper
 from luthier.grow.ledger import Ledger
 from luthier.grow.mu_plan import MuPlan
-from luthier.grow.runs import count, run, tokens_of
+from luthier.grow.runs import check_text, count, run, tokens_of
 from luthier.grow.tags import best_of, tags_of
 from luthier.nets.data import Tokens
 from luthier.space.domains import Choice
@@ -72,12 +73,12 @@ def sweep(
     held_out: Tokens,
     *,
     folder: str | Path,
-    rates: Sequence[float],
+    rates: float | Sequence[float],
     ratios: Sequence[float] = (1,),
     seeds: int = 1,
-    tokens: str = "20x",
+    tokens: str | int = "20x",
     seconds: float | None = None,
-    ledger: Ledger | None = None,
+    ledger: Ledger | str | Path | None = None,
     parametrization: str = "mup",
     merge: int = 0,
 ) -> Transfer:
@@ -98,6 +99,11 @@ def sweep(
         parametrization: "mup", or "standard" for the control.
         merge: See `runs.run`.
     """
+    rates = [rates] if isinstance(rates, int | float) else list(rates)
+    check("rates", len(rates), at_least=1)
+    for rate in rates:
+        check("rates", rate, above=0)
+    check_text(plan, text, held_out)
     options = replace(plan.options, parametrization=parametrization)
     plans = {ratio: plan.widened(ratio, options=options) for ratio in ratios}
     least = plans[min(ratios)]
@@ -123,11 +129,11 @@ def tune(
     *,
     folder: str | Path,
     trials: int,
-    tokens: str = "20x",
+    tokens: str | int = "20x",
     searcher: str = "auto",
     seed: int = 0,
     seconds: float | None = None,
-    ledger: Ledger | None = None,
+    ledger: Ledger | str | Path | None = None,
     merge: int = 0,
 ) -> Study:
     """Tune any hyperparameters of a run at the proxy; `transfer` then reads the tags of the space.
@@ -150,6 +156,7 @@ def tune(
     Raises:
         ArgumentError: a name that is no hyperparameter of a run.
     """
+    check_text(plan, text, held_out)
     tags_of(space)
     study = Study(space, "val_loss", searcher=searcher, folder=Path(folder), name="tuning", seed=seed)
     _manifest(study, plan, hyper, tokens, plan.options.parametrization)
@@ -166,8 +173,8 @@ class _Work:
     hyper: Hyper
     text: Tokens
     held_out: Tokens
-    tokens: str
-    ledger: Ledger | None
+    tokens: str | int
+    ledger: Ledger | str | Path | None
     name: str
     merge: int
 
@@ -184,7 +191,7 @@ class _Work:
         trial.report(val_loss=history.last("val_loss"), tokens=history.records[-1]["tokens"])
 
 
-def _manifest(study: Study, plan: MuPlan, hyper: Hyper, tokens: str, parametrization: str) -> None:
+def _manifest(study: Study, plan: MuPlan, hyper: Hyper, tokens: str | int, parametrization: str) -> None:
     assert study.folder is not None
     content = {
         "study": study.name,
@@ -192,8 +199,26 @@ def _manifest(study: Study, plan: MuPlan, hyper: Hyper, tokens: str, parametriza
         "proxy": dict(plan.proxy),
         "hyper": asdict(hyper),
         "tokens": tokens,
+        "parametrization": parametrization,
     }
-    (study.folder / MANIFEST).write_text(json.dumps({**content, "parametrization": parametrization}, indent=1) + "\n")
+    place = study.folder / MANIFEST
+    if place.exists() and study.trials:  # the study knows its space; what its runs had besides is known here alone
+        for name, was in json.loads(place.read_text()).items():
+            now = json.loads(json.dumps(content.get(name)))
+            if now != was and name in ("proxy", "hyper", "tokens", "parametrization"):
+                what = _differs(name, was, now)
+                raise ArgumentError(
+                    f"folder={str(study.folder)!r}: its runs had {what}. Allowed: the same, or another folder."
+                )
+    place.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _differs(name: str, was: Any, now: Any) -> str:
+    """What differs, by its own name where a mapping holds it."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        name = next(key for key in (*was, *now) if was.get(key) != now.get(key))
+        was, now = was.get(name), now.get(name)
+    return f"{name}={was!r}, now it is {now!r}"
 
 
 def judge(study: Study, ratios: Sequence[float], rates: Sequence[float]) -> Transfer:
@@ -223,9 +248,9 @@ def decide(table: np.ndarray, ratios: Sequence[float], rates: Sequence[float], n
     fits = (same or apart <= SPREAD) and regret <= REGRET
     edge = bool(((best == 0) | (best == len(rates) - 1)).any())
     shift = int(best.max() - best.min())
-    words = (
-        f"best rates {[f'{rates[i]:.3g}' for i in best]}, optima {apart:.2f} octaves apart, regret {regret:.4f} nats"
-    )
+    words = f"best rate{'s' if len(best) > 1 else ''} {', '.join(f'{rates[i]:.3g}' for i in best)}"
+    if len(best) > 1:
+        words += f", optima {apart:.2f} octaves apart, regret {regret:.4f} nats"
     unsure = not fits and not math.isnan(noise) and regret <= 2 * noise and shift <= 1
     verdict = "inconclusive" if edge or unsure else "pass" if fits else "fail"
     if edge:

@@ -48,19 +48,38 @@ def count(plan: MuPlan, length: int) -> Count:
     return Count(sum(sizes.values()), inner, float(6 * products + attention))
 
 
-def tokens_of(text: str, parameters: int) -> int:
-    """A number of tokens: "20x" is twenty a parameter, "3e6" is that many.
+def tokens_of(text: str | float, parameters: int) -> int:
+    """A number of tokens: "20x" is twenty a parameter, "3e6" and 3_000_000 are that many.
 
     Raises:
         ArgumentError: neither.
     """
     try:
-        value = float(text[:-1]) * parameters if text.endswith("x") else float(text)
-    except ValueError:
+        each = isinstance(text, str) and text.endswith("x")
+        value = float(str(text)[:-1]) * parameters if each else float(text)
+    except (TypeError, ValueError):
         value = -1.0
-    if not value > 0:
+    if not 0 < value < math.inf:
         raise ArgumentError(f"tokens={text!r}. Allowed: a number, or a number per parameter such as '20x'.")
     return round(value)
+
+
+def check_text(plan: MuPlan, *texts: Tokens) -> None:
+    """Refuse a text that is no row of tokens, or has tokens that the model lacks.
+
+    Raises:
+        ArgumentError: it is.
+    """
+    own = next((plan.target[name] for name in ("vocabulary", "vocab_size") if name in plan.target), None)
+    for text in texts:
+        if not isinstance(text, Tokens):
+            raise ArgumentError(f"text={text!r}. Allowed: tokens, as luthier.nets.read_text gives.")
+        most = int(text.values.max()) if len(text) else 0
+        if own is not None and most >= own:
+            raise ArgumentError(
+                f"text {text.name!r}: token {most}, and the model has {own}. Allowed: a proxy with a vocabulary of "
+                f"{text.vocabulary}."
+            )
 
 
 def run(
@@ -69,13 +88,13 @@ def run(
     text: Tokens,
     held_out: Tokens,
     *,
-    tokens: int,
+    tokens: int | str,
     folder: str | Path | None = None,
     source: Checkpoint | None = None,
     seed: int = 0,
     purpose: str = "scratch",
     name: str = "",
-    ledger: Ledger | None = None,
+    ledger: Ledger | str | Path | None = None,
     data_start: int = 0,
     evaluations: int = 8,
     evaluate_every: int | None = None,
@@ -96,13 +115,13 @@ def run(
         hyper: With what.
         text: Tokens to train on.
         held_out: Tokens of `val_loss`.
-        tokens: How many to see.
+        tokens: How many to see, or "20x": so many for each parameter outside of tables.
         folder: Of the run; it is resumed where it stopped.
         source: Start values (a grown checkpoint, or a run to continue); None: the plan's own start.
         seed: Of start, data and dropout.
         purpose: See the ledger.
         name: Of the run in the ledger; empty: the folder's.
-        ledger: Where the run is entered when it ends.
+        ledger: Where the run is entered when it ends: a ledger, or its file.
         data_start: Windows that the source has used, to continue the stream.
         evaluations: Batches of held-out text.
         evaluate_every: Steps between two evaluations; None: twenty over the run.
@@ -127,11 +146,16 @@ def run(
 
     Source: judging by merged checkpoints: WSM (2025), by abstract.
     """
+    ledger = Ledger.open(ledger) if isinstance(ledger, str | Path) else ledger
+    check_text(plan, text, held_out)
     if hyper.fingerprint:
         diagnostics.check_fingerprint(plan, hyper.fingerprint, reason=hyper.reason or None)
-    steps = tokens // (hyper.batch * hyper.length)
+    sizes = count(plan, hyper.length)
+    steps = tokens_of(tokens, sizes.inner) // (hyper.batch * hyper.length)
     if steps < 1:
-        raise ArgumentError(f"tokens={tokens}: fewer than one step of {hyper.batch} x {hyper.length}.")
+        raise ArgumentError(
+            f"tokens={tokens}: fewer than one step of {hyper.batch} x {hyper.length}. Give more, or a smaller batch."
+        )
     net = plan.build(seed=seed, device=device) if model is None else model
     if source is not None:
         load_weights(net, source.weights(), where=str(source.folder))
@@ -141,7 +165,6 @@ def run(
     if carried is not None:
         put(carried, net, optimiser)
     batches = Batches(text, hyper.batch, hyper.length, seed=seed, start=data_start)
-    sizes = count(plan, hyper.length)
     recipe = Recipe(
         steps=steps,
         schedule=schedule or _schedule(hyper, grown and carried is None, steps, merge),

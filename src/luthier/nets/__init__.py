@@ -27,6 +27,7 @@ _EXPORTS = {
     "RefGPT": "luthier.nets.refgpt",
     "Tokens": "luthier.nets.data",
     "WSD": "luthier.nets.schedules",
+    "at_step": "luthier.nets.checkpoints",
     "held_out_loss": "luthier.nets.data",
     "next_token": "luthier.nets.training",
     "python_library": "luthier.nets.data",

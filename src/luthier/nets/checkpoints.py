@@ -169,7 +169,7 @@ def latest(folder: str | Path) -> Checkpoint | None:
     return read(found[-1]) if found else None
 
 
-def at_step(folder: str | Path, where: str = "last") -> Checkpoint:
+def at_step(folder: str | Path, where: str | int = "last") -> Checkpoint:
     """A checkpoint of a run by its place.
 
     Args:
@@ -187,7 +187,7 @@ def at_step(folder: str | Path, where: str = "last") -> Checkpoint:
         share = float(recipe["schedule"].get("cooldown", 0.0))
         wanted = recipe["steps"] - round(share * recipe["steps"])
     else:
-        wanted = int(where) if where.isdigit() else -1
+        wanted = int(where) if str(where).isdigit() else -1
     if wanted not in there:
         raise ArgumentError(
             f"{folder}: no checkpoint at {where!r}. Allowed: 'last', 'pre-cooldown', or one of {sorted(there)}."

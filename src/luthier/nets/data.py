@@ -121,17 +121,23 @@ class Batches:
         return np.asarray(self.tokens.values[begin : begin + self.length + 1])
 
 
-def read_text(paths: Iterable[str | Path], *, tokenizer: str | Tokenizer = "bytes", limit: int | None = None) -> Tokens:
+def read_text(
+    paths: str | Path | Iterable[str | Path],
+    *,
+    tokenizer: str | Path | Tokenizer = "bytes",
+    limit: int | None = None,
+) -> Tokens:
     """Local text files as tokens, in the order given.
 
     Args:
-        paths: Files, or folders (their `.txt`, `.md` and `.py` files, sorted).
+        paths: One file or folder, or several; of folders their `.txt`, `.md` and `.py` files, sorted.
         tokenizer: "bytes" (vocabulary 256); a folder or file of a Hugging Face tokenizer; or an object with `encode`.
         limit: Most tokens.
 
     Raises:
-        ArgumentError: no text there.
+        ArgumentError: no text there, or no tokenizer.
     """
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
     files = [file for path in paths for file in _files(Path(path))]
     if not files:
         raise ArgumentError(f"paths={[str(p) for p in paths]!r}: no text there. Allowed: files, or folders with some.")
@@ -224,20 +230,29 @@ def held_out_loss(
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(f for f in path.rglob("*") if f.suffix in (".txt", ".md", ".py") and f.is_file())
+    if not path.is_file():
+        raise ArgumentError(f"text {str(path)!r}: no such file. Allowed: files, or folders with some.")
     return [path]
 
 
-def _encoder(tokenizer: str | Tokenizer) -> tuple[Callable[[str], Sequence[int]], int]:
-    if not isinstance(tokenizer, str):
+def _encoder(tokenizer: str | Path | Tokenizer) -> tuple[Callable[[str], Sequence[int]], int]:
+    if not isinstance(tokenizer, str | Path):
         known = getattr(tokenizer, "vocab_size", None) or getattr(tokenizer, "vocabulary", None)
         if known is None:
             raise ArgumentError("tokenizer: does not say how many tokens it has. Give it `vocab_size`.")
         return tokenizer.encode, int(known)
     found: Any
+    if not Path(tokenizer).exists():
+        raise ArgumentError(
+            f"tokenizer={str(tokenizer)!r}: not there. Allowed: 'bytes', a folder or file of a Hugging Face tokenizer, "
+            "or an object with `encode`."
+        )
     if Path(tokenizer).is_file():
-        found = need("tokenizers", what="a tokenizer file", extra="llm").Tokenizer.from_file(tokenizer)
+        found = need("tokenizers", what="a tokenizer file", extra="llm").Tokenizer.from_file(str(tokenizer))
         return lambda text: list(found.encode(text).ids), int(found.get_vocab_size())
-    found = need("transformers", what="a Hugging Face tokenizer", extra="llm").AutoTokenizer.from_pretrained(
-        tokenizer, local_files_only=True
-    )
+    auto = need("transformers", what="a Hugging Face tokenizer", extra="llm").AutoTokenizer
+    try:
+        found = auto.from_pretrained(str(tokenizer), local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise ArgumentError(f"tokenizer={str(tokenizer)!r}: no tokenizer that transformers can read there.") from error
     return lambda text: list(found(text, add_special_tokens=False)["input_ids"]), len(found)

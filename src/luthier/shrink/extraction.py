@@ -56,6 +56,8 @@ class Child:
             folder: Where to; it is made, and files of the same names in it are replaced.
         """
         place = Path(folder)
+        if place.exists() and not place.is_dir():
+            raise ArgumentError(f"folder={str(folder)!r}: a file is there. Allowed: a folder, new or not.")
         place.mkdir(parents=True, exist_ok=True)
         if self.format == "hf-stock":
             self.model.save_pretrained(place)
@@ -86,6 +88,10 @@ def extract(net: SuperNet, spec: SubNetSpec, *, format: str = "auto", source: st
     Cost: the memory of the child (and, for a custom one, of nothing else).
     """
     check("format", format, one_of=FORMATS)
+    if not isinstance(spec, SubNetSpec):
+        raise ArgumentError(
+            f"spec: a {type(spec).__name__}. Allowed: a sub-network's specification, such as point.spec."
+        )
     spec.check(net.sizes)
     reason = why_not_stock(net, spec)
     if format == "hf-stock" and reason:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
 from luthier.base.pareto import hypervolume, nondominated
 from luthier.shrink.spec import SubNetSpec
@@ -116,6 +117,8 @@ class Front:
                 f"{name} <= {upper:,.6g} (the least found is {least[name]:,.6g})" for name, upper in limits.items()
             )
             raise ArgumentError(f"select: no sub-network of the front has {told}. Ask for more, or search further.")
+        if by is not None:
+            check("by", by, one_of=sorted(fit[0].metrics))
         names = ("recovered_error", "select_error", "select_loss", "loss")
         chosen = by or next(name for name in names if all(name in p.metrics for p in fit))
         return min(fit, key=lambda p: (p.metrics[chosen], p.metrics["parameters"]))

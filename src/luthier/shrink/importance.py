@@ -18,7 +18,7 @@ from luthier.shrink._torch import nn, torch
 from luthier.shrink.oracle import output_path
 from luthier.shrink.spec import SubNetSpec
 from luthier.shrink.supernet import SuperNet, inputs, placed
-from luthier.shrink.tasks import Task
+from luthier.shrink.tasks import Data, Task
 
 METHODS = ("magnitude", "activation", "flap", "taylor", "random")
 LAYERS = ("block_influence", "mse", "loss", "first")
@@ -115,6 +115,8 @@ def rank_units(
     """
     check("method", method, one_of=METHODS)
     check("layers", layers, one_of=LAYERS)
+    if isinstance(batches, Data):
+        raise ArgumentError("batches: a task with its data. Give some of it: data.calibration().")
     data_free = method in ("magnitude", "random") and layers == "first"
     if not batches and not data_free:
         raise ArgumentError(f"method={method!r}, layers={layers!r}: needs data. Give batches, or layers='first'.")
@@ -137,6 +139,16 @@ def rank_units(
 def _given(task: Task | None) -> Task:
     assert task is not None
     return task
+
+
+@contextmanager
+def _removing(handles: Sequence[Any]) -> Iterator[None]:
+    """Hooks go, whatever happens: an error or Ctrl-C leaves the model as it was."""
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @contextmanager
@@ -218,9 +230,8 @@ def _activation(net: SuperNet, batches: Sequence[Mapping[str, Any]], method: str
         if entry.dims == ("width",) and entry.name.endswith("weight") and entry.module not in seen:
             seen.add(entry.module)
             handles.append(net.model.get_submodule(entry.module).register_forward_hook(norm))
-    moments.run(batches)
-    for handle in handles:
-        handle.remove()
+    with _removing(handles):
+        moments.run(batches)
     heads, inter = np.zeros((sizes.depth, sizes.heads)), np.zeros((sizes.depth, sizes.inter))
     for layer in range(sizes.depth):
         second, mean = moments.second[layer, "mlp"], moments.mean[layer, "mlp"]
@@ -290,14 +301,12 @@ class Moments:
             for part in ("attention", "mlp"):
                 module = projection(self.net, layer, part)
                 handles.append(module.register_forward_pre_hook(listen((layer, part))))
-        with torch.no_grad():
+        with _removing(handles), torch.no_grad():
             for batch in batches:
                 given = placed(inputs(batch), self.net.model)
                 mask[0] = given["attention_mask"].bool().flatten() if "attention_mask" in given else None
                 self.tokens += int(batch["input_ids"].numel() if mask[0] is None else mask[0].sum())
                 self.net.model(**given)
-        for handle in handles:
-            handle.remove()
         for table in (self.mean, self.second):
             for key in table:
                 table[key] = table[key] / max(1, self.tokens)
@@ -351,11 +360,9 @@ def _layers(net: SuperNet, batches: Sequence[Mapping[str, Any]], how: str, task:
     for layer in range(depth):
         block = net.model.get_submodule(net.layout.layer_path(layer))
         handles.append(block.register_forward_hook(listen(layer), with_kwargs=True))
-    with torch.no_grad():
+    with _removing(handles), torch.no_grad():
         for batch in batches:
             net.model(**placed(inputs(batch), net.model))
-    for handle in handles:
-        handle.remove()
     return total / max(1, len(batches))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
 from luthier.base.records import Constraint, Objective
+from luthier.shrink._fits import check_fits
 from luthier.shrink.cost import CostModel
 from luthier.shrink.extraction import cut, why_not_stock
 from luthier.shrink.front import Front, Point
@@ -83,7 +84,7 @@ def search(
     space: NetSpace,
     data: Data,
     *,
-    objectives: Sequence[str] = ("error", "parameters"),
+    objectives: str | Sequence[str] = ("error", "parameters"),
     constraints: Mapping[str, float] | None = None,
     method: str = "nsga2",
     evals: int = 100,
@@ -123,7 +124,9 @@ def search(
     Source: Klein et al. 2024, weight-sharing search; its three first points, with the middle where it should be.
     Cost: `evals` passes over the search part; a sub-network named twice is not evaluated again.
     """
-    limits = dict(constraints or {})
+    check_fits(net.model, data)
+    objectives = [objectives] if isinstance(objectives, str) else list(objectives)
+    limits = _bounds(constraints)
     for name in (*objectives, *limits):
         check("objective", name, one_of=("error", "loss", STOCK, *COSTS))
         if name == "latency_ms" and latency is None:
@@ -163,6 +166,15 @@ def search(
     front.tried = tried
     front.points = [Point(p.spec, {**p.metrics, **_selected(net, p.spec, data)}) for p in front.points]
     return front
+
+
+def _bounds(constraints: Any) -> dict[str, float]:
+    """Upper bounds by metric."""
+    if constraints is not None and not isinstance(constraints, Mapping):
+        raise ArgumentError(
+            f"constraints={constraints!r}. Allowed: upper bounds by name, such as {{'latency_ms': 20.0}}."
+        )
+    return dict(constraints or {})
 
 
 def _keeping(tried: Sequence[Point], limits: Mapping[str, float]) -> list[Point]:

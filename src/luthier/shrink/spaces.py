@@ -148,6 +148,8 @@ def preset(
         in a group are axes.
     """
     check("space", name, one_of=PRESETS)
+    if not isinstance(sizes, Sizes):
+        raise ArgumentError(f"sizes: a {type(sizes).__name__}. Allowed: those of a super-network, net.sizes.")
     check("multiple", multiple, at_least=1, whole=True)
     order = tuple(ranking) or tuple(range(sizes.depth))
     if protect:

@@ -17,6 +17,7 @@ from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
 from luthier.nets.training import History, Moment, Recipe
 from luthier.nets.training import train as run_loop
+from luthier.shrink._fits import check_fits
 from luthier.shrink._torch import nn, torch
 from luthier.shrink.cost import CostModel
 from luthier.shrink.lora import Lora
@@ -221,8 +222,9 @@ def train(
         hooks: Called with each record.
 
     Raises:
-        ArgumentError: options out of range, or memory ran out; what was saved stays.
+        ArgumentError: options out of range, data that the model cannot read, or memory ran out; what was saved stays.
     """
+    check_fits(net.model, data)
     drawn = sampler if isinstance(sampler, Sampler) else Sampler(space, CostModel(net.layout), kind=sampler, seed=seed)
     chosen = Strategy(net, data.task, drawn, strategy, random, kd if strategy != "standard" else None, teacher)
     holder = net.model if peft is None else nn.ModuleList([net.model, peft])
@@ -282,6 +284,7 @@ def finetune(
         folder: Where checkpoints go.
         hooks: Called with each record.
     """
+    check_fits(model, data)
     hidden = kd is not None and kd.hidden > 0 and teacher is not None
 
     def loss(model: nn.Module, batch: Batch, moment: Moment) -> torch.Tensor:

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 from luthier.base.errors import ArgumentError
@@ -49,6 +50,9 @@ class SuperNet:
         Raises:
             ArgumentError: the family is not known, a parameter could not be matched, or the model was pruned already.
         """
+        if getattr(model, "config", None) is None:
+            given = f"model={model!r}" if isinstance(model, str | Path) else f"model: a {type(model).__name__}"
+            raise ArgumentError(f"{given}. Allowed: a model of transformers, such as shrink.load(folder) reads.")
         return cls(model, layout(model))
 
     @property

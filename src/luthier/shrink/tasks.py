@@ -159,7 +159,7 @@ def examples(
     rows: Sequence[Mapping[str, Any]],
     tokenizer: Any,
     *,
-    texts: Sequence[str] = (),
+    texts: str | Sequence[str] = (),
     label: str = "",
     size: int = 16,
     length: int = 64,
@@ -187,13 +187,22 @@ def examples(
         raise ArgumentError(f"data: {len(rows)} rows. Allowed: 20 or more, to split in four.")
     label = label or next((name for name in LABELS if name in rows[0]), "")
     plain = [k for k, v in rows[0].items() if isinstance(v, str) and not _is_number(v)]
-    names = list(texts) or [k for k in plain if k not in (label, "index", "id")][:2]
+    given = [texts] if isinstance(texts, str) and texts else list(texts)
+    names = given or [k for k in plain if k not in (label, "index", "id")][:2]
     if label not in rows[0] or not names or any(name not in rows[0] for name in names):
         raise ArgumentError(
             f"data: columns {', '.join(map(repr, rows[0]))}. Allowed: one or two texts, and a label called "
             f"{', '.join(LABELS[:-1])} or {LABELS[-1]}. Name others: --text COLUMN --label COLUMN (in Python "
             "texts=[...], label=...)."
         )
+    for name in (label, *names):
+        nothing = (None, "") if name == label else (None,)  # a text may be empty
+        bare = [number for number, row in enumerate(rows, 1) if row.get(name) in nothing]
+        if bare:
+            told = ", ".join(map(str, bare[:3])) + (" ..." if len(bare) > 3 else "")
+            raise ArgumentError(
+                f"data: {len(bare)} of {len(rows)} rows have no {name!r} (rows {told}). Leave them out."
+            )
     values, task = _labels([row[label] for row in rows], kind)
     order = np.random.default_rng([seed, 41]).permutation(len(rows))
     encoded = [_encoded(tokenizer, [str(rows[i][name]) for name in names], length) for i in order]
@@ -267,7 +276,9 @@ def read_data(
     size: int = 16,
     length: int = 64,
     seed: int = 0,
-    **columns: Any,
+    texts: str | Sequence[str] = (),
+    label: str = "",
+    kind: str = "",
 ) -> Data:
     """A task from a local file: a table of labelled texts, or plain text (also `.gz`) for language modelling.
 
@@ -277,21 +288,29 @@ def read_data(
         size: Rows or windows per batch.
         length: Tokens of each.
         seed: Of order and split.
-        **columns: As in `examples`.
+        texts: Columns with one or two texts; found by themselves if not named.
+        label: Column with the label.
+        kind: "classification" or "regression"; empty: regression for numbers that are not whole.
 
     Raises:
-        ArgumentError: no such file, an empty one, or a table without a tokenizer.
+        ArgumentError: no such file or folder, an empty one, or a table without a tokenizer.
     """
     place = Path(path)
+    if model_folder is not None and not Path(model_folder).is_dir():
+        raise ArgumentError(
+            f"model_folder={str(model_folder)!r}: no such folder. Allowed: one with a tokenizer, or None."
+        )
     if not place.is_file():
-        raise ArgumentError(f"data {str(path)!r}: no such file. Allowed: a text, or one of {', '.join(TABLES)}.")
+        what = "a folder" if place.is_dir() else "no such file"
+        raise ArgumentError(f"data {str(path)!r}: {what}. Allowed: a text, or one of {', '.join(TABLES)}.")
     tokenizer = tokenizer_of(model_folder)
     if place.suffix in TABLES:
         if tokenizer is None:
-            raise ArgumentError(
-                f"data {str(path)!r}: a table of texts needs a tokenizer. Put one into the model's folder."
-            )
-        return examples(read_table(place), tokenizer, size=size, length=length, seed=seed, **columns)
+            do = "Put one into the model's folder." if model_folder else "Name the folder of a model with one."
+            raise ArgumentError(f"data {str(path)!r}: a table of texts needs a tokenizer. {do}")
+        return examples(
+            _rows(place), tokenizer, size=size, length=length, seed=seed, texts=texts, label=label, kind=kind
+        )
     raw = gzip.decompress(place.read_bytes()) if place.suffix == ".gz" else place.read_bytes()
     if not raw:
         raise ArgumentError(f"data {str(path)!r} is empty. Allowed: some thousand letters or more.")
@@ -301,6 +320,15 @@ def read_data(
         ids = tokenizer(raw.decode("utf-8", errors="replace"), add_special_tokens=False)["input_ids"]
         tokens = Tokens(np.asarray(ids, dtype=np.int32), len(tokenizer), place.name)
     return language(tokens, size=size, length=length, seed=seed)
+
+
+def _rows(place: Path) -> list[dict[str, Any]]:
+    """`read_table`, with the file's name where it cannot be read."""
+    try:
+        return read_table(place)
+    except (ValueError, KeyError, csv.Error) as error:  # no UTF-8, no JSON, no Parquet: all of them values
+        line = str(error).strip().splitlines()[0]
+        raise ArgumentError(f"data {str(place)!r}: no {place.suffix[1:]} that can be read: {line}") from error
 
 
 def tokenizer_of(folder: str | Path | None) -> Any:

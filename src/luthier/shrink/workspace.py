@@ -19,6 +19,7 @@ import transformers
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
+from luthier.shrink._fits import check_length
 from luthier.shrink._permute import Order
 from luthier.shrink._torch import torch
 from luthier.shrink.extraction import extract
@@ -66,21 +67,6 @@ def _class(config: Any, task: Task | None) -> tuple[Any, dict[str, Any]]:
     if getattr(config, "pad_token_id", None) is None:
         more["pad_token_id"] = 0
     return transformers.AutoModelForSequenceClassification, more
-
-
-def check_length(model: Any, length: int) -> None:
-    """Refuse sequences that are longer than the model's positions.
-
-    Raises:
-        ArgumentError: they are.
-    """
-    from luthier.nets.families import family_of
-
-    most = getattr(model.config, "max_position_embeddings", None)
-    if most is not None:
-        most -= family_of(model.config).position_offset
-        if length > most:
-            raise ArgumentError(f"length={length}: the model has {most} positions. Allowed: at most so many.")
 
 
 def checked_device(name: str) -> str:

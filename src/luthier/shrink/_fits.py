@@ -1,0 +1,67 @@
+"""Whether a model can read a task's data: told before anything is computed, where torch would only name sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from luthier.base.errors import ArgumentError
+from luthier.nets.families import family_of
+from luthier.shrink.tasks import Data
+
+
+def check_length(model: Any, length: int) -> None:
+    """Refuse sequences that are longer than the model's positions.
+
+    Raises:
+        ArgumentError: they are.
+    """
+    most = getattr(model.config, "max_position_embeddings", None)
+    if most is not None:
+        most -= family_of(model.config).position_offset
+        if length > most:
+            raise ArgumentError(f"length={length}: the model has {most} positions. Allowed: at most so many.")
+
+
+def check_fits(model: Any, data: Any) -> None:
+    """Refuse data that the model cannot read or answer.
+
+    Args:
+        model: A model of transformers.
+        data: What should be a task with its data.
+
+    Raises:
+        ArgumentError: no data, longer texts than positions, tokens that the model lacks, or another head.
+    """
+    if not isinstance(data, Data):
+        raise ArgumentError(f"data={_named(data)}. Allowed: what read_data, examples or language gives.")
+    if getattr(model, "config", None) is None:
+        raise ArgumentError(f"model={_named(model)}. Allowed: a model of transformers; load(folder) reads one.")
+    ids = [batch["input_ids"] for batch in (*data.search, *data.select, *data.test)]
+    if not ids:
+        return
+    check_length(model, max(batch.shape[-1] for batch in ids))
+    table = model.get_input_embeddings()
+    most = max(int(batch.max()) for batch in ids)
+    if table is not None and most >= table.num_embeddings:
+        raise ArgumentError(
+            f"data: token {most}, and the model has {table.num_embeddings}. Read the data with the model's own "
+            "tokenizer: read_data(file, model_folder)."
+        )
+    _check_head(model, data)
+
+
+def _check_head(model: Any, data: Data) -> None:
+    kind, labels = data.task.kind, data.task.labels
+    classifies = "SequenceClassification" in type(model).__name__
+    if (kind == "lm") == classifies:
+        wanted = "a language model" if kind == "lm" else "a model for sequence classification"
+        raise ArgumentError(f"data: {kind}, and the model is a {type(model).__name__}. Allowed: {wanted}.")
+    if classifies and model.config.num_labels != labels:
+        raise ArgumentError(
+            f"data: {labels} label{'s' if labels > 1 else ''}, and the model's head has {model.config.num_labels}. "
+            f"Load it with num_labels={labels}."
+        )
+
+
+def _named(value: Any) -> str:
+    return repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
