@@ -1,17 +1,19 @@
 """Build the wheel, install it bare and with each extra alone into fresh environments, and run README and a smoke test.
 
-    python tools/check_wheel.py [--bare] [--extras bench,serve]
+    python tools/check_wheel.py [--bare] [--extras bench,serve] [--record]
 
 `--bare` is what continuous integration runs; without it every extra follows (`make test-slow`), with `--extras` those
 alone. Prints what each installation takes on disk. Extras that bring gigabytes are resolved and not installed, unless
-they are named.
+they are named. `--record` keeps the figures in docs/results/wheel.json and .md, beside those of extras seen earlier.
 README's blocks run in order, as in tests/docs; those that need torch are left out where it is not installed.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -20,7 +22,9 @@ import time
 import tomllib
 import venv
 import zipfile
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 from wheel_smoke import SMOKE
 
@@ -107,7 +111,8 @@ def readme(python: Path, folder: Path) -> tuple[int, int]:
     return ran, left
 
 
-def check(wheel: Path, extra: str | None) -> str:
+def check(wheel: Path, extra: str | None) -> dict[str, Any]:
+    """Install it into a fresh environment and run everything there; what was found."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -125,19 +130,50 @@ def check(wheel: Path, extra: str | None) -> str:
         added = size_mb(folder / "venv") - before
         freeze = [python, "-m", "pip", "list", "--format=freeze"]
         listed = subprocess.run(freeze, capture_output=True, text=True, check=True)
-        packages = len([p for p in listed.stdout.split() if not p.startswith(("pip==", "setuptools=="))])
-    name = f"luthier[{extra}]" if extra else "luthier"
-    words = f"{ran} blocks and commands of README and `luthier demo` run"
-    words += f" ({left} blocks need torch)" if left else ""
-    programs = len(SMOKE.get(extra or "", ()))
-    words += f", {programs} program{'s' if programs > 1 else ''} of its own too" if programs else ""
-    return f"{name}: {added:.0f} MB, {packages} packages; {words}; {time.monotonic() - started:.0f} s"
+    packages = [p for p in listed.stdout.split() if not p.startswith(("pip==", "setuptools=="))]
+    return {
+        "extra": extra or "", "date": date.today().isoformat(), "MB": round(added, 1), "packages": len(packages),
+        "README ran": ran, "need torch": left, "programs": len(SMOKE.get(extra or "", ())),
+        "seconds": round(time.monotonic() - started),
+    }  # fmt: skip
+
+
+def words(row: dict[str, Any]) -> str:
+    """A line of what was found."""
+    text = f"{row['README ran']} blocks and commands of README and `luthier demo` run"
+    text += f" ({row['need torch']} blocks need torch)" if row["need torch"] else ""
+    programs = row["programs"]
+    text += f", {programs} program{'s' if programs > 1 else ''} of its own too" if programs else ""
+    name = f"luthier[{row['extra']}]" if row["extra"] else "luthier"
+    return f"{name}: {row['MB']:.0f} MB, {row['packages']} packages; {text}; {row['seconds']} s"
+
+
+def record(row: dict[str, Any], names: list[str]) -> None:
+    """Keep a row beside the others, in the order of pyproject.toml."""
+    path = ROOT / "docs" / "results" / "wheel.json"
+    kept = {r["extra"]: r for r in json.loads(path.read_text())["rows"]} if path.exists() else {}
+    kept[row["extra"]] = row
+    rows = [kept[name] for name in ["", *names] if name in kept]
+    data = {"date": max(r["date"] for r in rows), "python": platform.python_version(), "rows": rows}
+    path.write_text(json.dumps(data, indent=1) + "\n")
+    heads = ["extra", "date", "MB", "packages", "README ran", "need torch", "programs"]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    lines += ["| " + " | ".join(str(r[h]) if h != "extra" else r[h] or "(none)" for h in heads) + " |" for r in rows]
+    text = (
+        "The wheel in a fresh environment, bare and with each extra by itself, versions as in constraints.txt:\n"
+        "megabytes that the installation adds, packages in all, and how many blocks and commands of README ran there,\n"
+        "those that need torch left out where it is not; `luthier demo` and the extra's own programs\n"
+        "(`tools/wheel_smoke.py`) ran in each."
+    )
+    made = f"Python {platform.python_version()}, {platform.system()}. `python tools/check_wheel.py --record`."
+    path.with_suffix(".md").write_text("\n".join(["# The wheel, installed", "", text, "", *lines, "", made, ""]))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bare", action="store_true", help="without extras")
     parser.add_argument("--extras", help="comma-separated; default: all of pyproject.toml")
+    parser.add_argument("--record", action="store_true", help="keep the figures in docs/results/wheel.json")
     given = parser.parse_args()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = list(project["optional-dependencies"]) if given.extras is None else given.extras.split(",")
@@ -147,8 +183,13 @@ def main() -> int:
         print(inspect(wheel), flush=True)
         named = [extra for extra in extras if extra]
         for extra in [None] if given.bare else named if given.extras else [None, *named]:
-            heavy = extra is not None and extra in HEAVY and given.extras is None
-            print(resolve(wheel, str(extra)) if heavy else check(wheel, extra), flush=True)
+            if extra is not None and extra in HEAVY and given.extras is None:
+                print(resolve(wheel, extra), flush=True)
+                continue
+            row = check(wheel, extra)
+            print(words(row), flush=True)
+            if given.record:
+                record(row, list(project["optional-dependencies"]))
     return 0
 
 
