@@ -54,12 +54,13 @@ def test_posterior_equals_dense_algebra():
     assert gp.joint(X)[1] == pytest.approx(dense, abs=1e-8)
 
 
-def test_marginal_likelihood_equals_dense_algebra():
+@pytest.mark.parametrize("shared", [0.0, 0.7])
+def test_marginal_likelihood_equals_dense_algebra(shared):
     """Half the Mahalanobis distance, half the log determinant, and the priors, from the definitions."""
     Z, y = _data()
     n = len(y)
     weights = np.linspace(0.5, 1.5, n)
-    loss = module._Loss(Z, y, CATEGORICAL, weights)
+    loss = module._Loss(Z, y, CATEGORICAL, weights, shared)
     theta = np.array([-0.4, 0.3, 0.1, 0.2, -3.0, 0.3, -0.2, 0.1, 0.4])
     moved = Z.copy()
     for j, (a, b) in enumerate(((0.3, 0.1), (-0.2, 0.4))):  # numbers are bent, the category is not
@@ -79,7 +80,9 @@ def test_marginal_likelihood_equals_dense_algebra():
     priors = [(*module.LENGTH, 3, length), (*module.SIGNAL, 1, module.SIGNAL[0]), (*module.NOISE, 1, module.NOISE[0])]
     centre = np.concatenate([np.full(count, middle) for _, _, count, middle in priors] + [np.zeros(4)])
     spread = np.concatenate([np.full(count, sd) for _, sd, count, _ in priors] + [np.full(4, module.BEND_SPREAD)])
-    wanted += 0.5 * (((theta - centre) / spread) ** 2).sum()
+    together = np.diag(spread**2)
+    together[:3, :3] += shared**2  # a factor that all length scales share
+    wanted += 0.5 * (theta - centre) @ np.linalg.inv(together) @ (theta - centre)
     assert loss(theta)[0] == pytest.approx(wanted, abs=1e-8)
 
 
@@ -91,10 +94,11 @@ def test_a_covariance_without_a_factor_is_worse_than_any_other():
     assert (gradient == 0).all()
 
 
-def test_gradient_of_the_marginal_likelihood():
+@pytest.mark.parametrize("shared", [0.0, 0.7])
+def test_gradient_of_the_marginal_likelihood(shared):
     Z, y = _data()
     weights = np.linspace(0.5, 1.5, len(y))
-    loss = module._Loss(Z, y, CATEGORICAL, weights)
+    loss = module._Loss(Z, y, CATEGORICAL, weights, shared)
     theta = np.array([-0.4, 0.3, 0.1, 0.2, -3.0, 0.3, -0.2, 0.1, 0.4])
     assert loss(theta)[1] == pytest.approx(approx_fprime(theta, lambda t: loss(t)[0], 1e-6), rel=1e-4, abs=1e-4)
 
@@ -134,6 +138,16 @@ def test_fit_finds_what_matters_and_the_noise():
     hyper = fit_hyper(Z, (y - y.mean()) / spread, np.zeros(3, dtype=bool))
     assert hyper.lengths[0] < 0.3 * min(hyper.lengths[1:])
     assert np.sqrt(hyper.noise) * spread == pytest.approx(0.3, rel=0.3)
+
+
+def test_a_shared_factor_lets_few_values_say_that_all_is_rough():
+    """A bump in six dimensions: without the factor each length scale has to be surprising by itself."""
+    rng = np.random.default_rng(1)
+    Z = rng.random((30, 6))
+    y = -np.exp(-((Z - 0.4) ** 2).sum(axis=1) / (2 * 0.3**2))
+    y = (y - y.mean()) / y.std()
+    alone, together = (fit_hyper(Z, y, np.zeros(6, dtype=bool), shared=s) for s in (0.0, module.SHARED))
+    assert np.median(together.lengths) < 0.6 * np.median(alone.lengths)
 
 
 def test_bends_follow_a_function_that_is_wild_at_one_end():

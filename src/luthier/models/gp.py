@@ -20,6 +20,9 @@ _ROOT5 = math.sqrt(5.0)
 #: Length scales: median sqrt(p) e^0.35. Signal: near the values' own variance. Noise: little unless the data say more;
 #: its width spans deterministic programs and recorded repetitions. Bends: none unless the data say so.
 LENGTH, SIGNAL, NOISE, BEND_SPREAD = (0.35, 0.8), (0.0, 1.0), (-6.0, 2.0), 0.35
+#: Standard deviation, in the logarithm, of a factor that all length scales share: few values may then say that the
+#: function is rough everywhere, for the price of one surprise in place of p.
+SHARED = 1.0
 #: Bounds of the logarithms, so that no fit leaves the range of double precision.
 LENGTH_BOUNDS, SIGNAL_BOUNDS, NOISE_BOUNDS, BEND_BOUNDS = (-4.0, 7.0), (-4.0, 4.0), (math.log(1e-7), 1.0), (-2.0, 2.0)
 EDGE = 1e-6  # numbers keep this distance from 0 and 1 when they are bent: slopes there may be infinite
@@ -123,7 +126,7 @@ class _Loss:
     Parameters are (log lengths, log signal, log noise, log a of each number, log b of each number).
     """
 
-    def __init__(self, Z: Array, y: Array, categorical: Mask, weights: Array) -> None:
+    def __init__(self, Z: Array, y: Array, categorical: Mask, weights: Array, shared: float = 0.0) -> None:
         self.n, self.p = Z.shape
         self.y, self.weights = y, weights
         self.numbers, self.categories = np.flatnonzero(~categorical), np.flatnonzero(categorical)
@@ -135,6 +138,7 @@ class _Loss:
         median = LENGTH[0] + 0.5 * math.log(max(self.p, 1))
         self.centre = np.concatenate([np.full(self.p, median), [SIGNAL[0], NOISE[0]], np.zeros(2 * q)])
         self.spread = np.concatenate([np.full(self.p, LENGTH[1]), [SIGNAL[1], NOISE[1]], np.full(2 * q, BEND_SPREAD)])
+        self.shared = shared**2 / (LENGTH[1] ** 2 + self.p * shared**2)
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
         """Value and gradient."""
@@ -173,8 +177,19 @@ class _Loss:
         gradient[p + 1] = float((np.diag(half) * self.weights).sum()) * noise
         gradient[p + 2 : p + 2 + q] = (by_w * (b * tail / rest * power * self.log_x * a)).sum(axis=0)
         gradient[p + 2 + q :] = (by_w * (-tail * np.log(rest) * b)).sum(axis=0)
+        return self._prior(theta, value, gradient)
+
+    def _prior(self, theta: Array, value: float, gradient: Array) -> tuple[float, Array]:
+        """With the prior's part added.
+
+        The covariance of the logarithms of length scales is s^2 I + t^2 1 1', t the spread of what they share; its
+        inverse is (I - 1 1' t^2 / (s^2 + p t^2)) / s^2.
+        """
+        p = self.p
         z = (theta - self.centre) / self.spread
-        return value + 0.5 * float(z @ z), gradient + z / self.spread
+        steep = z.copy()
+        steep[:p] -= self.shared * z[:p].sum()
+        return value + 0.5 * float(z @ steep), gradient + steep / self.spread
 
 
 def _gram(W: Array) -> Array:
@@ -192,7 +207,9 @@ def _centre(inverse: Array, y: Array) -> tuple[float, Array]:
     return mean, inverse @ y - mean * row
 
 
-def fit_hyper(Z: Array, y: Array, categorical: Mask, weights: Array | None = None, *, bent: bool = True) -> Hyper:
+def fit_hyper(
+    Z: Array, y: Array, categorical: Mask, weights: Array | None = None, *, bent: bool = True, shared: float = 0.0
+) -> Hyper:
     """Hyperparameters of highest posterior density.
 
     Args:
@@ -201,6 +218,7 @@ def fit_hyper(Z: Array, y: Array, categorical: Mask, weights: Array | None = Non
         categorical: (p,) which features are categories.
         weights: (n,) relative noise variances, mean about 1; None: all 1.
         bent: Whether numbers are bent, see `bend`; from the best of the straight fits on.
+        shared: Standard deviation of the logarithm of a factor that all length scales share; 0: none.
 
     Returns:
         The best found.
@@ -209,7 +227,7 @@ def fit_hyper(Z: Array, y: Array, categorical: Mask, weights: Array | None = Non
     Differs: priors; the constant mean has its best value at every step, with a standard normal prior.
     Cost: at most 3 * 40 steps of O(n^3 + n^2 p), most often about half as many.
     """
-    loss = _Loss(Z, y, categorical, np.ones(len(y)) if weights is None else weights)
+    loss = _Loss(Z, y, categorical, np.ones(len(y)) if weights is None else weights, shared)
     p, q = Z.shape[1], len(loss.numbers)
     bounds = [LENGTH_BOUNDS] * p + [SIGNAL_BOUNDS, NOISE_BOUNDS]
     straight = np.zeros(2 * q)

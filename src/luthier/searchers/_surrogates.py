@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from luthier.base.seeds import generator
-from luthier.models.gp import GP, Hyper, condition, fit_hyper
+from luthier.models.gp import GP, SHARED, Hyper, condition, fit_hyper
 from luthier.models.noise import SLOPE, fit_noise, noise_weights
 from luthier.models.warp import warp_values
 from luthier.searchers._highest import Trials
@@ -102,12 +102,12 @@ class Surrogates:
     def _fit(self, Z: Array, y: Array) -> Fit:
         """Hyperparameters, and where there is noise how it differs by place."""
         categorical = self._features.categorical
-        hyper = fit_hyper(Z, y, categorical)
+        hyper = fit_hyper(Z, y, categorical, shared=SHARED)
         if not self._place or hyper.noise <= NOISY * hyper.signal or len(y) < RESIDUALS:
             return Fit(hyper, None)
         mean, variance = condition(Z, y, hyper, categorical).left_out()
         beta = fit_noise(Z, categorical, (y - mean) ** 2, variance)
-        weighted = fit_hyper(Z, y, categorical, noise_weights(Z, categorical, beta))
+        weighted = fit_hyper(Z, y, categorical, noise_weights(Z, categorical, beta), shared=SHARED)
         prior = 0.5 * float((beta[1:] ** 2).sum()) / SLOPE**2
         return Fit(weighted, beta) if weighted.loss + prior < hyper.loss - EVIDENCE else Fit(hyper, None)
 
