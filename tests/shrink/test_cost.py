@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from luthier.nets.families import layout
+from luthier.nets.families._layout import read
+from luthier.nets.families.llama import FAMILY
 from luthier.shrink.cost import CostModel
 from luthier.shrink.spec import SubNetSpec
 
@@ -24,21 +26,22 @@ LAYER = {
 }
 
 
-def net(*, tied):
+def net(*, tied, family=FAMILY, more=None):
     """The layout of such a model, from names and shapes."""
     shapes = {"model.embed_tokens.weight": (WORDS, WIDTH), "model.norm.weight": (WIDTH,)}
-    shapes |= {f"model.layers.{i}.{part}.weight": shape for i in range(DEPTH) for part, shape in LAYER.items()}
+    layer = {**LAYER, **(more or {})}
+    shapes |= {f"model.layers.{i}.{part}.weight": shape for i in range(DEPTH) for part, shape in layer.items()}
     parameters = {name: SimpleNamespace(shape=shape) for name, shape in shapes.items()}
     table = parameters["model.embed_tokens.weight"]
     parameters["lm_head.weight"] = table if tied else SimpleNamespace(shape=(WORDS, WIDTH))
     config = SimpleNamespace(
-        model_type="llama", hidden_size=WIDTH, num_hidden_layers=DEPTH, num_attention_heads=HEADS,
+        hidden_size=WIDTH, num_hidden_layers=DEPTH, num_attention_heads=HEADS,
         num_key_value_heads=GROUPS, head_dim=HEAD, intermediate_size=INTER,
     )  # fmt: skip
     model = SimpleNamespace(
         config=config, model=None, named_parameters=lambda remove_duplicate=True: parameters.items()
     )
-    return layout(model)
+    return read(model, family)
 
 
 ATTENTION = 48 * 48 + 2 * 24 * 48 + 48 * 48  # queries, keys and values, output
@@ -66,6 +69,21 @@ def test_layers_of_their_own_by_hand():
     assert found.parameters == 97 * 32 + 32 + (first + 2 * 32) + (second + 32) + (third + 32)
     assert found.macs == 97 * 32 + first + second + third + 2 * 10 * (8 + 32)
     assert found.cache_bytes == 2 * 8 * 4 * (1 + 0 + 2)
+
+
+def test_a_matrix_that_no_axis_cuts_goes_with_its_sub_layer():
+    """A width-by-width matrix in both sub-layers: one layer has the first alone, one the second."""
+    family = replace(
+        FAMILY,
+        attention={**FAMILY.attention, "self_attn.mix": "linear width width"},
+        mlp={**FAMILY.mlp, "mlp.mix": "linear width width"},
+    )
+    more = {"self_attn.mix": (WIDTH, WIDTH), "mlp.mix": (WIDTH, WIDTH)}
+    costs = CostModel(net(tied=True, family=family, more=more))
+    first, second = SubNetSpec.of(32, [0], [(1, 1, 0)]), SubNetSpec.of(32, [0], [(0, 0, 1)])
+    assert costs.cost(first, tokens=1).macs == 97 * 32 + 4 * 8 * 32 + 32 * 32 + 2 * 8
+    assert costs.cost(second, tokens=1).macs == 97 * 32 + 3 * 32 + 32 * 32
+    assert costs.cost(second).parameters == 97 * 32 + 32 + 3 * 32 + 32 * 32 + 32
 
 
 def test_many_at_once_are_those_one_by_one():

@@ -60,7 +60,7 @@ def score_quantile(scores: Array, coverage: float, rule: str = "weibull") -> flo
         return float(np.quantile(scores, coverage / (1.0 + 1.0 / n)))
     if rule == "split":
         place = min(math.ceil((n + 1) * coverage - 1e-9), n)  # 0.6 * 5 is a little more than 3 in floating point
-        return float(np.partition(scores, place - 1)[place - 1])
+        return float(np.sort(scores)[place - 1])
     return float(np.quantile(scores, coverage, method="weibull"))
 
 
