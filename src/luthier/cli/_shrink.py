@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from luthier.cli._threads import single_thread
+from luthier.base.threads import single_thread
 
 if TYPE_CHECKING:
     from luthier.cli._progress import Talk

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
+from luthier.base.threads import single_thread
 from luthier.cli._errors import FAILED, WARNS, WRONG
 from luthier.cli._options import Debug, Json
-from luthier.cli._threads import single_thread
 
 bench = typer.Typer(help="Benchmarks, and studies that compare methods on them.", no_args_is_help=True)
 env = typer.Typer(help="Environments that benchmarks and other tools run isolated in.", no_args_is_help=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from luthier.base.threads import single_thread
 from luthier.cli._options import Debug, Json, Out, Quiet
-from luthier.cli._threads import single_thread
 
 if TYPE_CHECKING:
     from luthier.base.records import Trial

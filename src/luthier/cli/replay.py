@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from luthier.base.threads import single_thread
 from luthier.cli._errors import WRONG
 from luthier.cli._options import Debug, Json, Where
-from luthier.cli._threads import single_thread
 
 
 def replay(where: Where, as_json: Json = False, debug: Debug = False) -> None:

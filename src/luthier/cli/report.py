@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from luthier.base.threads import single_thread
 from luthier.cli._options import Debug, Json, Where
 
 
@@ -26,6 +27,7 @@ def report(
 
     It works offline and can be mailed.
     """
+    single_thread()
     from luthier.cli import _json
     from luthier.cli._text import size
     from luthier.report import write_report

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from luthier.base.threads import single_thread
 from luthier.cli._options import Debug, Json
 
 
@@ -31,6 +32,7 @@ def serve(
     By itself only this machine can look. With another --host, or with --write, a token is drawn and printed as part of
     the address; the variable LUTHIER_TOKEN gives one instead.
     """
+    single_thread()
     import logging
     import os
 

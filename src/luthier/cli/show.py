@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from luthier.base.threads import single_thread
 from luthier.cli._options import Debug, Json, Where
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def show(
     Trials by status, the best with its rule, the default beside it, failures and the last trials. With --importance the
     shares of the hyperparameters instead, by two methods, and the way from the default to the best.
     """
+    single_thread()
     from luthier.cli import _json
     from luthier.study import Study
 

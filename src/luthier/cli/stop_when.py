@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from luthier.base.threads import single_thread
 from luthier.cli._options import Debug, Json
-from luthier.cli._threads import single_thread
 
 ROWS = 12  # of the table; --json has all
 

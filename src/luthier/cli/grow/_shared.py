@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from luthier.base.threads import single_thread
 from luthier.cli._errors import WARNS, WRONG
-from luthier.cli._threads import single_thread
 
 if TYPE_CHECKING:
     from luthier.grow.mu_plan import MuPlan

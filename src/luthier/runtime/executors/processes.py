@@ -16,6 +16,7 @@ from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, ExecutorError, UnsupportedError
 from luthier.base.records import Status
 from luthier.base.registry import register
+from luthier.base.threads import of_programs
 from luthier.runtime.executors import _tree, _worker
 from luthier.runtime.executors._away import with_log
 from luthier.runtime.executors._base import End, Executor, Host, Launch, Setting
@@ -170,7 +171,7 @@ class Processes(Executor):
     def _environment(self, name: str) -> dict[str, str]:
         assert self._setting is not None
         limits, labels = self._setting.limits, self._setting.labels
-        environment = _tree.with_mark({**os.environ, **labels}, self._mark)
+        environment = _tree.with_mark({**of_programs(os.environ), **labels}, self._mark)
         if limits.cpus is not None:
             environment.update(dict.fromkeys(_THREADS, str(limits.cpus)))
         else:
