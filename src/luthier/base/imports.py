@@ -1,9 +1,10 @@
-"""Optional packages: imported on use, with one helpful line when missing."""
+"""Packages that are imported on use: heavy ones, and optional ones with one helpful line when they are missing."""
 
 from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import Any
 
 from luthier.base.errors import MissingExtra
 
@@ -29,3 +30,25 @@ def need(module: str, *, what: str, extra: str) -> ModuleType:
         if error.name is not None and error.name.split(".")[0] != package:
             raise  # the package is there, something it needs is not: its own message says more
         raise MissingExtra(what, package, extra) from error
+
+
+def later(module: str) -> Any:
+    """A module that is imported when something of it is first used.
+
+    For SciPy: its modules take as long to import as all else that a study needs before its first trial runs, and no
+    trial waits for them when they come with the first model.
+
+    Args:
+        module: Full name of the module.
+    """
+    return _Later(module)
+
+
+class _Later:
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(importlib.import_module(self._module), name)
+        setattr(self, name, value)  # found without this function from now on
+        return value

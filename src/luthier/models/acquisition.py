@@ -6,7 +6,10 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erfcx, log_ndtr, ndtr
+
+from luthier.base.imports import later
+
+special = later("scipy.special")
 
 Array = NDArray[np.float64]
 
@@ -17,7 +20,7 @@ _TAIL, _FAR = -1.0, 300.0  # where `log_improvement` changes its form
 
 def improvement(z: Array) -> Array:
     """Expected improvement of a standard normal variable below z: z Phi(z) + phi(z); (n,) -> (n,)."""
-    found: Array = z * ndtr(z) + np.exp(-0.5 * z**2) / _ROOT
+    found: Array = z * special.ndtr(z) + np.exp(-0.5 * z**2) / _ROOT
     return found
 
 
@@ -35,7 +38,7 @@ def log_improvement(z: Array) -> Array:
     near = z > _TAIL
     found[near] = np.log(improvement(z[near]))
     far = -z[~near]
-    rest = 1.0 - far * math.sqrt(math.pi / 2.0) * erfcx(far / math.sqrt(2.0))
+    rest = 1.0 - far * math.sqrt(math.pi / 2.0) * special.erfcx(far / math.sqrt(2.0))
     with np.errstate(divide="ignore", invalid="ignore"):
         # 1 - x m(x) with Mills' ratio m: 1/x^2 - 3/x^4 + 15/x^6
         series = -2.0 * np.log(far) + np.log1p(-3.0 / far**2 + 15.0 / far**4)
@@ -60,7 +63,7 @@ def log_ei(mean: Array, sd: Array, best: Array | float) -> Array:
 
 def log_pi(mean: Array, sd: Array, best: Array | float) -> Array:
     """Logarithm of the probability to fall below `best`, arguments as in `log_ei`; (m,), (m,) -> (m,)."""
-    found: Array = log_ndtr((best - mean) / sd)
+    found: Array = special.log_ndtr((best - mean) / sd)
     return found
 
 
@@ -76,7 +79,7 @@ def log_feasible(mean: Array, sd: Array) -> Array:
 
     Source: Gardner et al. 2014; Gelbart, Snoek, Adams 2014.
     """
-    found: Array = log_ndtr(-mean / sd).sum(axis=1)
+    found: Array = special.log_ndtr(-mean / sd).sum(axis=1)
     return found
 
 

@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, solve_triangular
-from scipy.optimize import minimize
-from scipy.special import logsumexp
 
+from luthier.base.imports import later
 from luthier.models.adaptive_basis import Basis, Places, Task
 from luthier.models.bayes_linear import ALPHA_BOUNDS, BETA_BOUNDS, inverse_of, isotropic, regress, relevance, truncated
 from luthier.models.factors import JITTERS
 from luthier.models.gp import LENGTH, LENGTH_BOUNDS, Squares, fit_hyper, matern, matern_slope
+
+linalg = later("scipy.linalg")
+optimize = later("scipy.optimize")
+special = later("scipy.special")
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -207,7 +209,7 @@ def fit_map(Phi: Array, Z: Array, y: Array, prior: Prior, categorical: Mask, *, 
     theta, value, d = loss.centre, 0.0, Phi.shape[1]
     if len(y):
         options = {"maxiter": STEPS}
-        found = minimize(loss, theta, jac=True, method="L-BFGS-B", bounds=loss.bounds, options=options)
+        found = optimize.minimize(loss, theta, jac=True, method="L-BFGS-B", bounds=loss.bounds, options=options)
         theta, value = found.x, float(found.fun)
     variance, lengths = (math.exp(theta[d + 1]), np.exp(theta[d + 2 :])) if rest else (0.0, np.ones(Z.shape[1]))
     return _single(Precisions(np.exp(-theta[:d]), math.exp(theta[d]), variance, lengths), value)
@@ -250,7 +252,7 @@ class BasisProcess:
     def predict(self, Phi: Array, Z: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the function, noise left out; (m, D), (m, p) -> (m,), (m,)."""
         K = self._covariance(Phi, Z)
-        half = solve_triangular(self.factor, K, lower=True, check_finite=False)
+        half = linalg.solve_triangular(self.factor, K, lower=True, check_finite=False)
         prior = (Phi * Phi) @ self.precisions.variances + self.precisions.rest
         variance = prior - np.einsum("ij,ij->j", half, half)
         return Phi @ self.centre + K.T @ self.solved, np.sqrt(np.maximum(variance, 1e-9))
@@ -258,7 +260,7 @@ class BasisProcess:
     def joint(self, Phi: Array, Z: Array) -> tuple[Array, Array]:
         """Mean and covariance at several points; (m, D), (m, p) -> (m,), (m, m)."""
         K = self._covariance(Phi, Z)
-        half = solve_triangular(self.factor, K, lower=True, check_finite=False)
+        half = linalg.solve_triangular(self.factor, K, lower=True, check_finite=False)
         prior = _prior_covariance(Phi, Z, Phi, Z, self.precisions, self.squares)
         return Phi @ self.centre + K.T @ self.solved, prior - half.T @ half
 
@@ -266,7 +268,7 @@ class BasisProcess:
     def effective(self) -> float:
         """How many features the data decide on: the trace of Phi A^-1 Phi' C^-1."""
         root = np.sqrt(self.precisions.variances)
-        half = solve_triangular(self.factor, self.Phi * root, lower=True, check_finite=False)
+        half = linalg.solve_triangular(self.factor, self.Phi * root, lower=True, check_finite=False)
         return float((half * half).sum())
 
     def believing(self, Phi: Array, Z: Array, y: Array) -> BasisProcess:
@@ -279,7 +281,7 @@ class BasisProcess:
     def draw(self, rng: np.random.Generator) -> Array:
         """A draw of the weights; (D,)."""
         root = np.sqrt(self.precisions.variances)
-        half = solve_triangular(self.factor, self.Phi * root, lower=True, check_finite=False)
+        half = linalg.solve_triangular(self.factor, self.Phi * root, lower=True, check_finite=False)
         values, vectors = np.linalg.eigh(np.eye(len(root)) - half.T @ half)
         drawn = vectors @ (np.sqrt(np.maximum(values, 0.0)) * rng.standard_normal(len(root)))
         found: Array = self.mean + root * drawn
@@ -336,7 +338,7 @@ def condition(
         break
     else:
         factor = np.diag(np.sqrt(np.diag(C) + noise))
-    solved = np.asarray(cho_solve((factor, True), r, check_finite=False))
+    solved = np.asarray(linalg.cho_solve((factor, True), r, check_finite=False))
     mean = centre + precisions.variances * (Phi.T @ solved)
     return BasisProcess(Phi, Z, y, centre, precisions, squares, np.asarray(factor), solved, mean)
 
@@ -369,7 +371,7 @@ def fit_head(Phi: Array, Z: Array, y: Array, prior: Prior, categorical: Mask, *,
         variances = np.zeros(Phi.shape[1])
         variances[: len(one.alpha)] = 1.0 / one.alpha
         sets.append(Precisions(variances, one.beta, 0.0, lengths))
-    mean = float(logsumexp(mixed.evidences)) - math.log(len(mixed.evidences))
+    mean = float(special.logsumexp(mixed.evidences)) - math.log(len(mixed.evidences))
     return Heads(tuple(sets), mixed.weights, -mean - constant)
 
 

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, lapack
-from scipy.optimize import minimize
+
+from luthier.base.imports import later
+
+linalg = later("scipy.linalg")
+optimize = later("scipy.optimize")
 
 Array = NDArray[np.float64]
 
@@ -90,7 +93,7 @@ def _primal(Phi: Array, y: Array, alpha: Array, beta: float) -> tuple[Array, Arr
     # H in units of the precisions: it stays well conditioned where they differ by twelve decades
     root = np.sqrt(np.diag(H))
     factor = np.linalg.cholesky(H / np.outer(root, root))
-    covariance = cho_solve((factor, True), np.eye(len(alpha))) / np.outer(root, root)
+    covariance = linalg.cho_solve((factor, True), np.eye(len(alpha))) / np.outer(root, root)
     mean = beta * covariance @ (Phi.T @ y)
     rest = y - Phi @ mean
     fit = beta * float(rest @ rest) + float(mean @ (alpha * mean))
@@ -104,7 +107,7 @@ def _dual(Phi: Array, y: Array, alpha: Array, beta: float) -> tuple[Array, Array
     C = scaled @ Phi.T
     C[np.diag_indices(len(y))] += 1.0 / beta
     factor = np.linalg.cholesky(C)
-    solved = cho_solve((factor, True), np.column_stack([y, Phi]))
+    solved = linalg.cho_solve((factor, True), np.column_stack([y, Phi]))
     a, G = solved[:, 0], solved[:, 1:]
     covariance = np.diag(1.0 / alpha) - scaled.T @ (G / alpha)
     return scaled.T @ a, covariance, float(y @ a), 2.0 * float(np.log(np.diag(factor)).sum())
@@ -200,7 +203,7 @@ def isotropic(Phi: Array, y: Array, *, beta: float | None = None) -> Linear:
     if beta is None:
         start.append(math.log(100.0))
         bounds.append((math.log(BETA_BOUNDS[0]), math.log(BETA_BOUNDS[1])))
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
+    found = optimize.minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     alpha = np.full(Phi.shape[1], math.exp(found[0]))
     return regress(Phi, y, alpha, math.exp(found[1]) if beta is None else beta)
 
@@ -274,8 +277,8 @@ def _best_on_grid(Phi: Array, y: Array, scale: float) -> tuple[float, float, flo
 
 def inverse_of(C: Array) -> tuple[Array, Array] | None:
     """Inverse and lower factor of a covariance, None where it has none; (n, n) -> (n, n), (n, n)."""
-    factor, info = lapack.dpotrf(C, lower=1, clean=1)
+    factor, info = linalg.lapack.dpotrf(C, lower=1, clean=1)
     if info != 0:
         return None
-    inverse, _ = lapack.dpotri(factor, lower=1)
+    inverse, _ = linalg.lapack.dpotri(factor, lower=1)
     return np.tril(inverse) + np.tril(inverse, -1).T, factor

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, lapack, solve_triangular
-from scipy.optimize import minimize
+
+from luthier.base.imports import later
+
+linalg = later("scipy.linalg")
+optimize = later("scipy.optimize")
 
 Array = NDArray[np.float64]
 
@@ -68,13 +71,13 @@ class DriftingGP:
         self.X, self.t, self.y = X, t, y
         self.drift = fit(X, t, y) if drift is None else drift
         self._factor = self._factorise(X, t)
-        half = solve_triangular(self._factor, y, lower=True)
-        self._alpha: Array = solve_triangular(self._factor, half, lower=True, trans=1)
+        half = linalg.solve_triangular(self._factor, y, lower=True)
+        self._alpha: Array = linalg.solve_triangular(self._factor, half, lower=True, trans=1)
 
     def _factorise(self, X: Array, t: Array) -> Array:
         C = self.drift.covariance(X, t, X, t)
         C[np.diag_indices(len(t))] += self.drift.noise + JITTER * self.drift.signal
-        return np.asarray(cholesky(C, lower=True))
+        return np.asarray(linalg.cholesky(C, lower=True))
 
     def mean(self, X: Array, t: Array) -> Array:
         """Mean of the function; (m, p), (m,) -> (m,)."""
@@ -92,7 +95,7 @@ class DriftingGP:
 
     def sd(self, X: Array, t: Array) -> Array:
         """Standard deviation of the function, noise left out; (m, p), (m,) -> (m,)."""
-        half = solve_triangular(self._factor, self.drift.covariance(self.X, self.t, X, t), lower=True)
+        half = linalg.solve_triangular(self._factor, self.drift.covariance(self.X, self.t, X, t), lower=True)
         variance = self.drift.signal - np.einsum("ij,ij->j", half, half)
         return np.asarray(np.sqrt(np.maximum(variance, 1e-12 * self.drift.signal)))
 
@@ -108,7 +111,7 @@ def fit(X: Array, t: Array, y: Array) -> Drift:
         z = (theta - centre) / spread
         return value + 0.5 * float(z @ z), slope + z / spread
 
-    found = minimize(loss, centre, jac=True, method="L-BFGS-B", bounds=BOUNDS, options={"maxiter": STEPS})
+    found = optimize.minimize(loss, centre, jac=True, method="L-BFGS-B", bounds=BOUNDS, options={"maxiter": STEPS})
     theta = np.asarray(found.x)
     length, signal, noise, rate = np.exp(theta).tolist()
     return Drift(length, signal, noise, -math.expm1(-2.0 * rate))
@@ -121,10 +124,10 @@ def _evidence(theta: Array, squared: Array, apart: Array, y: Array) -> tuple[flo
     K = signal * np.exp(-0.5 * squared / length**2 - rate * apart)
     C = K.copy()
     C[np.diag_indices(n)] += noise + JITTER * signal
-    factor, info = lapack.dpotrf(C, lower=1, clean=1)
+    factor, info = linalg.lapack.dpotrf(C, lower=1, clean=1)
     if info != 0:
         return 1e10, np.zeros(4)
-    inverse, _ = lapack.dpotri(factor, lower=1)
+    inverse, _ = linalg.lapack.dpotri(factor, lower=1)
     inverse = np.tril(inverse) + np.tril(inverse, -1).T
     alpha = inverse @ y
     value = 0.5 * float(y @ alpha) + float(np.log(np.diag(factor)).sum())

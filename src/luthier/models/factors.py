@@ -6,7 +6,10 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
+
+from luthier.base.imports import later
+
+linalg = later("scipy.linalg")
 
 Array = NDArray[np.float64]
 
@@ -34,7 +37,7 @@ def factored(C: Array, signal: float) -> tuple[Array, float]:
     for jitter in JITTERS:
         C[diagonal] += jitter * signal
         try:
-            return cholesky(C, lower=True, check_finite=False), jitter
+            return linalg.cholesky(C, lower=True, check_finite=False), jitter
         except np.linalg.LinAlgError:
             continue
     return np.diag(np.sqrt(np.diag(C))), math.inf
@@ -52,10 +55,10 @@ def solved(factor: Array, y: Array) -> tuple[float, Array]:
 
     Cost: O(n^2).
     """
-    ones = solve_triangular(factor, np.ones(len(y)), lower=True, check_finite=False)
-    half = solve_triangular(factor, y, lower=True, check_finite=False)
+    ones = linalg.solve_triangular(factor, np.ones(len(y)), lower=True, check_finite=False)
+    half = linalg.solve_triangular(factor, y, lower=True, check_finite=False)
     mean = float(ones @ half) / (float(ones @ ones) + MEAN_WEIGHT)
-    return mean, solve_triangular(factor, half - mean * ones, lower=True, trans=1, check_finite=False)
+    return mean, linalg.solve_triangular(factor, half - mean * ones, lower=True, trans=1, check_finite=False)
 
 
 def joint_factor(covariance: Array, signal: float) -> Array:

@@ -8,7 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+
+from luthier.base.imports import later
+
+special = later("scipy.special")
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -89,7 +92,7 @@ class Parzen:
         self._levels = {place: axes[place].levels(rows[:, place]) for place in self._edges}
         self._tables = {place: self._table(place) for place in self._edges if axes[place].ordered}
         self._grids = {place: self._grid(place) for place in self._edges}
-        self._low, self._high = ndtr(-rows / self.sd), ndtr((1.0 - rows) / self.sd)
+        self._low, self._high = special.ndtr(-rows / self.sd), special.ndtr((1.0 - rows) / self.sd)
         self._right = self._terms()
 
     def _bandwidths(self, width: float) -> Array:
@@ -101,7 +104,7 @@ class Parzen:
         """Probabilities of an ordered column's values (across) under a kernel at each of them (down); (K, K)."""
         edges = self._edges[place]
         middles = (edges[1:] + edges[:-1]) / 2.0
-        mass = np.maximum(np.diff(ndtr((edges - middles[:, None]) / self.sd[place]), axis=1), LEAST)
+        mass = np.maximum(np.diff(special.ndtr((edges - middles[:, None]) / self.sd[place]), axis=1), LEAST)
         return np.asarray(mass / mass.sum(axis=1, keepdims=True))
 
     def _agreement(self, place: int) -> tuple[float, float]:
@@ -190,7 +193,7 @@ class Parzen:
         """Quantiles `at` of one column's kernels of some observations; (m,) and (m,) -> (m,)."""
         if place not in self._edges:
             low, high = self._low[chosen, place], self._high[chosen, place]
-            found: Array = self._rows[chosen, place] + self.sd[place] * ndtri(low + at * (high - low))
+            found: Array = self._rows[chosen, place] + self.sd[place] * special.ndtri(low + at * (high - low))
             return np.clip(found, 0.0, 1.0)
         own = self._levels[place][chosen]
         if place in self._tables:

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
-from scipy.optimize import minimize
 
 from luthier.base.checks import check
+from luthier.base.imports import later
 from luthier.models.bayes_linear import inverse_of
 from luthier.models.factors import MEAN_WEIGHT, factored, solved
 from luthier.models.gp import (
@@ -26,6 +25,9 @@ from luthier.models.gp import (
     matern,
     matern_slope,
 )
+
+linalg = later("scipy.linalg")
+optimize = later("scipy.optimize")
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -138,8 +140,8 @@ class TaskGP(GP):
         seen = self.W[:, :-1]
         squared = self.squares.scaled(seen, x[None], self.hyper.lengths)[:, 0]
         k = shared * matern(squared, self.hyper.signal)
-        half = solve_triangular(self.factor, k, lower=True, check_finite=False)
-        full = solve_triangular(self.factor, half, lower=True, trans=1, check_finite=False)
+        half = linalg.solve_triangular(self.factor, k, lower=True, check_finite=False)
+        full = linalg.solve_triangular(self.factor, half, lower=True, trans=1, check_finite=False)
         rate = np.where(self.squares.categorical, 0.0, 2.0 / self.hyper.lengths**2)
         dk = (shared * matern_slope(squared, self.hyper.signal))[:, None] * ((x - seen) * rate)
         sd = math.sqrt(max(self.hyper.signal - float(half @ half), 1e-12 * self.hyper.signal))
@@ -160,11 +162,11 @@ class TaskGP(GP):
         weights = np.concatenate([self.weights, np.full(len(X), sure)])
         # the factor grows by a few rows: what stands in it stays
         across = self._kernel(self.W, bent)
-        half = solve_triangular(self.factor, across, lower=True, check_finite=False)
+        half = linalg.solve_triangular(self.factor, across, lower=True, check_finite=False)
         rest = self._kernel(bent, bent) - half.T @ half
         rest[np.diag_indices(len(X))] += (self.hyper.noise * sure) + 1e-9 * self.hyper.signal
         try:
-            corner = cholesky(rest, lower=True, check_finite=False)
+            corner = linalg.cholesky(rest, lower=True, check_finite=False)
         except np.linalg.LinAlgError:
             return _conditioned(W, y, self.hyper, self.correlation, self.squares.categorical, weights)
         n = len(self.W)
@@ -306,5 +308,5 @@ def fit_tasks(
     if start is not None:
         first, steps = loss.write(*start), FURTHER
     options = {"maxiter": steps}
-    found = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=loss.bounds, options=options)
+    found = optimize.minimize(loss, first, jac=True, method="L-BFGS-B", bounds=loss.bounds, options=options)
     return loss.read(np.asarray(found.x))

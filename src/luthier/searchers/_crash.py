@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import log_ndtr
 
+from luthier.base.imports import later
 from luthier.base.seeds import generator
 from luthier.models.gp import GP, Hyper, condition, fit_hyper
 from luthier.searchers._highest import Trials
@@ -12,6 +12,8 @@ from luthier.searchers._kernel_features import KernelFeatures
 from luthier.searchers._latest import Snapshot
 from luthier.space.space import Space
 from luthier.space.values import Array
+
+special = later("scipy.special")
 
 MOST = 200  # trials that the process holds, drawn at random from more
 SURE = 0.05  # least standard deviation of the latent value: no region is ruled out for good
@@ -45,7 +47,7 @@ class Crash:
         if process is None:
             return np.zeros(len(rows))
         mean, sd = process.predict(self._features(rows))
-        found: Array = log_ndtr(mean / np.maximum(sd, SURE))
+        found: Array = special.log_ndtr(mean / np.maximum(sd, SURE))
         return found
 
     def _fit(self, latest: Trials) -> GP | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
+from luthier.base.imports import later
 from luthier.models.acquisition import log_improvement
 from luthier.models.factors import joint_factor
 from luthier.models.gp import GP
 from luthier.space.values import Array, Mask
+
+linalg = later("scipy.linalg")
 
 DRAWS = 16  # of the process; more moved the proposals' regret by less than the noise between seeds
 
@@ -48,7 +50,7 @@ class Fantasies:
         gp = self._gp
         mean, sd = gp.predict(X)
         covariance = gp.covariance(self._points, X) - self._known.T @ gp.explained(X)
-        half = solve_triangular(self._factor, covariance, lower=True, check_finite=False)
+        half = linalg.solve_triangular(self._factor, covariance, lower=True, check_finite=False)
         variance = sd**2 - np.einsum("ij,ij->j", half, half)
         return mean[:, None] + half.T @ self._normal, np.sqrt(np.maximum(variance, 1e-10 * gp.hyper.signal))
 

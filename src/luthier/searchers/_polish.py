@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import log_ndtr
 
+from luthier.base.imports import later
 from luthier.models.acquisition import log_improvement
 from luthier.models.gp import GP
 from luthier.searchers._kernel_features import KernelFeatures
 from luthier.space.space import Space
 from luthier.space.values import Array
+
+optimize = later("scipy.optimize")
+special = later("scipy.special")
 
 POLISHED = 3  # of the best rows: they may lie in different basins
 STEPS = 30
@@ -62,7 +64,7 @@ def _free(space: Space, features: KernelFeatures, row: Array) -> Array:
 
 
 def _climb(space: Space, features: KernelFeatures, process: GP, best: float, row: Array, free: Array) -> Array:
-    found = minimize(
+    found = optimize.minimize(
         _loss,
         row[free],
         args=(row, free, features, process, best),
@@ -84,7 +86,7 @@ def _loss(x: Array, row: Array, free: Array, features: KernelFeatures, process: 
     mean, sd, mean_slope, sd_slope = process.slopes(features(moved[None])[0])
     z = (best - mean) / sd
     log_h = float(log_improvement(np.array([z]))[0])
-    by_mean = -math.exp(min(float(log_ndtr(z)) - log_h, 700.0)) / sd
+    by_mean = -math.exp(min(float(special.log_ndtr(z)) - log_h, 700.0)) / sd
     by_sd = math.exp(min(-0.5 * z * z - _HALF - log_h, 700.0)) / sd
     # the first features are the columns themselves
     gradient = by_mean * mean_slope[free] + by_sd * sd_slope[free]

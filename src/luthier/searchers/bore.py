@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit, log_expit
 
 from luthier.base.checks import check
-from luthier.base.imports import need
+from luthier.base.imports import later, need
 from luthier.base.records import Configuration, Observation
 from luthier.base.registry import register
 from luthier.base.seeds import generator
@@ -24,6 +23,8 @@ from luthier.searchers._maximise import maximise
 from luthier.searchers._seen import Seen, draw
 from luthier.space.problem import Problem
 from luthier.space.values import Array
+
+special = later("scipy.special")
 
 #: What each way to use several resources takes from `_fidelity`.
 WAYS = {"last": "last", "rank": "rank", "mature": "mature", "rung": "rung", "highest": "highest"}
@@ -268,7 +269,7 @@ def within(model: SmoothClassifier, bounds: SmoothClassifier) -> Slope:
 
     def slope(X: Array) -> tuple[Array, Array]:
         (score, gradient), (logit, rise) = model.slope(X), bounds.slope(X)
-        return score + log_expit(logit), gradient + expit(-logit)[:, None] * rise
+        return score + special.log_expit(logit), gradient + special.expit(-logit)[:, None] * rise
 
     return slope
 

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import ndtri
 
 from luthier.base.checks import check
+from luthier.base.imports import later
 from luthier.base.records import Configuration
 from luthier.base.registry import register
 from luthier.base.seeds import generator
@@ -19,6 +19,8 @@ from luthier.space.columns import Levelled, column
 from luthier.space.problem import Problem
 from luthier.space.space import Space
 from luthier.space.values import Array
+
+special = later("scipy.special")
 
 SIGMA = 0.3  # of the unit range: uniform draws have 0.289, so that random ones pass for the first generation
 DRAWS = 8  # for a proposal, of which the first that is allowed and new counts
@@ -324,5 +326,5 @@ class Cells:
         for at, one in self._levelled.items():
             if one.levels > 1:
                 low, high = self._bounds(one, mean[at : at + 1])
-                found[at] = (high - low)[0] / 2 / -ndtri(leave / 2)
+                found[at] = (high - low)[0] / 2 / -special.ndtri(leave / 2)
         return found

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from luthier.base.checks import check
+from luthier.base.imports import later
 from luthier.base.records import Configuration, Observation
 from luthier.base.registry import register
 from luthier.searchers._base import Searcher
@@ -19,6 +19,8 @@ from luthier.searchers._seen import Seen, draw, fresh
 from luthier.space.problem import Problem
 from luthier.space.space import Space
 from luthier.space.values import Array, Mask
+
+special = later("scipy.special")
 
 #: Least density, relative to the uniform one: beyond it a ratio means nothing.
 LEAST = 1e-32
@@ -143,8 +145,10 @@ class Density:
         at = rng.random(uniform.shape)
         own, found = self._rows[chosen], self._rows[chosen]
         width = self.width[numbers] * factor
-        low, high = ndtr(-own[:, numbers] / width), ndtr((1.0 - own[:, numbers]) / width)
-        found[:, numbers] = np.clip(own[:, numbers] + width * ndtri(low + at[:, numbers] * (high - low)), 0.0, 1.0)
+        low, high = special.ndtr(-own[:, numbers] / width), special.ndtr((1.0 - own[:, numbers]) / width)
+        found[:, numbers] = np.clip(
+            own[:, numbers] + width * special.ndtri(low + at[:, numbers] * (high - low)), 0.0, 1.0
+        )
         found[:, choices] = np.where(at[:, choices] < self.width[choices], uniform[:, choices], own[:, choices])
         return np.where(self._active[chosen], found, uniform)
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import betaincinv
 
 from luthier.base.checks import check
+from luthier.base.imports import later
 from luthier.base.records import Trial
 from luthier.base.registry import register
 from luthier.base.seeds import generator
@@ -17,6 +17,8 @@ from luthier.space.values import Array
 from luthier.stopping._model import ModelRule, number
 from luthier.stopping._posterior import Posterior
 from luthier.stopping._threshold import Threshold
+
+special = later("scipy.special")
 
 TESTED = 5  # of what was tried, the lowest posterior means
 SIZES = (64, 128, 256, 512, 1024)  # draws, until enough of them agree
@@ -112,5 +114,7 @@ def limit(count: Array, size: int, risk: float) -> Array:
 
     Source: Clopper, Pearson 1934.
     """
-    found: Array = np.where(count == size, 1.0, betaincinv(count + 1.0, np.maximum(size - count, 0.5), 1.0 - risk))
+    found: Array = np.where(
+        count == size, 1.0, special.betaincinv(count + 1.0, np.maximum(size - count, 0.5), 1.0 - risk)
+    )
     return found

@@ -7,10 +7,9 @@ from functools import cached_property
 from math import ceil, log, pi, sqrt
 
 import numpy as np
-from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from luthier.base.checks import check
+from luthier.base.imports import later
 from luthier.base.seeds import generator
 from luthier.models.smooth_net import fit_smooth_net
 from luthier.searchers._features import Features
@@ -19,6 +18,9 @@ from luthier.searchers.transfer._boosted import Boosted
 from luthier.searchers.transfer._history import EarlierTask
 from luthier.space.space import Space
 from luthier.space.values import Array
+
+special = later("scipy.special")
+stats = later("scipy.stats")
 
 #: What learns from all trials of all tasks; see `Common`.
 REGRESSORS = ("net", "trees")
@@ -47,8 +49,8 @@ def scores(values: Array) -> Array:
     if n == 1:
         return np.zeros(1)
     delta = 1.0 / (4.0 * n**0.25 * sqrt(pi * log(n)))
-    share = (rankdata(values) - 0.5) / n
-    found: Array = ndtri(np.clip(share, delta, 1.0 - delta))
+    share = (stats.rankdata(values) - 0.5) / n
+    found: Array = special.ndtri(np.clip(share, delta, 1.0 - delta))
     return found
 
 

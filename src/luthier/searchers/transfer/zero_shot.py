@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
-from scipy.stats import rankdata
 
+from luthier.base.imports import later
 from luthier.base.records import Configuration
 from luthier.base.registry import register
 from luthier.base.seeds import generator
@@ -18,6 +18,8 @@ from luthier.searchers.transfer._past_first import PastFirst
 from luthier.searchers.transfer._trust import expected
 from luthier.space.problem import Problem
 from luthier.space.values import Array
+
+stats = later("scipy.stats")
 
 #: Random candidates: 5^d for fewer than 6 hyperparameters, else this many (the reference's numbers).
 A_SIDE, FEW, MANY = 5, 6, 10_000
@@ -143,7 +145,7 @@ class Greedy:
     def _anew(self) -> tuple[Array, Array]:
         """Ranks among what is left, and the best rank so far on each task; (T, C), (T,)."""
         ranks = np.full(self._values.shape, np.inf)
-        ranks[:, self._left] = rankdata(self._values[:, self._left], axis=1)
+        ranks[:, self._left] = stats.rankdata(self._values[:, self._left], axis=1)
         return ranks, np.full(len(ranks), np.inf)
 
     def row(self, place: int) -> Array | None:
