@@ -83,7 +83,12 @@ TARGETS = {
             "stopping/regret.py": ("Regret._judge", "Regret._bound", "Regret._width"),
             "stopping/_posterior.py": ("Posterior.bound", "Posterior.lower"),
         },
-        ("tests/papers/test_termination.py", "tests/stopping"),
+        (
+            "tests/papers/test_termination.py",
+            "tests/stopping",
+            "-k",
+            "not checks_3 and not check_5 and not check_9 and not check_11",
+        ),
     ),
     "gp": Target(
         {"models/gp.py": ("_Loss.__call__", "condition"), "models/factors.py": ("factored", "solved")},

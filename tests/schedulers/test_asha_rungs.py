@@ -73,6 +73,40 @@ def test_stopping_lets_the_best_third_go_on():
     assert decisions == [go, go, stop, go, stop, go, go]
 
 
+def test_the_one_behind_the_best_third_stops():
+    """Of three one goes on: with one result better than it, the second best does not."""
+    asha = make()
+    assert [report(asha, i, 1, loss=loss) for i, loss in enumerate([5.0, 4.0])] == [Decision.CONTINUE] * 2
+    assert report(asha, 2, 1, loss=4.5) is Decision.STOP
+
+
+def test_by_the_quantile_rule_one_more_goes_on_when_stopping():
+    """A result goes on with up to (n - 1) / 3 better ones: 0, 1/3, 2/3, and 1 of four."""
+    asha = make(share="quantile")
+    decisions = [report(asha, i, 1, loss=loss) for i, loss in enumerate([1.0, 2.0, 3.0, 1.5])]
+    assert decisions == [Decision.CONTINUE, Decision.STOP, Decision.STOP, Decision.CONTINUE]
+
+
+def test_by_the_quantile_rule_one_of_two_is_promoted():
+    asha = make(type="promotion", share="quantile")
+    pause_at(asha, 0, 1, 1.0)
+    assert asha.next_job() is None  # a single result has no quantile
+    pause_at(asha, 1, 1, 2.0)
+    assert asha.next_job() == Job(0, CONFIG, 3)
+    asha.on_start(Job(0, CONFIG, 3))
+    assert asha.next_job() is None  # place 1, and 1/3 is the last that goes on
+    pause_at(asha, 2, 1, 3.0)
+    assert asha.next_job() is None  # 2/3
+    pause_at(asha, 3, 1, 4.0)
+    assert asha.next_job() == Job(1, CONFIG, 3)  # place 1 of four: 3/3
+
+
+def test_at_the_full_resource_nobody_is_judged():
+    asha = make()
+    assert [report(asha, i, 9, loss=float(i)) for i in range(4)] == [Decision.CONTINUE] * 4
+    assert [row["promoted"] for row in asha.rungs()] == [True] * 4
+
+
 def test_ties_go_on_together_when_stopping():
     asha = make()
     assert [report(asha, i, 1, loss=1.0) for i in range(8)] == [Decision.CONTINUE] * 8
