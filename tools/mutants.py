@@ -92,7 +92,11 @@ TARGETS = {
     ),
     "gp": Target(
         {"models/gp.py": ("_Loss.__call__", "condition"), "models/factors.py": ("factored", "solved")},
-        ("tests/models/test_models_gp.py", "tests/papers/test_gp.py"),
+        (
+            "tests/models/test_models_factors.py",
+            "tests/models/test_models_gp.py",
+            "tests/papers/test_gp.py::test_one_dimensional_improvement_by_hand",
+        ),
     ),
 }
 
