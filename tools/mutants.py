@@ -91,7 +91,10 @@ TARGETS = {
         ),
     ),
     "gp": Target(
-        {"models/gp.py": ("_Loss.__call__", "condition"), "models/factors.py": ("factored", "solved")},
+        {
+            "models/gp.py": ("_Loss.__call__", "_Loss._prior", "_gram", "_centre", "condition"),
+            "models/factors.py": ("factored", "solved"),
+        },
         (
             "tests/models/test_models_factors.py",
             "tests/models/test_models_gp.py",
