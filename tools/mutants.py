@@ -85,9 +85,8 @@ TARGETS = {
         },
         (
             "tests/papers/test_termination.py",
-            "tests/stopping",
             "-k",
-            "not checks_3 and not check_5 and not check_9 and not check_11",
+            "the_formula or by_hand or srinivas",
         ),
     ),
     "gp": Target(

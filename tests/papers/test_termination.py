@@ -116,6 +116,32 @@ def test_check_1_maximised_alike():
         assert least.evidence["threshold"] == pytest.approx(most.evidence["threshold"])
 
 
+def test_paths_leave_nine_in_ten_no_more_by_hand():
+    """The second trial is believed best: 1, 2, ... 11 above the lowest of its draw, of which 10 is the 0.9 quantile."""
+    values = np.stack([np.full(11, 99.0), np.arange(11.0)])
+    posterior = SimpleNamespace(
+        results=SimpleNamespace(y=np.zeros(2)),
+        tried=lambda: (np.array([1.0, 0.0]), np.ones(2)),
+        paths=lambda draws, rng: (values, np.full(11, -1.0)),
+    )
+    assert Regret(problem_of(), seed=0, bound="paths")._bound(posterior) == pytest.approx(10.0)
+
+
+def test_the_verdict_by_hand():
+    """A quarter of a unit for each standard deviation of the bands, and units of 3: two of them leave 1.5."""
+    posterior = SimpleNamespace(
+        results=SimpleNamespace(y=np.zeros(2), scale=3.0, trials=[SimpleNamespace(number=7)]),
+        bound=lambda multiplier: 0.25 * multiplier,
+        incumbent=lambda: 0,
+        optimism=lambda: 0.1,
+        noise=0.0,
+    )
+    for epsilon, stop in ((1.0, False), (1.5, True), (2.0, True)):  # what equals the threshold is not told from luck
+        below, words, numbers = Regret(problem_of(), seed=0, epsilon=epsilon)._judge(posterior, [])
+        assert (below, numbers["bound"], numbers["incumbent"], numbers["threshold"]) == (stop, 1.5, 7, epsilon)
+        assert words.startswith("at most 1.5" if stop else "up to 1.5")
+
+
 def test_srinivas_multipliers():
     for d, n, width in ((1, 20, 1.88), (5, 20, 2.04), (10, 50, 2.27), (10, 100, 2.39)):
         space = lu.Space({f"x{i}": lu.Float(0.0, 1.0) for i in range(d)})
