@@ -96,7 +96,7 @@ class Server:
 
     def _warm(self) -> None:
         """Read the newest study while the reader opens the browser."""
-        threading.Thread(target=self._shelf.warm, name="luthier-serve-warm", daemon=True).start()
+        threading.Thread(target=self._shelf.warm, name="luthier-serve-warm", daemon=False).start()
 
     def start(self) -> None:
         """Serve beside this thread, until `stop`."""

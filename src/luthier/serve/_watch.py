@@ -130,7 +130,8 @@ class Watch:
         """Have the sections with a model computed, beside this thread, when they are old and rest is over."""
         if self._slow[0] == head or self._thread is not None or time.monotonic() < self._next:
             return
-        self._thread = threading.Thread(target=self._compute, name="luthier-serve-models", daemon=True)
+        # no daemon: one that is in the midst of compiled code when Python ends takes the process down with SIGABRT
+        self._thread = threading.Thread(target=self._compute, name="luthier-serve-models", daemon=False)
         self._thread.start()
 
     def _compute(self) -> None:
