@@ -25,4 +25,8 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("_volume", "at = int(np.searchsorted(slab[:, +1], point[-1]))"): _LAST,
     ("_volume", "at = int(np.searchsorted(slab[:, -1], point[+1]))"): _LAST,
     ("_volume", "if end >= start:"): "a slice without height adds nothing",
+    (
+        "Regret._bound",
+        'values, lowest = posterior.paths(DRAWS, generator(self.seed, "stopping", n, 6))',
+    ): "draws from another stream, as good as these",
 }

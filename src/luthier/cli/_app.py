@@ -109,7 +109,7 @@ def application(name: str | None = None) -> typer.Typer:
     those of the command that it names.
 
     Args:
-        name: The command; one that is not there stands for all.
+        name: The command; one that is not there stands for all, and "--version" for none.
     """
     app = typer.Typer(
         cls=Commands,
@@ -120,7 +120,8 @@ def application(name: str | None = None) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback(invoke_without_command=True)(_start)
-    for one in (name,) if name in COMMANDS else COMMANDS:
+    wanted = () if name == "--version" else (name,) if name in COMMANDS else COMMANDS
+    for one in wanted:
         home = importlib.import_module(f"luthier.cli.{COMMANDS[one]}")
         found = getattr(home, COMMANDS[one])
         if isinstance(found, typer.Typer):
