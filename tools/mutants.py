@@ -1,6 +1,6 @@
 """Change one sign, bound or constant at a time in the functions that matter most: the tests must notice.
 
-    python tools/mutants.py [--only hypervolume,asha] [--again]
+    python tools/mutants.py [--only hypervolume,asha] [--again] [--left]
 
 Works on a copy of the last commit and writes docs/results/mutants.md and .json. A mutant survives when the tests named
 still pass. A target whose source and tests are those that were measured last is not measured again. Needs `os.fork`:
@@ -226,8 +226,8 @@ def _run(tree: Path, name: str) -> None:
     os._exit(int(pytest.main([*plain, *TARGETS[name].tests], plugins=[Quickest(tree / f"{name}.json")])))
 
 
-def measure(name: str, tree: Path) -> list[dict[str, Any]]:
-    """Every mutant of a target, and whether it survived."""
+def measure(name: str, tree: Path, noticed: list[Mutant]) -> list[dict[str, Any]]:
+    """Every mutant of a target, and whether it survived; what was noticed before is not tested again."""
     target, rows, begin = TARGETS[name], [], time.monotonic()
     if not passes(tree, name, 1800.0):
         raise SystemExit(f"{name}: its tests fail on unchanged code")
@@ -242,7 +242,7 @@ def measure(name: str, tree: Path) -> list[dict[str, Any]]:
             raise SystemExit(f"{name}: its tests do not use {place}")
         for mutant, text in mutants(name, place, names, source):
             file.write_text(text)
-            rows.append({**asdict(mutant), "survived": passes(tree, name, most)})
+            rows.append({**asdict(mutant), "survived": mutant not in noticed and passes(tree, name, most)})
             if rows[-1]["survived"] and (mutant.function, mutant.after) not in EQUIVALENT:
                 print(f"survived: {place}:{mutant.line} {mutant.before}  ->  {mutant.after}", flush=True)
         file.write_text(source)
@@ -312,6 +312,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(TARGETS), help="targets, with commas between them")
     parser.add_argument("--again", action="store_true", help="measure what was measured already too")
+    parser.add_argument("--left", action="store_true", help="test survivors alone: tests were added, no source changed")
     given = parser.parse_args()
     file = ROOT / "docs" / "results" / "mutants.json"
     found = json.loads(file.read_text()) if file.exists() else {}
@@ -330,7 +331,9 @@ def main() -> None:
                 print(f"{name}: measured already")
                 continue
             begin = time.monotonic()
-            rows = measure(name, tree)
+            before = found.get(name, {}).get("rows", []) if given.left else []
+            noticed = [Mutant(**{k: v for k, v in r.items() if k != "survived"}) for r in before if not r["survived"]]
+            rows = measure(name, tree, noticed)
             found[name] = {"date": date.today().isoformat(), "of": key, "rows": rows}
             survived = sum(row["survived"] for row in rows)
             print(f"{name}: {len(rows)} mutants, {survived} not noticed, {time.monotonic() - begin:.0f} s", flush=True)
