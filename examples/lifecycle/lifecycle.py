@@ -181,7 +181,14 @@ def account(life: Life, warm: float, direct: float) -> dict[str, float]:
     print(f"tuning at the target, as many trials: {tuned_there:.3g} operations, loss {direct:.4f} (ours {warm:.4f})")
     sunk, full = f"{bill.saved_sunk:+.0%} if the base is there", f"{bill.saved_full:+.0%} if it is charged"
     print(f"so {spent / tuned_there:.0%} of its compute; the grown run saves, at equal tokens: {sunk}, {full}")
-    return {"spent": spent, "direct": tuned_there, "loss": warm, "direct_loss": direct}
+    parts = {"tuning": bill.sweep, "base": bill.base, "growth": bill.growth, "cold": bill.scratch}
+    return {**parts, "spent": spent, "direct": tuned_there, "loss": warm, "direct_loss": direct}
+
+
+def factor(life: Life) -> float:
+    """How many times as large the grown model is, tables aside."""
+    [grown] = [e.growth for e in life.ledger.entries if e.run == "warm" and e.growth]
+    return grown
 
 
 def main() -> None:
@@ -205,7 +212,9 @@ def main() -> None:
     rows = profile(life, [*models, *children])
     ended = [r["val_loss"] for r in read(given.out / "warm").state["history"] if "val_loss" in r][-1]
     bill = account(life, ended, direct)  # both on the batches that runs are measured on
-    (given.out / "lifecycle.json").write_text(json.dumps({"models": rows, "bill": bill}, indent=1) + "\n")
+    about = {"date": time.strftime("%Y-%m-%d"), "processor_seconds": round(time.process_time(), 1)}
+    about |= {"growth": factor(life), "tokens_per_parameter": float(life.per.rstrip("x"))}
+    (given.out / "lifecycle.json").write_text(json.dumps({**about, "models": rows, "bill": bill}, indent=1) + "\n")
     life.say(f"done in {time.time() - began:.0f} s; pictures, store and ledger in {given.out}")
 
 

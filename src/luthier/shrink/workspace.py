@@ -128,8 +128,8 @@ class Workspace:
     def data(self) -> Data:
         """The task and its data."""
         c = self.config
-        columns = {"texts": c.get("texts") or (), "label": c.get("label") or ""}
-        return read_data(c["data"], c["model"], size=c["batch"], length=c["length"], seed=c["seed"], **columns)
+        sizes = {"size": c["batch"], "length": c["length"], "seed": c["seed"]}
+        return read_data(c["data"], c["model"], **sizes, texts=c.get("texts") or (), label=c.get("label") or "")
 
     def model(self, task: Task) -> Any:
         """The model that the run began with."""
