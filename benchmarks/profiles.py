@@ -165,9 +165,9 @@ def page(rows: dict[str, dict[str, float]], commit: str) -> str:
     words = (
         "Processor time, not the clock's: the least of several (of the search: one). Programs are started afresh, "
         "nothing limits their threads, and a bare interpreter's start is subtracted. Proposals: one thread, the mean "
-        "of ten, fits included, in a space of 4 log floats, 2 integers and 2 categoricals of 5. On a machine that has other work too: it makes all figures larger, those of "
-        "a short start by a quarter from one measurement to the next, and most of all those of libraries whose threads "
-        "wait for each other."
+        "of ten, fits included, in a space of 4 log floats, 2 integers and 2 categoricals of 5. The machine had other "
+        "work too, which makes all figures larger: a short start's by a quarter, more or less, from one measurement to "
+        "the next, and most of all those of libraries whose threads wait for each other."
     )
     return (
         f"{words} Before: commit {commit}.\n\n{_machine.table(made)}"
