@@ -34,4 +34,8 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "the covariance is not used again"
     ),
     ("_Loss.__call__", "value += 0.5 / MEAN_WEIGHT * mean * mean"): "the weight is 1",
+    (
+        "solved",
+        "return mean, linalg.solve_triangular(factor, half - mean * ones, lower=True, trans=2, check_finite=False)",
+    ): "of real numbers the conjugate transpose is the transpose",
 }

@@ -1,4 +1,4 @@
-"""Cholesky factors of covariances that may be singular, and what is solved with them: by hand."""
+"""Cholesky factors of covariances that may be singular, and what a process makes of them: by hand."""
 
 import math
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from luthier.models.factors import JITTERS, factored, solved
+from luthier.models.gp import Hyper, condition
 
 
 def test_nothing_is_added_where_there_is_a_factor():
@@ -36,3 +37,17 @@ def test_mean_and_weights_by_hand():
     mean, alpha = solved(np.array([[2.0, 0.0], [1.0, 1.0]]), np.array([2.0, 3.0]))
     assert mean == pytest.approx(1.0)
     assert alpha == pytest.approx([-0.5, 1.5])
+
+
+def test_one_measurement_with_four_times_the_noise_by_hand():
+    """C = 1 + 4 / 2 = 3: the mean is 1 / (1/3 + 1) = 3/4, a third of what is left of 3 is believed."""
+    gp = condition(
+        np.array([[0.5]]), np.array([3.0]), Hyper(np.ones(1), 1.0, 0.5), np.zeros(1, dtype=bool), np.array([4.0])
+    )
+    mean, sd = gp.predict(np.array([[0.5]]))
+    assert (gp.mean, mean[0], sd[0] ** 2) == pytest.approx((0.75, 1.5, 2 / 3))
+
+
+def test_a_billionth_of_the_signal_is_on_every_diagonal():
+    gp = condition(np.array([[0.5]]), np.array([1.0]), Hyper(np.ones(1), 1e6, 0.0), np.zeros(1, dtype=bool))
+    assert gp.factor[0, 0] ** 2 - 1e6 == pytest.approx(1e-3, rel=1e-4)
