@@ -147,7 +147,7 @@ def test_a_shared_factor_lets_few_values_say_that_all_is_rough():
     y = -np.exp(-((Z - 0.4) ** 2).sum(axis=1) / (2 * 0.3**2))
     y = (y - y.mean()) / y.std()
     alone, together = (fit_hyper(Z, y, np.zeros(6, dtype=bool), shared=s) for s in (0.0, module.SHARED))
-    assert np.median(together.lengths) < 0.7 * np.median(alone.lengths)
+    assert np.median(together.lengths) < 0.6 * np.median(alone.lengths)
 
 
 def test_bends_follow_a_function_that_is_wild_at_one_end():

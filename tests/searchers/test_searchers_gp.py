@@ -119,6 +119,22 @@ def test_anchors_lie_further_and_further_apart():
     assert whole.anchor == latest.anchor
 
 
+def test_two_priors_take_turns():
+    """One by one up to 40 results, then for twenty results each; a rebuild from the log is at the same turn."""
+    shared = surrogates.SHARED
+    assert [surrogates.share(n) for n in (5, 6, 39, 40)] == [0.0, shared, 0.0, shared]
+    assert [surrogates.share(n) for n in (41, 59, 60, 79, 80)] == [shared, shared, 0.0, 0.0, shared]
+    problem, searcher = _gp()
+    _tell(problem, searcher, 8)
+    lengths = [searcher._ready().objectives[0].hyper.lengths]
+    _tell(problem, searcher, 1, begin=8)
+    lengths.append(searcher._ready().objectives[0].hyper.lengths)
+    cold = _gp()[1]
+    configs = [record.config for record in searcher._latest.snapshot.records]
+    cold.tell([problem.observe(k, config, {"loss": config["x"] + config["y"]}) for k, config in enumerate(configs)])
+    assert cold._ready().objectives[0].hyper.lengths.tolist() == lengths[1].tolist()
+
+
 def test_what_is_inactive_is_alike():
     space = lu.Space(
         opt=lu.Choice("sgd", "adam"),

@@ -20,9 +20,9 @@ _ROOT5 = math.sqrt(5.0)
 #: Length scales: median sqrt(p) e^0.35. Signal: near the values' own variance. Noise: little unless the data say more;
 #: its width spans deterministic programs and recorded repetitions. Bends: none unless the data say so.
 LENGTH, SIGNAL, NOISE, BEND_SPREAD = (0.35, 0.8), (0.0, 1.0), (-6.0, 2.0), 0.35
-#: Standard deviation, in the logarithm, of a factor that all length scales share: few values may then say that the
+#: Standard deviation, in the logarithm, of a factor that all length scales may share: few values can then say that the
 #: function is rough everywhere, for the price of one surprise in place of p.
-SHARED = 0.5
+SHARED = 1.0
 #: Bounds of the logarithms, so that no fit leaves the range of double precision.
 LENGTH_BOUNDS, SIGNAL_BOUNDS, NOISE_BOUNDS, BEND_BOUNDS = (-4.0, 7.0), (-4.0, 4.0), (math.log(1e-7), 1.0), (-2.0, 2.0)
 EDGE = 1e-6  # numbers keep this distance from 0 and 1 when they are bent: slopes there may be infinite

@@ -24,6 +24,7 @@ NOISY = 1e-2  # noise variance, in units of the signal's, above which values are
 RESIDUALS = 10  # fewer of them say nothing about where the noise is large
 EVIDENCE = 4.0  # gain in the logarithm of the posterior density at which noise is taken to differ by place
 BEST = 0.5  # share of them that are the best ones, the rest are drawn
+TURNS, TURN = 40, 20  # results up to which the two priors take turns one by one, and a turn's results beyond
 
 
 @dataclass(frozen=True)
@@ -87,27 +88,28 @@ class Surrogates:
         anchor = self._latest.anchor
         if self._hypers[0] != anchor.number:
             Z, columns, _ = self._data(anchor, FITTED)
-            self._hypers = (anchor.number, tuple(self._fit(Z, column) for column in columns))
+            shared = share(len(anchor.records))
+            self._hypers = (anchor.number, tuple(self._fit(Z, column, shared) for column in columns))
         Z, columns, places = self._data(snapshot, MOST)
         if not len(Z):
             return None
         fits = self._hypers[1]
         if not fits:  # the anchor knows failures alone
             some, known, _ = self._data(snapshot, FITTED)
-            fits = tuple(self._fit(some, column) for column in known)
+            fits = tuple(self._fit(some, column, share(len(snapshot.records))) for column in known)
         processes = [self._condition(Z, column, fit) for column, fit in zip(columns, fits, strict=True)]
         m = snapshot.values().shape[1]
         return Models(places, Z, tuple(processes[:m]), tuple(processes[m:]))
 
-    def _fit(self, Z: Array, y: Array) -> Fit:
+    def _fit(self, Z: Array, y: Array, shared: float) -> Fit:
         """Hyperparameters, and where there is noise how it differs by place."""
         categorical = self._features.categorical
-        hyper = fit_hyper(Z, y, categorical, shared=SHARED)
+        hyper = fit_hyper(Z, y, categorical, shared=shared)
         if not self._place or hyper.noise <= NOISY * hyper.signal or len(y) < RESIDUALS:
             return Fit(hyper, None)
         mean, variance = condition(Z, y, hyper, categorical).left_out()
         beta = fit_noise(Z, categorical, (y - mean) ** 2, variance)
-        weighted = fit_hyper(Z, y, categorical, noise_weights(Z, categorical, beta), shared=SHARED)
+        weighted = fit_hyper(Z, y, categorical, noise_weights(Z, categorical, beta), shared=shared)
         prior = 0.5 * float((beta[1:] ** 2).sum()) / SLOPE**2
         return Fit(weighted, beta) if weighted.loss + prior < hyper.loss - EVIDENCE else Fit(hyper, None)
 
@@ -121,7 +123,7 @@ class Surrogates:
         some = np.arange(len(y))
         if len(y) > FITTED:
             some = chosen(y, some, FITTED, generator(self._seed, "model", len(y), 3))
-        return self._condition(Z, y, self._fit(Z[some], y[some]))
+        return self._condition(Z, y, self._fit(Z[some], y[some], share(len(y))))
 
     def _data(self, snapshot: Snapshot, most: int) -> tuple[Array, list[Array], Places]:
         """Features, one column of values a process, and the records they belong to."""
@@ -136,6 +138,17 @@ class Surrogates:
         counted = snapshot.feasible[places]
         columns = [warp_values(column, self._warp, counted) for column in values.T]
         return Z, [*columns, *(signed(column) for column in violations.T)], places
+
+
+def share(results: int) -> float:
+    """Spread of what length scales share a priori, when there are so many results: two priors take turns.
+
+    With a shared factor a function that is rough in all its numbers is understood from few values, yet close trials
+    around an optimum end by making everything rough; without it a few length scales are short and the rest long, yet
+    few values are explained as noise. Neither is right for every task, and each finds out what the other overlooks.
+    """
+    turn = results if results <= TURNS else results // TURN
+    return SHARED if turn % 2 == 0 else 0.0
 
 
 def chosen(merit: Array, places: Places, most: int, rng: np.random.Generator) -> Places:

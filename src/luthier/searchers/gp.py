@@ -40,7 +40,8 @@ class Gp(Searcher):
 
     1. The first `initial` results come from the draws that `random` makes under the same seed.
     2. A process with a Matern-5/2 kernel and a length scale for each hyperparameter is fitted to the warped values.
-       Choices differ or not; what is inactive is alike.
+       Choices differ or not; what is inactive is alike. Two priors take turns: length scales on their own, and length
+       scales with a factor in common.
     3. The acquisition is maximised over random configurations and ever closer neighbours of the best, so no choice is
        relaxed; without noise the best few are then moved along the gradient of their continuous numbers.
 
@@ -71,7 +72,7 @@ class Gp(Searcher):
 
     Source: Jones, Schonlau, Welch 1998 (expected improvement); Ament et al. 2023 (its logarithm); Letham et al. 2019
         (noise); Gardner et al. 2014 (constraints); Hvarfner, Hellsten, Nardi 2024 (length scales).
-    Differs: warped values, categories in the kernel, zeroth-order search before the gradient.
+    Differs: warped values, categories in the kernel, two priors in turns, zeroth-order search before the gradient.
     Cost: a fit of some 60 steps of O(n^3), twice that with noise, at every result up to 40 and at every twentieth more
         beyond; n is at most 200 there and 500 in the process itself. A proposal is O(candidates n^2).
     """
