@@ -13,14 +13,19 @@ SLOW = {"optuna-gp", "syne-tune-cqr", "syne-tune-bore", "smac-rf"}
 """Peers that ran on those alone."""
 ASK = {"tpe": (6, 16), "bore": (40, 80), "cqr": (150, 400), "gp": (100, 900)}
 """Milliseconds of ask and tell that are needed at 100 and at 1000 finished trials."""
+LESS = {"tpe": (3, 10), "bore": (10, 30), "cqr": (40, 120), "gp": (30, 300)}
+"""Milliseconds that are aimed at beyond that."""
 
 
-def _latency(found: Any) -> tuple[str, str]:
-    rows = {r["tool"]: r for r in found["rows"]}
-    seen = {tool: tuple(rows[tool][n]["mean"] for n in ("100", "1000")) for tool in ASK}
-    text = ", ".join(f"{tool} {a:.1f} / {b:.1f}" for tool, (a, b) in seen.items())
-    met = [s <= need for tool in ASK for s, need in zip(seen[tool], ASK[tool], strict=True)]
-    return f"{text} ms at 100 / 1000 trials", verdict(all(met), any(met))
+def _latency(wanted: dict[str, tuple[float, float]]) -> Any:
+    def rule(found: Any) -> tuple[str, str]:
+        rows = {r["tool"]: r for r in found["rows"]}
+        seen = {tool: tuple(rows[tool][n]["mean"] for n in ("100", "1000")) for tool in wanted}
+        text = ", ".join(f"{tool} {a:.2g} / {b:.2g}" for tool, (a, b) in seen.items())
+        met = [s <= need for tool in wanted for s, need in zip(seen[tool], wanted[tool], strict=True)]
+        return f"{text} ms at 100 / 1000 trials", verdict(all(met), any(met))
+
+    return rule
 
 
 def _faster(found: Any) -> tuple[str, str]:
@@ -48,9 +53,9 @@ def _simulate(found: Any) -> tuple[str, str]:
 
 
 def _quality(found: Any) -> tuple[str, str]:
-    """The table with the most seeds at each of 50 and 100 evaluations, over all judged tasks."""
+    """The table with the most seeds at each of 25, 50 and 100 evaluations, over all judged tasks."""
     texts, best, sure = [], [], []
-    for evaluations in (50, 100):
+    for evaluations in (25, 50, 100):
         fits = [s for s in found["All judged tasks"] if s["evaluations"] == evaluations]
         section = max(fits, key=lambda s: len(s["seeds"]))
         auto = by(section["tools"], tool="auto")
@@ -82,6 +87,32 @@ def _slow(found: Any) -> tuple[str, str]:
             f"({len(section['tools'])} tools, {section['tasks']} tasks x {len(section['seeds'])} seeds)"
         )
     return "; ".join(texts), verdict(all(best) and all(sure), all(best))
+
+
+OWN = {"asha", "bohb", "bore+asha", "cqr+asha", "dehb", "gp+hyperband", "hyperband", "median", "one-epoch", "pasha",
+       "sh", "asha-promotion", "tpe", "tpe+asha", "random", "cqr"}  # fmt: skip
+
+
+def _virtual(found: Any) -> tuple[str, str]:
+    """The table with the most seeds that holds every peer but the slowest; ranks at the end of equal virtual time."""
+    peers = {"syne-tune-asha", "optuna-tpe-hyperband"}
+    fits = [s for s in found["sections"] if not s["mark"] and peers <= set(s["rows"])]
+    section = max(fits, key=lambda s: len(s["seeds"]))
+    ranks = {name: row["100 %"] for name, row in section["rows"].items()}
+    best, rival = (min((t for t in ranks if t in of), key=lambda t: ranks[t]["rank"]) for of in (OWN, peers))
+    text = f"best of ours {best} {ranks[best]['rank']:.2f}, of theirs {rival} {ranks[rival]['rank']:.2f} "
+    text += f"({len(ranks)} methods, {len(section['tasks'])} lcbench instances x {len(section['seeds'])} seeds)"
+    apart = ranks[best]["rank_95"][1] < ranks[rival]["rank_95"][0]
+    return text, verdict(apart, ranks[best]["rank"] < ranks[rival]["rank"])
+
+
+def _writers(found: Any) -> tuple[str, str]:
+    sums = found["sums"]
+    text = (
+        f"{found['writers']} processes, {sums['trials']} trials, {sums['kills']} of the processes killed -9, and the "
+    )
+    text += f"others take over: {sums['lock errors']} lock errors, {sums['stuck']} stuck, {sums['lost']} lost"
+    return text, verdict(found["writers"] >= 8 and not sums["lock errors"] + sums["stuck"] + sums["lost"])
 
 
 def _faults(found: Any) -> tuple[str, str]:
@@ -139,16 +170,24 @@ def _sandwich_cpu(found: Any) -> tuple[str, str]:
 
 CLAIMS = [
     Claim("ask and tell", "tpe 6 / 16, bore 40 / 80, cqr 150 / 400, gp 100 / 900 ms at most",
-          "benchmarks/latency.py", "latency", _latency),
+          "benchmarks/latency.py", "latency", _latency(ASK)),
+    Claim("ask and tell", "better still: tpe 3 / 10, bore 10 / 30, cqr 40 / 120, gp 30 / 300 ms",
+          "benchmarks/latency.py", "latency", _latency(LESS)),
+    Claim("ask and tell", "random less than 0.1 ms", "benchmarks/latency.py", "latency",
+          _latency({"random": (0.1, 0.1)})),
     Claim("ask and tell", "each faster than the named peer of its kind at 100 and 1000", "benchmarks/latency.py",
           "latency", _faster),
     Claim("durable throughput", "at least 1500 finished trials a second on disk", "benchmarks/engine.py", "engine",
           _durable),
     Claim("simulated studies", "at least 20 000 reports a second with ASHA", "benchmarks/simulate.py", "simulate",
           _simulate),
-    Claim("search quality", "auto has the best mean rank beside fast tools at 50 and 100 evaluations",
+    Claim("search quality", "auto has the best mean rank beside fast tools at 25, 50 and 100 evaluations",
           "benchmarks/quality.py", "quality", _quality),
     Claim("search quality", "and beside every peer that ran", "benchmarks/quality.py", "quality", _slow),
+    Claim("search quality", "in simulated time one of our methods ranks before every peer at the end",
+          "benchmarks/multi_fidelity.py", "multi_fidelity", _virtual),
+    Claim("durable throughput", "eight writers on one SQLite study: no lock error, none stuck after kills",
+          "benchmarks/writers.py", "writers", _writers),
     Claim("resume", "a study of 10 000 trials opens and asks in less than a second", "benchmarks/engine.py", "engine",
           _resume),
     Claim("faults", "no acknowledged report lost, no trial stuck, no process left, over 100 kills and more",

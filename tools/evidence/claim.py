@@ -27,6 +27,7 @@ class Claim:
     script: str
     source: str
     rule: Callable[[Any], tuple[str, str]]
+    page: str = ""
 
     def judge(self, found: Any) -> Row:
         figure, verdict = self.rule(found)
@@ -34,6 +35,30 @@ class Claim:
             raise ValueError(f"{self.of}: {self.says}: no such verdict: {verdict}")
         date = found.get("date", "-") if isinstance(found, dict) else "-"
         return Row(figure, verdict, str(date))
+
+
+@dataclass(frozen=True)
+class Quote:
+    """Words of README with a figure in them; they are made from the figures, so that README cannot say anything else.
+
+    `rule` turns the figures into (words that stand in README as they are, what was measured, verdict). `page` is where
+    one reads on, from docs/; by default the page of the results.
+    """
+
+    of: str
+    script: str
+    source: str
+    rule: Callable[[Any], tuple[list[str], str, str]]
+    page: str = ""
+
+    def words(self, found: Any) -> list[str]:
+        return self.rule(found)[0]
+
+    def claim(self, found: Any) -> Claim:
+        """The same as a row of the page."""
+        words, figure, seen = self.rule(found)
+        says = " ... ".join(w.strip("| ").replace(" | ", ": ").replace("|", "; ") for w in words)
+        return Claim(self.of, says, self.script, self.source, lambda _: (figure, seen), self.page)
 
 
 def read(results: Path, source: str) -> Any | None:

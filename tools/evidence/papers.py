@@ -176,7 +176,7 @@ def _regret(found: Any) -> tuple[str, str]:
     return text, verdict(mup <= 0.01, mup < standard)
 
 
-def _interval(values: list[float]) -> tuple[float, float, float]:
+def interval(values: list[float]) -> tuple[float, float, float]:
     """Mean and 95 % interval by Student's t."""
     mean = sum(values) / len(values)
     sd = (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
@@ -186,7 +186,7 @@ def _interval(values: list[float]) -> tuple[float, float, float]:
 
 def _ahead(found: Any) -> tuple[str, str]:
     arm = found["warm"]["128"]["szp 0.4"]
-    seen = {share: _interval(values) for share, values in arm["differences"].items()}
+    seen = {share: interval(values) for share, values in arm["differences"].items()}
     text = "; ".join(f"at {float(k):.0%}: {m:+.3f} [{lo:+.3f}, {hi:+.3f}]" for k, (m, lo, hi) in seen.items())
     text = f"lambda 0.4, nats: {text}; {arm['seeds']} paired seeds"
     return text, verdict(all(hi < 0 for _, _, hi in seen.values()), any(hi < 0 for _, _, hi in seen.values()))
@@ -194,8 +194,8 @@ def _ahead(found: Any) -> tuple[str, str]:
 
 def tokens(found: Any) -> tuple[str, str]:
     arm = found["warm"]["128"]["szp 0.4"]
-    end, half = _interval(arm["reached"]["tokens"]), _interval(arm["reached"]["half"])
-    charged = _interval(arm["reached"]["charged"])
+    end, half = interval(arm["reached"]["tokens"]), interval(arm["reached"]["half"])
+    charged = interval(arm["reached"]["charged"])
     text = (
         f"{end[0]:.2f} [{end[1]:.2f}, {end[2]:.2f}] (of half its tokens {half[0]:.2f}; with the small model's cost "
         f"charged {charged[0]:.2f}); {arm['seeds']} seeds"
@@ -205,7 +205,7 @@ def tokens(found: Any) -> tuple[str, str]:
 
 def _zeropad(found: Any) -> tuple[str, str]:
     arm = found["warm"]["128"]["zeropad"]
-    mean, low, high = _interval(arm["differences"]["1.0"])
+    mean, low, high = interval(arm["differences"]["1.0"])
     return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}] nats; {arm['seeds']} seeds", verdict(low > 0, mean > 0)
 
 
@@ -214,7 +214,7 @@ def _eight(found: Any) -> tuple[str, str]:
     places = [*found["warm"].values(), *found.get("quarter", {}).get("warm", {}).values()]
     for arms in places:
         if 7 <= arms.get("growth", 0) <= 9.5:
-            ends = {k: _interval(v["differences"]["1.0"]) for k, v in arms.items() if k != "growth"}
+            ends = {k: interval(v["differences"]["1.0"]) for k, v in arms.items() if k != "growth"}
             best = min(ends, key=lambda k: ends[k][0])
             mean, low, high = ends[best]
             text = f"growth {arms['growth']:.1f}, best arm {best}: {mean:+.3f} [{low:+.3f}, {high:+.3f}] nats"
@@ -224,7 +224,7 @@ def _eight(found: Any) -> tuple[str, str]:
 
 def _late(found: Any) -> tuple[str, str]:
     arm = found["quarter"]["depth"]["late 0.7 random, equal operations"]
-    mean, low, high = _interval(arm["gaps"])
+    mean, low, high = interval(arm["gaps"])
     return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}] nats; {arm['seeds']} seeds", verdict(high < 0, mean < 0)
 
 
