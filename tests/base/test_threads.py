@@ -1,4 +1,4 @@
-"""A driver's libraries get one thread; what it starts does not notice."""
+"""While others run trials, a driver's libraries take one thread for its proposals."""
 
 from __future__ import annotations
 
@@ -6,38 +6,39 @@ import os
 import subprocess
 import sys
 
-from luthier.base.threads import VARIABLES, of_programs
+from luthier.base.threads import VARIABLES
 
-CODE = """
-import os, sys
-if sys.argv[1] == "late":
-    import numpy
-from luthier.base.threads import driver_thread, of_programs
-before = {name: value for name, value in os.environ.items() if "THREADS" in name}
-driver_thread()
-driver_thread()
+HELD = """
+import os
+from luthier.base.threads import OneThread
+alone = OneThread()
+with alone():
+    pass  # nothing is loaded that has threads
 import numpy, threadpoolctl
-assert {name: value for name, value in of_programs(os.environ).items() if "THREADS" in name} == before
-print(os.environ["OMP_NUM_THREADS"], *{pool["num_threads"] for pool in threadpoolctl.threadpool_info()})
+pools = lambda: {pool["filepath"]: pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
+threadpoolctl.threadpool_limits(3)
+before = pools()
+with alone():
+    print(*set(pools().values()))
+    import scipy.linalg
+assert {path: pools()[path] for path in before} == before
+with alone():
+    print(*set(pools().values()))
+print("OMP_NUM_THREADS" in os.environ)
 """
 
 
-def threads(when: str, **given: str) -> list[str]:
+def held(**given: str) -> list[str]:
     plain = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     done = subprocess.run(
-        [sys.executable, "-c", CODE, when], env={**plain, **given}, check=True, capture_output=True, text=True
+        [sys.executable, "-c", HELD], env={**plain, **given}, check=True, capture_output=True, text=True
     )
-    return done.stdout.split()
+    return done.stdout.split("\n")[:-1]
 
 
-def test_libraries_take_one_thread_whether_they_are_there_or_come_later() -> None:
-    assert threads("early") == threads("late") == ["1", "1"]
+def test_a_process_of_the_user_is_held_to_one_thread_only_while_it_proposes() -> None:
+    assert held() == ["1", "1", "False"]
 
 
-def test_what_the_user_has_set_stays() -> None:
-    assert threads("early", **dict.fromkeys(VARIABLES, "2"))[0] == "2"
-
-
-def test_programs_get_the_environment_without_what_was_set_for_the_driver() -> None:
-    given = {"PATH": "/bin", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "4", "LUTHIER_OWN_THREADS": "OMP_NUM_THREADS"}
-    assert of_programs(given) == {"PATH": "/bin", "MKL_NUM_THREADS": "4"}
+def test_a_process_whose_user_chose_is_not_held() -> None:
+    assert held(OMP_NUM_THREADS="3")[0] == "3"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-_OWN = "LUTHIER_OWN_THREADS"  # names those that were set for this process alone
+#: What brings pools of threads along, each its own.
+_POOLS = ("numpy", "scipy.linalg", "sklearn", "torch")
 
 
 def single_thread() -> None:
@@ -20,22 +23,28 @@ def single_thread() -> None:
         os.environ.setdefault(variable, "1")
 
 
-def driver_thread() -> None:
-    """The same for a process that proposes while others run trials: these have the cores, and are left as they are.
+class OneThread:
+    """One thread for the libraries of this process for a while, unless the environment says otherwise.
 
-    With two workers on two cores that had other work too, a search of 60 trials took 4 seconds of processor time with
-    one thread, and 67 with two that waited for each other.
+    For proposals that are made while other processes run trials and have the cores: with two workers on two busy cores
+    a search of 60 trials took 4 seconds of processor time with one thread, and 67 with two that waited for each other.
+    Afterwards all is as before. A library that is first loaded meanwhile is held from the next time on.
     """
-    own = [variable for variable in VARIABLES if variable not in os.environ]
-    single_thread()
-    os.environ[_OWN] = " ".join([*os.environ.get(_OWN, "").split(), *own])
-    if own and "numpy" in sys.modules:  # it has looked at the environment already
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-        threadpool_limits(1)
+    def __init__(self) -> None:
+        self._known: tuple[str, ...] = ()
+        self._pools: Any = None
 
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Hold the libraries that are loaded to one thread."""
+        known = tuple(name for name in _POOLS if name in sys.modules)
+        if not known or any(variable in os.environ for variable in VARIABLES):
+            yield
+            return
+        if known != self._known:
+            from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
-def of_programs(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment without what `driver_thread` has set."""
-    own = {*environment.get(_OWN, "").split(), _OWN}
-    return {name: value for name, value in environment.items() if name not in own}
+            self._known, self._pools = known, ThreadpoolController()
+        with self._pools.limit(limits=1):
+            yield

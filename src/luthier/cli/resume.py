@@ -31,7 +31,6 @@ def resume(
 
     Same program, same settings; nothing that was reported is done again.
     """
-    from luthier.base.threads import driver_thread
     from luthier.cli._drive import conclude, drive, kept
     from luthier.cli._progress import Talk
     from luthier.cli._text import heading
@@ -50,8 +49,6 @@ def resume(
         info = {key: settings.get(key) for key in ("target", "command", "cwd")}
         _refuse_unknown(study)
         executor = _executor(study)
-        if executor is not None and executor["name"] == "processes":
-            driver_thread()
         place = _place(study, where)
     # opened again by its full path, since the program may need another current folder
     with kept(Study.open(place)) as study:

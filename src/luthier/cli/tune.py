@@ -143,10 +143,6 @@ def tune(
     A study that is there already, with the same definition, goes on.
     """
     from luthier.base.checks import check
-    from luthier.base.threads import driver_thread
-
-    if executor == "processes":
-        driver_thread()
     from luthier.cli._drive import conclude, drive, kept, unused
     from luthier.cli._own import parts
     from luthier.cli._progress import Talk

@@ -16,7 +16,6 @@ from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, ExecutorError, UnsupportedError
 from luthier.base.records import Status
 from luthier.base.registry import register
-from luthier.base.threads import of_programs
 from luthier.runtime.executors import _tree, _worker
 from luthier.runtime.executors._away import with_log
 from luthier.runtime.executors._base import End, Executor, Host, Launch, Setting
@@ -47,6 +46,8 @@ class Processes(Executor):
         grace_seconds: Longest time that a run may go on after it was told to stop or pause, before it is killed.
             Default: enough to store a large model.
     """
+
+    apart = True
 
     def __init__(self, *, start_seconds: float = 300.0, grace_seconds: float = 60.0) -> None:
         check("start_seconds", start_seconds, above=0)
@@ -171,7 +172,7 @@ class Processes(Executor):
     def _environment(self, name: str) -> dict[str, str]:
         assert self._setting is not None
         limits, labels = self._setting.limits, self._setting.labels
-        environment = _tree.with_mark({**of_programs(os.environ), **labels}, self._mark)
+        environment = _tree.with_mark({**os.environ, **labels}, self._mark)
         if limits.cpus is not None:
             environment.update(dict.fromkeys(_THREADS, str(limits.cpus)))
         else:

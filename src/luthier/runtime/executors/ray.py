@@ -76,6 +76,8 @@ class Ray(Executor):
             Default: enough to store a large model.
     """
 
+    apart = True
+
     def __init__(
         self,
         *,
