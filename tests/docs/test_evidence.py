@@ -24,9 +24,9 @@ def test_the_evidence_page_and_readme_are_what_the_figures_give() -> None:
     ("said", "instead", "told"),
     [
         (
-            "a 10 000-trial study opens and asks | 0.5",
-            "a 10 000-trial study opens and asks | 0.4",
-            "opens and asks | 0.5",
+            "a 10 000-trial study opens and asks | 0.",
+            "a 10 000-trial study opens and asks | 0.0",
+            "opens and asks | 0.",
         ),
         ("It says when to stop", "It is 5 times as quick. It says when to stop", "without a row"),
     ],
