@@ -95,3 +95,17 @@ def test_half_precision_becomes_single_on_processors(tmp_path):
     found = open_model(tmp_path)
     expected = torch.float16 if torch.cuda.is_available() else torch.float32
     assert {p.dtype for p in found.parameters()} == {expected}
+
+
+def test_a_new_head_of_a_regression_begins_at_the_mean_of_the_labels(tmp_path):
+    from luthier.shrink import Task
+    from luthier.shrink.workspace import open_model
+
+    model("bert").bert.save_pretrained(tmp_path / "encoder")
+    found = open_model(tmp_path / "encoder", Task("regression", centre=2.5))
+    assert found.classifier.bias.tolist() == [2.5]
+    assert open_model(tmp_path / "encoder", Task("classification", 2)).classifier.bias.tolist() == [0.0, 0.0]
+    with torch.no_grad():
+        found.classifier.bias.fill_(1.0)
+    found.save_pretrained(tmp_path / "trained")
+    assert open_model(tmp_path / "trained", Task("regression", centre=2.5)).classifier.bias.tolist() == [1.0]

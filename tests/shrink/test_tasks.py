@@ -49,10 +49,24 @@ def test_a_table_is_split_in_four_parts_that_share_no_row():
 
 def test_numbers_that_are_not_whole_make_a_regression():
     rows = [{"text": "abc", "score": i / 7} for i in range(40)]
-    assert examples(rows, Words()).task.kind == "regression"
+    data = examples(rows, Words())
+    assert data.task.kind == "regression"
+    trained = [set(b["labels"].tolist()) for b in (data.train(k) for k in range(50))]
+    assert data.task.centre == pytest.approx(np.mean(sorted(set.union(*trained))))  # of the training rows alone
     whole = [{**r, "score": int(r["score"])} for r in rows]
     assert examples(whole, Words()).task.kind == "classification"
     assert examples(whole, Words(), kind="regression").task.kind == "regression"
+
+
+def test_texts_are_the_columns_of_several_words():
+    beside = {"split": "train", "genre": "main-captions", "file": "images", "year": "2014"}  # as in STS-B
+    rows = [{**beside, "sentence1": f"row {i}", "sentence2": "a row", "score": i / 7} for i in range(40)]
+    assert examples(rows, Words()).about["texts"] == ["sentence1", "sentence2"]
+    assert examples([{"a": "x", "b": f"y{i}", "label": i % 2} for i in range(40)], Words()).about["texts"] == ["a", "b"]
+    three = [{**row, "comment": "not for this"} for row in rows]
+    with pytest.raises(ArgumentError, match=r"3 columns hold texts: 'sentence1', 'sentence2', 'comment'. Name"):
+        examples(three, Words())
+    assert examples(three, Words(), texts=("sentence1", "comment")).about["texts"] == ["sentence1", "comment"]
 
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl"])

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack, solve_triangular
-from scipy.optimize import minimize
 
+from luthier.base.imports import later
 from luthier.models.factors import MEAN_WEIGHT, factored, solved
+
+linalg = later("scipy.linalg")
+optimize = later("scipy.optimize")
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -156,10 +158,10 @@ class _Loss:
         K = matern(squared, signal)
         C = K.copy()
         C[np.diag_indices(n)] += noise * self.weights + 1e-9 * signal
-        factor, info = lapack.dpotrf(C, lower=1, overwrite_a=0, clean=1)
+        factor, info = linalg.lapack.dpotrf(C, lower=1, overwrite_a=0, clean=1)
         if info != 0:
             return 1e10, np.zeros(len(theta))
-        inverse_C, _ = lapack.dpotri(factor, lower=1)
+        inverse_C, _ = linalg.lapack.dpotri(factor, lower=1)
         inverse_C = np.tril(inverse_C) + np.tril(inverse_C, -1).T
         mean, alpha = _centre(inverse_C, self.y)
         value = 0.5 * float((self.y - mean) @ alpha) + float(np.log(np.diag(factor)).sum())
@@ -239,11 +241,13 @@ def fit_hyper(
     found = []
     for length, noise in STARTS:
         start = np.concatenate([np.full(p, math.log(length * math.sqrt(max(p, 1)))), [0.0, math.log(noise)]])
-        found.append(minimize(plain, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS}))
+        found.append(
+            optimize.minimize(plain, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS})
+        )
     best = min(found, key=lambda one: float(one.fun))
     theta, least = np.concatenate([best.x, straight]), float(best.fun)
     if bent and q:
-        further = minimize(
+        further = optimize.minimize(
             loss,
             theta,
             jac=True,
@@ -312,20 +316,22 @@ class GP:
 
     def _predict(self, X: Array) -> tuple[Array, Array]:
         K = self._kernel(self.W, self.bend(X))
-        half = solve_triangular(self.factor, K, lower=True, check_finite=False)
+        half = linalg.solve_triangular(self.factor, K, lower=True, check_finite=False)
         variance = self.hyper.signal - np.einsum("ij,ij->j", half, half)
         return self.mean + K.T @ self.alpha, np.sqrt(np.maximum(variance, 1e-12 * self.hyper.signal))
 
     def explained(self, X: Array) -> Array:
         """Factor^-1 times the covariance with what was seen; products of it are what is explained. (m, p) -> (n, m)."""
-        found: Array = solve_triangular(self.factor, self._kernel(self.W, self.bend(X)), lower=True, check_finite=False)
+        found: Array = linalg.solve_triangular(
+            self.factor, self._kernel(self.W, self.bend(X)), lower=True, check_finite=False
+        )
         return found
 
     def joint(self, X: Array) -> tuple[Array, Array]:
         """Mean and covariance of the function at several points; (m, p) -> (m,), (m, m)."""
         bent = self.bend(X)
         K = self._kernel(self.W, bent)
-        half = solve_triangular(self.factor, K, lower=True, check_finite=False)
+        half = linalg.solve_triangular(self.factor, K, lower=True, check_finite=False)
         return self.mean + K.T @ self.alpha, self._kernel(bent, bent) - half.T @ half
 
     def slopes(self, x: Array) -> tuple[float, float, Array, Array]:
@@ -340,8 +346,8 @@ class GP:
         w = self.bend(x[None])[0]
         squared = self.squares.scaled(self.W, w[None], self.hyper.lengths)[:, 0]
         k = matern(squared, self.hyper.signal)
-        half = solve_triangular(self.factor, k, lower=True, check_finite=False)
-        full = solve_triangular(self.factor, half, lower=True, trans=1, check_finite=False)
+        half = linalg.solve_triangular(self.factor, k, lower=True, check_finite=False)
+        full = linalg.solve_triangular(self.factor, half, lower=True, trans=1, check_finite=False)
         rate = np.where(self.squares.categorical, 0.0, 2.0 / self.hyper.lengths**2) * self._bend_slope(x)
         dk = matern_slope(squared, self.hyper.signal)[:, None] * ((w - self.W) * rate)  # (n, p)
         sd = math.sqrt(max(self.hyper.signal - float(half @ half), 1e-12 * self.hyper.signal))
@@ -361,7 +367,7 @@ class GP:
 
         Source: Rasmussen, Williams 2006, equations 5.10 to 5.12.
         """
-        inverse = lapack.dpotri(self.factor, lower=1)[0]
+        inverse = linalg.lapack.dpotri(self.factor, lower=1)[0]
         variance = 1.0 / np.diag(inverse)
         return self.y - self.alpha * variance, variance
 

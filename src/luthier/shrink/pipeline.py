@@ -172,7 +172,8 @@ def run(
     check("seconds", seconds, above=0)
     begin = time.monotonic()
     data = work.data()
-    say(f"data: {data.task.kind}, {len(data.search)} batches to search on, as many to select and to test")
+    read = f" of {' and '.join(data.about['texts'])} by {data.about['label']}" if "texts" in data.about else ""
+    say(f"data: {data.task.kind}{read}; {len(data.search)} batches to search on, as many to select and to test")
     targets = _reachable(work, SuperNet.from_model(work.model(data.task)), targets, method)
     if work.ranking() is None:
         say("ranking units by activation, layers by block influence")

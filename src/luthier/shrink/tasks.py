@@ -11,7 +11,7 @@ import gzip
 import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,13 @@ class Task:
         kind: "lm" (next token), "classification", "regression".
         labels: Classes; 1 for regression.
         chance: The score of who knows nothing.
+        centre: Mean of a regression's training labels, in their unit: where a head that is new begins.
     """
 
     kind: str
     labels: int = 1
     chance: float = 0.0
+    centre: float = 0.0
 
     @property
     def score_name(self) -> str:
@@ -172,7 +174,7 @@ def examples(
     Args:
         rows: One mapping each.
         tokenizer: Of Hugging Face.
-        texts: Columns with one or two texts; found by themselves if not named.
+        texts: Columns with one or two texts; not named: those with words in them, of more than two those of several.
         label: Column with the label.
         size: Rows per batch.
         length: Most tokens; longer texts are cut.
@@ -186,9 +188,8 @@ def examples(
     if len(rows) < 20:
         raise ArgumentError(f"data: {len(rows)} rows. Allowed: 20 or more, to split in four.")
     label = label or next((name for name in LABELS if name in rows[0]), "")
-    plain = [k for k, v in rows[0].items() if isinstance(v, str) and not _is_number(v)]
     given = [texts] if isinstance(texts, str) and texts else list(texts)
-    names = given or [k for k in plain if k not in (label, "index", "id")][:2]
+    names = given or _texts(rows, label)
     if label not in rows[0] or not names or any(name not in rows[0] for name in names):
         raise ArgumentError(
             f"data: columns {', '.join(map(repr, rows[0]))}. Allowed: one or two texts, and a label called "
@@ -208,6 +209,8 @@ def examples(
     encoded = [_encoded(tokenizer, [str(rows[i][name]) for name in names], length) for i in order]
     values = values[order]
     cuts = np.round(np.cumsum((0.0, *SHARES)) * len(rows)).astype(int)
+    if task.kind == "regression":
+        task = replace(task, centre=float(values[: cuts[1]].mean()))
     pad = tokenizer.pad_token_id or 0
 
     def made(places: Sequence[int]) -> dict[str, torch.Tensor]:
@@ -228,6 +231,24 @@ def examples(
         places = list(range(int(a), int(b)))[: evaluated * size]
         held.append([made(places[i : i + size]) for i in range(0, len(places), size)])
     return Data(task, train, held[0], held[1], held[2], {"rows": len(rows), "texts": names, "label": label})
+
+
+def _texts(rows: Sequence[Mapping[str, Any]], label: str) -> list[str]:
+    """The one or two columns with words in them; where there are more, those of several words.
+
+    Raises:
+        ArgumentError: there are more than two, and nobody said which.
+    """
+    plain = [k for k, v in rows[0].items() if isinstance(v, str) and not _is_number(v)]
+    words = [k for k in plain if k not in (label, "index", "id")]
+    spaced = [k for k in words if 2 * sum(" " in str(row.get(k) or "").strip() for row in rows) >= len(rows)]
+    found = spaced if spaced and len(words) > 2 else words
+    if len(found) > 2:
+        raise ArgumentError(
+            f"data: {len(found)} columns hold texts: {', '.join(map(repr, found))}. Name the one or two that count: "
+            "--text COLUMN (in Python texts=[...])."
+        )
+    return found
 
 
 def _labels(given: Sequence[Any], kind: str) -> tuple[np.ndarray, Task]:

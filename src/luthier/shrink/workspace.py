@@ -11,7 +11,7 @@ run/children/         extracted sub-networks
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,21 @@ def open_model(folder: str | Path, task: Task | None = None, *, seed: int = 0) -
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         cls, more = _class(config, task)
-        model: Any = cls.from_pretrained(place, local_files_only=True, **more)
+        found = cls.from_pretrained(place, local_files_only=True, output_loading_info=task is not None, **more)
+    model: Any = found if task is None else found[0]
+    if task is not None and task.kind == "regression":
+        _centred(model, found[1]["missing_keys"], task.centre)
     if not torch.cuda.is_available():
         model = model.float()  # half precision is emulated on processors, slowly, and trains badly
     return model.eval()
+
+
+def _centred(model: Any, missing: Iterable[str], centre: float) -> None:
+    """Begin a head that is new at the labels' mean: with steps of 1e-4 its bias would take thousands to get there."""
+    for name, parameter in model.named_parameters():
+        if name in missing and name.endswith("bias") and parameter.numel() == 1:
+            with torch.no_grad():
+                parameter.fill_(centre)
 
 
 def _class(config: Any, task: Task | None) -> tuple[Any, dict[str, Any]]:
