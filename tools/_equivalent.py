@@ -30,7 +30,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         'values, lowest = posterior.paths(DRAWS, generator(self.seed, "stopping", n, 6))',
     ): "draws from another stream, as good as these",
     ("_Loss.__call__", "W = 2.0 - tail"): "a shift of all features changes no distance",
-    ("_Loss.__call__", "factor, info = lapack.dpotrf(C, lower=1, overwrite_a=1, clean=1)"): (
+    ("_Loss.__call__", "factor, info = linalg.lapack.dpotrf(C, lower=1, overwrite_a=1, clean=1)"): (
         "the covariance is not used again"
     ),
     ("_Loss.__call__", "value += 0.5 / MEAN_WEIGHT * mean * mean"): "the weight is 1",
