@@ -53,6 +53,7 @@ test-slow: $(TEST) $(INTEGRATIONS)/.made $(RAY)/.made
 bench: $(TEST)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt optuna
 	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/profiles.py
 	$(BIN)/python benchmarks/cqr_against_random.py
 	$(BIN)/python benchmarks/demo.py
 	for tool in optuna smac syne-tune hebo nevergrad dehb; do $(BIN)/luthier bench env create $$tool || exit 1; done
