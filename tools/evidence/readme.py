@@ -106,6 +106,22 @@ def _minilm(found: Any) -> Told:
     return says, text, verdict(min(low) > 0 and "H100" in found["device"])
 
 
+def _sentences(found: Any) -> Told:
+    nas, act, mag = (
+        by(found["compared"]["stsb"], beside=b)
+        for b in ("standard NAS, mo-asha", "uniform, activation", "uniform, magnitude")
+    )
+    share = [f"{number(row['of the other']):.0f} %" for row in (nas, act, mag)]
+    says = [
+        f"On STS-B, two cores, {word(act['seeds'])} seeds, it has {share[0]} more than standard NAS ({nas['won']} of "
+        f"{nas['seeds']}), {share[1]} more than activation-ranked pruning ({act['won']} of {act['seeds']}) and "
+        f"{share[2]} more than magnitude pruning ({mag['won']} of {mag['seeds']})"
+    ]
+    text = "; ".join(f"{r['beside']}: mean gap {r['mean gap, 95 %']}" for r in (nas, act, mag))
+    low = [float(r["mean gap, 95 %"].split("[")[1].split(",")[0]) for r in (nas, act, mag)]
+    return says, text, verdict(min(low) > 0)
+
+
 def _half(found: Any) -> Told:
     cells = {c["key"]: c for c in found["cells"]}
     one, eight = cells["latency/qnli-0-0.5/1"], cells["latency/qnli-0-0.5/8"]
@@ -180,6 +196,7 @@ QUOTES = [
     Quote("Grow", "benchmarks/growth.py", "growth", _rates),
     Quote("Grow", "benchmarks/growth.py", "growth", _grown),
     Quote("Shrink", "benchmarks/shrink.py", "shrink_gpu", _minilm),
+    Quote("Shrink", "benchmarks/shrink.py", "shrink_stsb", _sentences),
     Quote("Shrink", "benchmarks/shrink.py", "shrink_cpu", _half),
     Quote("Shrink", "luthier shrink run", "shrink/run-minilm", _run, page="shrink.md"),
     Quote("The whole life", "benchmarks/lifecycle.py", "lifecycle", _life),

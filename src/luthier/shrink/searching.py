@@ -228,7 +228,11 @@ def standard_search(
         teacher: A frozen model to learn from.
         folder: Where the study lies.
         seed: Of searcher and training.
-        models: Filled with the trained candidates that ran to their end.
+        models: Filled with the trained candidates.
+
+    Returns:
+        The front of all candidates, each as it was when it was stopped: one that mo-asha stopped, or that the time ended,
+        is a trained model too.
 
     Source: Klein et al. 2024, standard NAS (random search under MO-ASHA).
     Differs: each part is a training of its own with warm-up and cooldown, which goes on from the weights of the part
@@ -259,15 +263,14 @@ def standard_search(
                 more = max(1, due - before)
                 finetune(child, _later(data, before), steps=more, lr=lr, seed=seed, kd=kd, teacher=teacher)
                 reports[part] = {**data.task.evaluate(child, data.search), **evaluator.cost(spec)}
-            if part == parts and models is not None:
+            if models is not None:
                 models[spec] = child.eval()
             run.report(reports[part])
         if parts in reports:
             del candidates[run.number]
 
     result = study.run(evaluate, trials=evals, seconds=seconds, executor="inline")
-    ended = [t for t in result.trials if t.metrics and t.resource == parts]
-    tried = [Point(space.decode(t.config), dict(t.metrics)) for t in ended]
+    tried = [Point(space.decode(t.config), dict(t.metrics)) for t in result.trials if t.metrics]
     study.close()
     full = evaluator(net.full)
     return Front.of(
