@@ -239,8 +239,12 @@ def test_a_surer_classifier_is_not_a_worse_one():
 
 
 def test_the_other_way_trains_each_candidate(net, data):
-    front = standard_search(net, preset(net.sizes, "small", multiple=4), data, steps=4, parts=2, evals=4)
+    models = {}
+    front = standard_search(net, preset(net.sizes, "small", multiple=4), data, steps=4, parts=2, evals=4, models=models)
     assert front.points
+    assert {point.spec for point in front.tried} == set(models)  # also those that were stopped
+    for point in front.tried:  # told as they are
+        assert data.task.evaluate(models[point.spec], data.search)["error"] == pytest.approx(point.metrics["error"])
     assert front.about["method"] == "standard"
 
 
