@@ -240,7 +240,7 @@ def test_a_surer_classifier_is_not_a_worse_one():
 
 def test_the_other_way_trains_each_candidate(net, data):
     models = {}
-    front = standard_search(net, preset(net.sizes, "small", multiple=4), data, steps=4, parts=2, evals=4, models=models)
+    front = standard_search(net, preset(net.sizes, "small", multiple=4), data, steps=4, parts=4, evals=8, models=models)
     assert front.points
     assert {point.spec for point in front.tried} == set(models)  # also those that were stopped
     for point in front.tried:  # told as they are

@@ -231,8 +231,8 @@ def standard_search(
         models: Filled with the trained candidates.
 
     Returns:
-        The front of all candidates, each as it was when it was stopped: one that mo-asha stopped, or that the time ended,
-        is a trained model too.
+        The front of all candidates, each as it was when it was stopped: one that mo-asha or the time stopped is a
+        trained model too.
 
     Source: Klein et al. 2024, standard NAS (random search under MO-ASHA).
     Differs: each part is a training of its own with warm-up and cooldown, which goes on from the weights of the part
