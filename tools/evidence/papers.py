@@ -289,7 +289,7 @@ CLAIMS = [
           "benchmarks/shrink.py", "shrink_gpu",
           _beside("qnli", ("uniform, magnitude", "uniform, activation", "layer drop"))),
     Claim("4 BERT pruning", "the same on STS-B, two processors: above standard NAS at equal time",
-          "benchmarks/shrink.py", "shrink_stsb", _beside("stsb", ("standard NAS, mo-asha",))),
+          "benchmarks/shrink.py", "shrink_stsb", _beside("stsb", ("standard NAS, both fronts as they are",))),
     Claim("4 BERT pruning", "and above pruning each size by magnitude, activation, layers",
           "benchmarks/shrink.py", "shrink_stsb",
           _beside("stsb", ("uniform, magnitude", "uniform, activation", "layer drop"))),

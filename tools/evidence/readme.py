@@ -109,12 +109,12 @@ def _minilm(found: Any) -> Told:
 def _sentences(found: Any) -> Told:
     nas, act, mag = (
         by(found["compared"]["stsb"], beside=b)
-        for b in ("standard NAS, mo-asha", "uniform, activation", "uniform, magnitude")
+        for b in ("standard NAS, both fronts as they are", "uniform, activation", "uniform, magnitude")
     )
     share = [f"{number(row['of the other']):.0f} %" for row in (nas, act, mag)]
     says = [
-        f"On STS-B, two cores, {word(act['seeds'])} seeds, it has {share[0]} more than standard NAS ({nas['won']} of "
-        f"{nas['seeds']}), {share[1]} more than activation-ranked pruning ({act['won']} of {act['seeds']}) and "
+        f"on STS-B, two cores, {word(act['seeds'])} seeds, it has {share[0]} more than standard NAS in as much time "
+        f"({nas['won']} of {nas['seeds']}), {share[1]} more than activation-ranked pruning ({act['won']} of {act['seeds']}) and "
         f"{share[2]} more than magnitude pruning ({mag['won']} of {mag['seeds']})"
     ]
     text = "; ".join(f"{r['beside']}: mean gap {r['mean gap, 95 %']}" for r in (nas, act, mag))
