@@ -113,9 +113,10 @@ def _sentences(found: Any) -> Told:
     )
     share = [f"{number(row['of the other']):.0f} %" for row in (nas, act, mag)]
     says = [
-        f"on STS-B, two cores, {word(act['seeds'])} seeds, it has {share[0]} more than standard NAS in as much time "
-        f"({nas['won']} of {nas['seeds']}), {share[1]} more than activation-ranked pruning "
-        f"({act['won']} of {act['seeds']}) and {share[2]} more than magnitude pruning ({mag['won']} of {mag['seeds']})"
+        f"on STS-B, two cores, {word(act['seeds'])} seeds, its front as it is has {share[0]} more than that of standard "
+        f"NAS in as much time ({nas['won']} of {nas['seeds']}), and its tuned models {share[1]} more than "
+        f"activation-ranked pruning ({act['won']} of {act['seeds']}) and {share[2]} more than magnitude pruning "
+        f"({mag['won']} of {mag['seeds']})"
     ]
     text = "; ".join(f"{r['beside']}: mean gap {r['mean gap, 95 %']}" for r in (nas, act, mag))
     low = [float(r["mean gap, 95 %"].split("[")[1].split(",")[0]) for r in (nas, act, mag)]
