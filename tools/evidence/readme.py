@@ -113,8 +113,8 @@ def _sentences(found: Any) -> Told:
     )
     share = [f"{number(row['of the other']):.0f} %" for row in (nas, act, mag)]
     says = [
-        f"on STS-B, two cores, {word(act['seeds'])} seeds, its front as it is has {share[0]} more than that of standard "
-        f"NAS in as much time ({nas['won']} of {nas['seeds']}), and its tuned models {share[1]} more than "
+        f"on STS-B, two cores, {word(act['seeds'])} seeds, its front as it is has {share[0]} more than that of "
+        f"standard NAS in as much time ({nas['won']} of {nas['seeds']}), and its tuned models {share[1]} more than "
         f"activation-ranked pruning ({act['won']} of {act['seeds']}) and {share[2]} more than magnitude pruning "
         f"({mag['won']} of {mag['seeds']})"
     ]
