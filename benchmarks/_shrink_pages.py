@@ -47,6 +47,12 @@ NOTES = {
         "and its front is compared with weight sharing's before any further step too. One thread each of two shared "
         "processors, tests and other cells beside."
     ),
+    "shrink_encoder": (
+        "MiniLM on the same pairs of sentences as [the comparison of methods](shrink_stsb.md), in super-networks "
+        "trained anew: what depends on shared weights alone. Searchers looked at 60 sub-networks each, so that their "
+        "last column is after 60. Alone: 200 steps for each of 20 sub-networks from the pre-trained weights. One "
+        "thread each of two shared processors, other cells beside; while milliseconds were measured, those were halted."
+    ),
     "shrink_tiny": (
         "A decoder of 0.2 million parameters on bytes, one thread of a busy machine: what the larger profiles had no "
         "time for. Search and choice go by the error. Cells that are not there were not reached; `python "
@@ -139,4 +145,33 @@ def slices(rows: Sequence[Row]) -> str:
     return f"## Views beside indices\n\n{head}\n\n{_machine.table(lines)}"
 
 
-PARTS = (latencies, speeds, slices, choices)
+def paced(rows: Sequence[Row]) -> str:
+    """Searched over parameters and milliseconds."""
+    mine = [row for row in rows if row.get("kind") == "timed" and not row.get("error")]
+    if not mine:
+        return ""
+    measured = {(row["name"], row["batch"]): row for row in rows if row["key"].startswith("latency/")}
+    found = []
+    for row in mine:
+        lines = []
+        for one in row["made"]:
+            line = {"limit": f"{one['limit']:g}", "predicted": f"{one['predicted']:.2f}"}
+            for batch in (1, 8):
+                told = measured.get((one["name"], batch))
+                line[f"measured, batch {batch}"] = f"{1 / told['times_as_fast']:.2f}" if told else ""
+            line |= {"share of parameters": f"{one['share']:.2f}", "multiply-adds": f"{one['macs']:.2f}"}
+            scores = {when: one[when].get("correlation", float("nan")) for when in ("cut", "test")}
+            lines.append({**line, "cut": f"{scores['cut']:.3f}", "fine-tuned": f"{scores['test']:.3f}"})
+        found.append(
+            f"Seed {row['seed']}: error, parameters and milliseconds of {row['evaluated']} sub-networks; "
+            f"{row['points']} points are on that front, {row['by_size']} of them on the one of error and parameters. "
+            f"The predictor, fitted to {row['fitted']} models, ranks {row['held_out']} others with Kendall's tau "
+            f"{row['tau']:.2f}. Columns are shares of the whole's ({row['whole_ms']:.1f} ms, batch 1), measured in a "
+            "process of its own that read the models from disk. Masks, slices and extracted models differ by at most "
+            f"{max(one['parity'] for one in row['made']):.0e}. The whole has a correlation of "
+            f"{row['whole']['correlation']:.3f}.\n\n{_machine.table(lines)}"
+        )
+    return "## Searched over parameters and milliseconds\n\n" + "\n\n".join(found)
+
+
+PARTS = (paced, latencies, speeds, slices, choices)

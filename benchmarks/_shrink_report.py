@@ -290,13 +290,14 @@ def section(cells: Cells, name: str) -> str:
     parts = [f"## {TITLES[cells.task]}"]
     wholes = [cells.full(s) for s in range(100)]
     known = [cells.shown(w) for w in wholes if w is not None]
-    if not known:
+    if not cells.by:
         return ""
-    constants = [cells.shown(r["constant"]) for rows in cells.by.values() for r in rows.values() if "constant" in r]
-    parts.append(
-        f"The whole {statistics.median(known):.3f}, a constant answer {statistics.median(constants):.3f} "
-        "(medians). Columns: shares of the parameters beside the tables."
-    )
+    if known:
+        constants = [cells.shown(r["constant"]) for rows in cells.by.values() for r in rows.values() if "constant" in r]
+        parts.append(
+            f"The whole {statistics.median(known):.3f}, a constant answer {statistics.median(constants):.3f} "
+            "(medians). Columns: shares of the parameters beside the tables."
+        )
     for title, rows in (
         ("", targets_table(cells)),
         ("Weight sharing's hypervolume beside others'", compared(cells)),
@@ -339,7 +340,6 @@ def write(paths: Sequence[Path], name: str) -> Path:
     tasks = {task: Cells(rows, task) for task in ("qnli", "stsb", "decoder")}
     text += [section(cells, name) for task, cells in tasks.items()]
     text += [part(rows) for part in _shrink_pages.PARTS]
-    slim = [{k: v for k, v in row.items() if k not in ("points",)} for row in rows]
     return _machine.write(
         name,
         "shrink: one super-network beside pruning each size by itself",
@@ -350,7 +350,7 @@ def write(paths: Sequence[Path], name: str) -> Path:
             "checks": {task: _shrink_checks.told(cells).splitlines() for task, cells in tasks.items()},
             "strategies": {task: against_standard(cells) for task, cells in tasks.items()},
             "unranked": {task: unranked(cells) for task, cells in tasks.items()},
-            "cells": _short(slim),
+            "cells": _short(rows),
         },
     )
 

@@ -18,6 +18,7 @@ from luthier.base.errors import ArgumentError
 from luthier.shrink import (
     CostModel,
     Data,
+    Latency,
     Moments,
     Ranking,
     Sampler,
@@ -33,12 +34,13 @@ from luthier.shrink import (
     verify,
 )
 from luthier.shrink.extraction import cut
-from luthier.shrink.front import hypervolume_of
+from luthier.shrink.front import Point, hypervolume_of
 from luthier.shrink.workspace import scratch
 
 Row = dict[str, Any]
 SIZES = 12  # sub-networks over the whole range of sizes on which strategies are compared
 SEARCHERS = ("random", "local", "nsga2", "evolution", "scalarised")
+PACE = (0.4, 0.55, 0.7, 0.85)  # of the whole's milliseconds, as they are predicted
 
 
 def described(net: SuperNet, spec: SubNetSpec) -> Row:
@@ -216,6 +218,38 @@ def fidelity(cell: Cell, setting: Setting) -> Row:
         kendalltau([-s for s in sizes], alone_).statistic)}  # fmt: skip
 
 
+def timed(cell: Cell, setting: Setting) -> Row:
+    """Search over error, parameters and milliseconds; cut out the best for each limit on milliseconds, fine-tune it."""
+    found, data = super_of(cell, setting), data_for(cell, setting)
+    net, tokens = found.net, int(setting.options["length"])
+    costs = CostModel(net.layout)
+    fitted, held = (Sampler(found.space, costs, kind="grid", bins=n, seed=cell.seed + n)._grid for n in (24, 12))
+    latency = Latency.fitted(net, fitted, held_out=held, batch=1, tokens=tokens, runs=5, rounds=6)
+    front = search(net, found.space, data, objectives=("error", "parameters", "latency_ms"), latency=latency,
+                   tokens=tokens, evals=int(setting.options["evals"]), seed=cell.seed)  # fmt: skip
+    whole, made = latency(net.full), []
+    for share in PACE:
+        point = front.select(max_latency_ms=share * whole)
+        child = cut(net, point.spec).eval()
+        row = {"limit": share, **described(net, point.spec), "predicted": point.metrics["latency_ms"] / whole}
+        row |= {"parity": _parity(net, point.spec, child, data), "cut": judged(child, data)}
+        _tuned(child, data, net.model, setting.steps("tune", cell), cell, setting)
+        name = f"{cell.task}-{cell.seed}-latency-{share:g}"
+        _save(net, point.spec, child, setting, name)
+        made.append({**row, "name": name, "test": judged(child, data)})
+    by_size = [p for p in front.points if not _worse(p, front.points, ("error", "parameters"))]
+    return {"whole": judged(net.model, data), "whole_ms": whole, "tau": latency.tau, "fitted": len(fitted),
+            "held_out": len(held), "points": len(front.points), "by_size": len(by_size),
+            "evaluated": len(front.tried), "made": made, "constant": constant(data)}  # fmt: skip
+
+
+def _worse(point: Point, others: Sequence[Point], names: Sequence[str]) -> bool:
+    """Whether another point is no worse in all of these metrics and better in one."""
+    own = [point.metrics[name] for name in names]
+    beside = [[p.metrics[name] for name in names] for p in others]
+    return any(all(a <= b for a, b in zip(one, own, strict=True)) and one != own for one in beside)
+
+
 def untrained(cell: Cell, setting: Setting) -> Row:
     """Importance without any training: loss at 70 % of the parameters beside the tables, before and after `repair`."""
     data = data_for(cell, setting)
@@ -247,7 +281,7 @@ def _unordered(net: SuperNet) -> Ranking:
 
 WORK: dict[str, Callable[[Cell, Setting], Row]] = {
     "start": start, "strategy": strategy, "shared": shared, "alone": alone, "standard": standard,
-    "searchers": searchers, "fidelity": fidelity, "untrained": untrained,
+    "searchers": searchers, "fidelity": fidelity, "timed": timed, "untrained": untrained,
 }  # fmt: skip
 
 BASELINES = ("magnitude", "activation", "layer_drop", "flap", "random", "scratch")
@@ -291,6 +325,7 @@ def cells(seeds: Sequence[int], tasks: Sequence[str]) -> list[Cell]:
         add("shared", task, "repair")
     add("untrained", "qnli")
     add("fidelity", "stsb")
+    add("timed", "stsb")
     return found
 
 
