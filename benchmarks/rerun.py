@@ -67,7 +67,7 @@ def simulated(found: Any) -> Iterator[tuple[str, float, bool]]:
 
 
 def bench(found: Any) -> Iterator[tuple[str, float, bool]]:
-    for part in ("surrogate", "lookup", "opening", "simulator", "study"):
+    for part in ("surrogate", "lookup", "opening", "simulator"):
         for row in found["parts"].get(part, {"rows": []})["rows"]:
             number, unit = re.fullmatch(r"([\d.,e+-]+) (.+)", row["best"]).groups()  # type: ignore[union-attr]
             value = float(number.replace(",", ""))
