@@ -44,7 +44,8 @@ def test_the_commands_one_after_the_other(tmp_path, monkeypatch, capsys):
     (tmp_path / "text.txt").write_bytes(bytes(range(32, 127)) * 200)
     data = ("--data", "text.txt")
     own = ("--tokens", "2048", "--batch", "4", "--length", "32", *data)
-    assert luthier("grow", "sweep", "small.json", "--lr=-8:-7", *own) == 0
+    assert luthier("grow", "sweep", "large.json", "--lr=-8:-7", *own) == 0
+    assert "next: luthier grow transfer sweep --to large.json" in capsys.readouterr().out
     before = Ledger.open("ledger.jsonl").entries
     assert [e.purpose for e in before] == ["sweep", "sweep"]
     assert (tmp_path / "sweep" / "rates.svg").read_text().count("<svg")

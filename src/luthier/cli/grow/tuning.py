@@ -74,6 +74,8 @@ def sweep(
     low, high = exponents(lr)
     hyper = Hyper(lr=2.0**low, batch=batch, length=length, weight_decay=weight_decay)
     proxy_plan, book = plan_(model, proxy, delta, None, "none"), Ledger.open(ledger)
+    named = Path(model).is_file() and proxy_plan.target != proxy_plan.proxy  # a plan that says where to go
+    after = f"next: luthier grow transfer {out} --to {model if named else 'PLAN.json'}"
     if space is not None:
         from luthier.grow.rates import tune
         from luthier.space.files import load_space
@@ -82,7 +84,7 @@ def sweep(
             proxy_plan, load_space(space), hyper, text, held_out, folder=out, trials=trials, tokens=tokens,
             searcher=searcher, seconds=budget, ledger=book, merge=merge,
         )  # fmt: skip
-        _tell_tuned(tuned, out, as_json)
+        _tell_tuned(tuned, after, as_json)
         return
     from luthier.grow.rates import sweep as run
 
@@ -101,10 +103,10 @@ def sweep(
         parametrization="standard" if standard else "mup",
         merge=merge,
     )
-    _tell_sweep(found, out, int(proxy_plan.proxy.get("d_model", 1)), as_json)
+    _tell_sweep(found, out, after, int(proxy_plan.proxy.get("d_model", 1)), as_json)
 
 
-def _tell_sweep(found: Transfer, out: Path, base: int, as_json: bool) -> None:
+def _tell_sweep(found: Transfer, out: Path, after: str, base: int, as_json: bool) -> None:
     """Table, verdict and picture of a sweep over rates, and its exit code."""
     from luthier.cli import _json
     from luthier.cli.grow._pictures import draw_rates
@@ -118,12 +120,12 @@ def _tell_sweep(found: Transfer, out: Path, base: int, as_json: bool) -> None:
             print(f"{ratio:>5g}x  " + " ".join(f"{loss:>8.4f}" for loss in row))
         if len(found.ratios) > 1:
             print(f"{found.words}\n{found.verdict}")
-        print(f"next: luthier grow transfer {out} --to PLAN.json")
+        print(after)
     if len(found.ratios) > 1:
         leave({"pass": "ok", "inconclusive": "warning"}.get(found.verdict, "error"))
 
 
-def _tell_tuned(study: Study, out: Path, as_json: bool) -> None:
+def _tell_tuned(study: Study, after: str, as_json: bool) -> None:
     """The best configuration, and how each value would go to a larger model."""
     from luthier.cli import _json
     from luthier.grow.tags import WORDS, best_of
@@ -132,9 +134,12 @@ def _tell_tuned(study: Study, out: Path, as_json: bool) -> None:
     if as_json:
         _json.write({"best": dict(found.values) if found else None, "tags": dict(found.tags) if found else {}})
         return
-    for name, value in found.values.items() if found else ():
-        print(f"{name:<14} {value:<12.5g} {found.tags[name]}: {WORDS[found.tags[name]]}" if found else "")
-    print(f"next: luthier grow transfer {out} --to PLAN.json" if found else "no trial ended with a finite loss")
+    if found is None:
+        print("no trial ended with a finite loss")
+        return
+    for name, value in found.values.items():
+        print(f"{name:<14} {value:<12.5g} {found.tags[name]}: {WORDS[found.tags[name]]}")
+    print(after)
 
 
 @grow.command()
