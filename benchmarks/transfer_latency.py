@@ -31,7 +31,7 @@ from luthier.space.problem import PastTask  # noqa: E402
 
 TASKS, TRIALS = 30, 100
 ASKS, MANY, MORE = 60, 200, 40  # trials of the first study; trials that the second begins with, and its asks
-LIMIT = 150.0  # ms at p95, the first left out: what the issue asks for
+LIMIT = 150.0  # ms at p95, the first left out: what is aimed at
 YARDSTICK = "gp"
 
 

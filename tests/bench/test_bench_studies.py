@@ -268,6 +268,8 @@ def test_failed_cells_are_kept_until_they_are_made_again(tmp_path):
     store.add("a", 2, Cell(10.0, error="UnsupportedError: no", unfit=True))
     store.close()
     assert Store(tmp_path, "one").cells["a", 1].error == "ValueError: no"
+    store.drop_failed(lambda task, seed: seed == 0)
+    assert Store(tmp_path, "one").cells["a", 1].error == "ValueError: no"
     store.drop_failed()
     assert list(Store(tmp_path, "one").cells) == [("a", 0), ("a", 2)]
 

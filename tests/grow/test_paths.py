@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch", reason='torch is not installed: pip install
 
 from luthier import Choice, Float, Space  # noqa: E402
 from luthier.base.errors import ArgumentError  # noqa: E402
+from luthier.base.records import Configuration, Status, Trial  # noqa: E402
 from luthier.grow.growing import Growth, grow  # noqa: E402
 from luthier.grow.hyper import Hyper  # noqa: E402
 from luthier.grow.late import Late, run_late  # noqa: E402
@@ -18,6 +19,7 @@ from luthier.grow.moments import kept, moments_of  # noqa: E402
 from luthier.grow.mu_plan import MuPlan  # noqa: E402
 from luthier.grow.rates import transfer, tune  # noqa: E402
 from luthier.grow.runs import count, run  # noqa: E402
+from luthier.grow.tags import best_of  # noqa: E402
 from luthier.nets import synthetic  # noqa: E402
 from luthier.nets.checkpoints import at_step, merge, read, steps_in  # noqa: E402
 from luthier.nets.schedules import WSD, Stretch  # noqa: E402
@@ -118,6 +120,39 @@ def test_places_of_checkpoints(tmp_path):
         ArgumentError, match=r"no checkpoint at '7'. Allowed: 'last', 'pre-cooldown', or one of \[8, 10\]"
     ):
         at_step(tmp_path / "s", "7")
+
+
+def test_the_last_checkpoint_at_the_full_rate_of_a_run_grown_late(tmp_path):
+    """Its schedule is a part of a longer one: 50 steps with the cooldown from 40, of which it has those from 35."""
+    late = Stretch(WSD(0.0, 0.2), 35, 50)
+    run(PLAN, HYPER, TEXT, HELD_OUT, tokens=15 * STEP, folder=tmp_path / "s", schedule=late)
+    assert late.cooldown_starts(15) == 5
+    assert at_step(tmp_path / "s", "pre-cooldown").step == 5
+
+
+def test_runs_of_one_name_are_all_in_the_ledger(tmp_path):
+    ledger = Ledger.open(tmp_path / "ledger.jsonl")
+    for folder, steps in (("a", 2), ("b", 2), ("c", 4)):
+        run(PLAN, HYPER, TEXT, HELD_OUT, tokens=steps * STEP, folder=tmp_path / folder / "final", ledger=ledger)
+    run(PLAN, HYPER, TEXT, HELD_OUT, tokens=4 * STEP, folder=tmp_path / "c" / "final", ledger=ledger)  # opened again
+    assert [(e.run, e.tokens) for e in ledger.entries] == [
+        ("final", 2 * STEP), ("final-2", 2 * STEP), ("final-3", 4 * STEP)
+    ]  # fmt: skip
+    with pytest.raises(ArgumentError, match=r"purpose='scrach'"):
+        run(PLAN, HYPER, TEXT, HELD_OUT, tokens=STEP, purpose="scrach")
+
+
+def test_a_seed_that_diverged_counts_for_its_rate():
+    space = Space(lr=Choice(0.01, 0.02, 0.04), seed=Choice(0, 1))
+    losses = {(0.01, 0): 2.2, (0.01, 1): 2.2, (0.02, 0): 2.0, (0.02, 1): 2.0, (0.04, 0): 1.5, (0.04, 1): None}
+    trials = [
+        Trial(i, Configuration(lr=lr, seed=seed), Status.COMPLETED if loss else Status.DIVERGED,
+              metrics={"val_loss": loss} if loss else {})
+        for i, ((lr, seed), loss) in enumerate(losses.items())
+    ]  # fmt: skip
+    found = best_of(space, trials)
+    assert (found.values["lr"], found.near) == (0.02, (0.01,))
+    assert best_of(space, trials[-1:]) is None
 
 
 def test_a_tagged_space_from_study_to_target(tmp_path):

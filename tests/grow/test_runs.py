@@ -122,6 +122,58 @@ def test_exit_codes_of_inspect_and_check(tmp_path, monkeypatch, capsys):
     assert luthier("grow", "inspect", "nothing.here:f", "--proxy", "a=1") == 1
 
 
+@pytest.mark.filterwarnings("ignore::luthier.base.errors.CostWarning")
+def test_late_growth_begins_at_a_plan_and_merges_end_where_they_should(tmp_path, monkeypatch, capsys):
+    """What `--late` would leave out is refused, grown weights first; a merge takes no checkpoint after its step."""
+    monkeypatch.chdir(tmp_path)
+    assert luthier("grow", "inspect", "refgpt", "--proxy", PROXY, "-o", "small.json") == 0
+    (tmp_path / "text.txt").write_bytes(bytes(range(32, 127)) * 200)
+    own = ("--lr", "0.01", "--tokens", "10240", "--data", "text.txt")  # ten steps
+    assert luthier("grow", "train", "small.json", "-o", "base", *own) == 0
+    assert luthier("grow", "expand", "base", "--target", "d_model=32,heads=2,kv_heads=2,d_ff=64", "-o", "grown") == 0
+    capsys.readouterr()
+    assert luthier("grow", "train", "grown", "-o", "late", "--late", "0.5", *own) == 1
+    assert "--late begins at a plan's start" in capsys.readouterr().err
+    assert luthier("grow", "train", "small.json", "-o", "late", "--late", "0.5", "--purpose", "base", *own) == 1
+    assert luthier("grow", "train", "small.json", "-o", "x", "--purpose", "scrach", *own) == 1
+    assert "purpose='scrach'" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+    sizes = ("--target", "d_model=32,heads=2,kv_heads=2,d_ff=64")
+    assert luthier("grow", "expand", "base", *sizes, "--at-step", "pre-cooldown", "--merge", "2", "-o", "m") == 1
+    assert "has 1 checkpoints up to step" in capsys.readouterr().err
+    assert luthier("grow", "expand", "base", *sizes, "--merge", "2", "-o", "m") == 0
+
+
+def test_a_plans_file_takes_a_target_and_a_rule_of_depth_and_no_other_proxy(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert luthier("grow", "inspect", "refgpt", "--proxy", PROXY, "-o", "small.json") == 0
+    assert luthier("grow", "inspect", "refgpt", "--proxy", PROXY, "--target", "d_model=32", "-o", "words.json") == 0
+    more = ("--target", "d_model=32", "--depth", "completep")
+    assert luthier("grow", "inspect", "small.json", *more, "-o", "file.json") == 0
+    words, file = MuPlan.load("words.json"), MuPlan.load("file.json")
+    assert dict(file.target) == dict(words.target)
+    assert (words.options.depth, file.options.depth) == ("none", "completep")
+    capsys.readouterr()
+    assert luthier("grow", "inspect", "small.json", "--proxy", PROXY) == 1
+    assert "--proxy: plan small.json has its own" in capsys.readouterr().err
+
+
+def test_rates_and_widths_are_judged_in_order(tmp_path):
+    """The narrowest width and the neighbouring rates are what they are, however they are listed."""
+    from luthier.grow import sweep
+    from luthier.nets import synthetic
+
+    plan = MuPlan.infer("refgpt", proxy={"vocabulary": 16, "d_model": 8, "heads": 1, "d_ff": 16, "layers": 1,
+                                         "context": 8})  # fmt: skip
+    text, held_out = synthetic(4_000, vocabulary=16).split(0.2)
+    found = sweep(plan, Hyper(lr=1e-2, batch=4, length=8), text, held_out, folder=tmp_path / "s", tokens=64,
+                  rates=[0.02, 0.005, 0.01], ratios=[2, 1])  # fmt: skip
+    assert (found.ratios, found.rates) == ((1.0, 2.0), (0.005, 0.01, 0.02))
+    again = sweep(plan, Hyper(lr=1e-2, batch=4, length=8), text, held_out, folder=tmp_path / "s", tokens=64,
+                  rates=[0.005, 0.01, 0.02], ratios=[1, 2])  # fmt: skip
+    assert again.losses == found.losses
+
+
 def test_mistakes_are_told_before_anything_is_trained(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert luthier("grow", "inspect", "refgpt", "--proxy", PROXY, "-o", "small.json") == 0

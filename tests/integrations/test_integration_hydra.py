@@ -127,6 +127,12 @@ def test_params_of_the_configuration_fixed_overrides_batches_and_resume(tmp_path
     assert again.stdout.count("job ") == 2
     with lu.Study.open(f"sqlite:///{tmp_path}/kept.db") as study:
         assert len(study.trials) == 5
+        [cut] = study.ask()  # as a sweep that is killed while a job runs
+    last = sweep(tmp_path, *options, "hydra.sweeper.n_trials=6")
+    assert last.returncode == 0, last.stderr
+    assert last.stdout.count("job ") == 1
+    with lu.Study.open(f"sqlite:///{tmp_path}/kept.db") as study:
+        assert study.trials[cut.number].status is lu.Status.COMPLETED
 
 
 @real

@@ -253,3 +253,17 @@ def test_trials_that_do_not_fit_are_left_out_with_a_word(tmp_path):
     other = lu.Study(SPACE, lu.Objective("acc", "max"), searcher="random")
     with pytest.raises(ArgumentError, match="Allowed: the same directions"):
         room.add_trials(other, source)
+
+
+@real
+def test_one_sampler_for_many_studies_remembers_none_that_is_gone():
+    """Python gives a study's number to a later one."""
+    sampler, found = room.LuthierSampler("random", seed=0), set()
+    for _ in range(40):
+        study = optuna.create_study(sampler=sampler)
+        study.optimize(lambda trial: trial.suggest_float("x", 0.0, 1.0), n_trials=4)
+        found.add(tuple(t.params["x"] for t in study.trials))
+        assert sampler._made[0]() is study
+        assert sampler._made[4] == {0, 1, 2}
+        del study
+    assert len(found) == 1

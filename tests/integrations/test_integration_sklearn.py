@@ -22,6 +22,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import luthier as lu
 from luthier.base.errors import ArgumentError, SpaceError
+from luthier.integrations._sklearn_fits import Data, Splits
 from luthier.integrations.sklearn import LuthierSearchCV
 
 #: As GridSearchCV in scikit-learn's own list; the other search class's second entry there passes here.
@@ -126,6 +127,8 @@ def test_groups_weights_and_no_refit():
     search = logistic(cv=GroupKFold(3), refit=False, n_trials=2).fit(X, y, groups=groups)
     assert search.best_score_ > 0.9
     assert not hasattr(search, "predict")
+    assert not Splits(3, Data(X, y), {"groups": groups}, classifier=True, seed=0).renewable
+    assert Splits(3, Data(X, y), {}, classifier=True, seed=0).renewable
     weights = np.where(y == 0, 1e-6, 1.0)  # the fits hardly see a class: scores must show it
     blind = logistic(n_trials=1, scoring="recall_macro").fit(X, y, sample_weight=weights)
     assert blind.best_score_ < logistic(n_trials=1, scoring="recall_macro").fit(X, y).best_score_

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 import luthier as lu
-from luthier.base.errors import ArgumentError, MissingExtra, UnsupportedError
+from luthier.base.errors import ArgumentError, MissingExtra, TrialError, UnsupportedError
 
 if importlib.util.find_spec("transformers") is None or importlib.util.find_spec("torch") is None:
     pytest.skip("transformers or torch is not installed", allow_module_level=True)
@@ -210,6 +210,10 @@ def test_a_paused_trial_goes_on_from_the_trainers_checkpoint(tmp_path):
     assert result.best.resource == 3
 
 
+def broken(metrics):
+    raise ValueError("no")
+
+
 @trainer_works
 def test_hyperparameter_search_as_the_trainer_has_it(tmp_path):
     one = trainer(tmp_path, num_train_epochs=2, eval_strategy="no")
@@ -219,6 +223,8 @@ def test_hyperparameter_search_as_the_trainer_has_it(tmp_path):
     assert set(best.hyperparameters) == {"learning_rate"}
     assert best.run_summary.best.number == int(best.run_id)
     assert one.args.learning_rate == before
+    with pytest.raises(TrialError, match="no trial has a result, the last failure: ValueError: no"):
+        hyperparameter_search(one, SPACE, n_trials=2, searcher="random", compute_objective=broken)
     raced = hyperparameter_search(
         trainer(tmp_path),
         SPACE,

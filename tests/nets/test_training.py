@@ -195,10 +195,33 @@ def test_a_folder_of_another_recipe_is_refused(tmp_path):
         train(net, Batches(TEXT, 1, 16), adam(net), Recipe(steps=3), folder=tmp_path)
     assert str(caught.value) == (
         f"folder={str(tmp_path)!r}: holds a run with steps=2, this one has 3. "
-        "Choose another folder, or the same recipe."
+        "Choose another folder, or the same as there."
     )
     with pytest.raises(ArgumentError, match="or resume it"):
         train(net, Batches(TEXT, 1, 16), adam(net), Recipe(steps=2), folder=tmp_path, resume=False)
+
+
+def test_a_folder_of_another_rate_or_purpose_is_refused(tmp_path):
+    """Loading the optimiser would put the old rate back, and give the old figures without a word."""
+    net = model()
+    extra = {"hyper": {"lr": 0.1, "betas": (0.9, 0.95)}, "data": "a"}
+    batches, recipe = Batches(TEXT, 1, 16), Recipe(steps=2)
+    train(net, batches, adam(net), recipe, folder=tmp_path, extra=extra)
+    with pytest.raises(ArgumentError, match=r"holds a run with lr=\[0.01\], this one has \[0.5\]"):
+        train(net, batches, adam(net, 0.5), recipe, folder=tmp_path, extra=extra)
+    other = {**extra, "hyper": {**extra["hyper"], "lr": 0.2}}
+    with pytest.raises(ArgumentError, match=r"holds a run with hyper.lr=0.1, this one has 0.2"):
+        train(net, batches, adam(net), recipe, folder=tmp_path, extra=other)
+    assert train(net, batches, adam(net), recipe, folder=tmp_path, extra=extra).step == 2
+
+
+def test_values_that_are_no_numbers_are_refused():
+    net = model()
+    weights = net.state_dict()
+    name = next(iter(weights))
+    weights[name] = torch.full_like(weights[name], torch.nan)
+    with pytest.raises(ArgumentError, match=f"tensor '{name}' has values that are no finite numbers"):
+        load_weights(model(), weights)
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,9 @@ def test_the_first_two_are_what_was_best_on_the_two_tasks():
     past = (spikes(1, good[0], 1), spikes(2, good[1], 2))
     first = searcher("zero-shot", past, GRID)[1].ask(2, k=0)
     assert sorted(map(dict, first), key=str) == good
+    one = searcher("zero-shot", past, GRID)[1]
+    assert [one.from_past(config) for config in first] == [True, True]
+    assert not one.from_past(Configuration(a=9, b=9))
     mistaken = searcher("zero-shot", past, GRID, reference_compat=True)[1].ask(2, k=0)
     assert sorted(map(dict, mistaken), key=str) != good, "the reference draws candidates for each task"
 
@@ -233,7 +236,7 @@ def test_one_task_spans_no_box():
     assert one.why == "as gp: 1 earlier task of the 2 needed"
     assert configs == run("gp", (), lambda c: (c["x"] - 0.6) ** 2, 8)[0]
     same = [task(1, [(0.2, 0.0)]), task(2, [(0.2, 5.0)])]
-    assert searcher("bounding-box", same)[1].why == "as gp: 1 earlier task of the 2 needed"
+    assert searcher("bounding-box", same)[1].why == "as gp: 2 earlier tasks have one best configuration in common"
 
 
 def test_the_box_holds_every_optimum_and_nothing_that_none_spans():

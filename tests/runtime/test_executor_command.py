@@ -428,3 +428,10 @@ def test_emit_in_a_real_program(tmp_path):
     path.write_text("import luthier\nluthier.emit(loss=0.5)\n")
     done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout == '{"loss": 0.5}\n'
+
+
+def test_folds_without_a_place_are_told(tmp_path):
+    """A last line without the fidelity would lose its folds."""
+    end, _ = run(tmp_path, """print('{"loss": 0.1, "folds": [0.1, 0.2]}')""", fidelity=EPOCHS)
+    assert end.status is Status.FAILED
+    assert "reported folds without 'epoch'" in end.error

@@ -337,3 +337,21 @@ def test_a_cost_below_nothing_is_refused() -> None:
 def test_speeds_are_a_sequence() -> None:
     with pytest.raises(ArgumentError, match="a number for each worker"):
         Cluster(speeds=2.0)  # type: ignore[arg-type]
+
+
+class Breaking(Toy):
+    """Trains when it is asked, and breaks where more than six epochs are wanted."""
+
+    trains = True
+
+    def curve(self, config: Any, until: float, *, seed: int | None = None) -> list[tuple[float | None, Evaluation]]:
+        if until > 6:
+            raise RuntimeError("no memory")
+        return [(step, self._one(config, 1.0)) for step in range(1, int(until) + 1)]
+
+
+def test_a_training_that_breaks_on_the_way_is_a_failed_trial() -> None:
+    done = bench.simulate(Breaking(), searcher="random", trials=2, workers=1, seed=0)
+    assert [t.status for t in done.result.trials] == [Status.FAILED] * 2
+    assert "no memory" in str(done.result.trials[0].error)
+    assert done.result.trials[0].reports, "what was trained before stays"

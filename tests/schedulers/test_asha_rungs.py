@@ -9,7 +9,7 @@ import pytest
 
 from luthier.base.errors import ArgumentError
 from luthier.base.records import Configuration, Constraint, Decision, Fidelity, Job, Objective, Report, Status
-from luthier.schedulers._rungs import Entry, Rung, bracket_weights, crowding_distance, rung_levels, several_keys
+from luthier.schedulers._rungs import Entry, Rung, bracket_weights, rung_levels, several_keys
 from luthier.schedulers.asha import Asha
 from luthier.space.domains import Float
 from luthier.space.problem import Problem
@@ -257,12 +257,6 @@ def test_several_objectives_rank_by_front_then_lonely_first():
     assert set(order[2:4]) == {1, 4}
     assert order[4:] == [2, 5]
     assert asha.next_job() == Job(0, CONFIG, 3)
-
-
-def test_crowding_distance_by_hand():
-    points = np.array([[0.0, 4.0], [1.0, 3.0], [3.0, 1.0], [4.0, 0.0]])
-    assert crowding_distance(points).tolist() == [math.inf, 3 / 4 + 3 / 4, 3 / 4 + 3 / 4, math.inf]
-    assert crowding_distance(np.ones((3, 2))).tolist() == [math.inf, 0.0, math.inf]
 
 
 def test_keys_of_infeasible_results_come_last():

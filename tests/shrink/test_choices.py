@@ -86,6 +86,14 @@ def test_tables_of_both_kinds_are_read(tmp_path):
 def test_other_tables_are_refused(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a,b\n1,2\n")
+    head = "subject,question,A,B,C,D,answer,split\n"
+    (tmp_path / "mmlu.csv").write_text(head + "x,why,1,2,3,4,B,validation\nx,why,1,2,3,4,2,validation\n")
+    assert [q.answer for q in read_questions(tmp_path / "mmlu.csv", split="validation")] == [1, 2]
+    with pytest.raises(ArgumentError, match=r"no row of split 'test'\. Allowed: one of 'validation'"):
+        read_questions(tmp_path / "mmlu.csv")
+    (tmp_path / "wrong.csv").write_text(head + "x,why,1,2,3,4,E,test\n")
+    with pytest.raises(ArgumentError, match=r"answer='E'\. Allowed: A, B, C, D, or 0 to 3"):
+        read_questions(tmp_path / "wrong.csv")
     with pytest.raises(ArgumentError, match=r"columns \['a', 'b'\]. Allowed: question, A, B, C, D, answer"):
         read_questions(path)
     with pytest.raises(ArgumentError, match="no such file"):

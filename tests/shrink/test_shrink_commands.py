@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from _models import model, transformers
+from _models import model, torch, transformers
 from typer.testing import CliRunner
 
 from luthier.base.errors import ArgumentError
@@ -125,6 +125,28 @@ def test_how_good_a_model_is_is_said(place):
     found = json.loads(call("score", place / "model", "--data", place / "piqa.csv", "--limit", 8, "--json").stdout)
     assert (found["questions"], found["chance"]) == (8, 0.5)
     assert found["low"] <= found["accuracy"] <= found["high"]
+    (place / "cut.jsonl").write_text('{"goal": "what", "sol')
+    assert "no jsonl that can be read" in call("score", place / "model", "--data", place / "cut.jsonl", code=1).output
+
+
+def test_a_classifier_is_scored_by_its_own_classes(tmp_path):
+    """Its labels keep their places in a file that lacks one of them; others are refused."""
+    net = model("bert", vocab_size=40, num_labels=3)
+    net.config.id2label = {0: "up", 1: "level", 2: "down"}
+    net.config.label2id = {"up": 0, "level": 1, "down": 2}
+    with torch.no_grad():
+        net.classifier.weight.zero_()
+        net.classifier.bias.copy_(torch.tensor([0.0, 1.0, 2.0]))  # it always says "down"
+    net.save_pretrained(tmp_path)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefgh"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    transformers.BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path)
+    rows = "".join(f"a b {'cdefgh'[i % 6]},{['up', 'down', 'down', 'down'][i % 4]}\n" for i in range(80))
+    (tmp_path / "own.csv").write_text("text,label\n" + rows)
+    told = json.loads(call("score", tmp_path, "--data", tmp_path / "own.csv", "--json", *SMALL).stdout)
+    assert 0.4 < told["accuracy"] <= 1
+    (tmp_path / "other.csv").write_text("text,label\n" + rows.replace("down", "below"))
+    call("score", tmp_path, "--data", tmp_path / "other.csv", *SMALL, code=1)
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from _models import torch, transformers
 
 from luthier.base.errors import ArgumentError
 from luthier.shrink import Task, examples, read_data
+from luthier.shrink.tasks import classes_of
 
 
 class Words:
@@ -137,3 +138,28 @@ def test_scores_by_hand():
     found = Task("regression").evaluate(Says(torch.tensor([[1.0], [2.0], [3.0]])), [numbers])
     assert found["loss"] == pytest.approx(1 / 3)
     assert found["correlation"] == pytest.approx(np.corrcoef([1, 2, 4], [1, 2, 3])[0, 1])
+
+
+def test_labels_that_are_numbers_are_in_the_order_of_numbers():
+    rows = [{"text": f"row {i}", "label": str(i % 12)} for i in range(60)]
+    data = examples(rows, Words(), size=4, length=12)
+    assert data.task.names == tuple(str(i) for i in range(12))
+
+
+def test_a_classifiers_own_classes_keep_their_places(tmp_path):
+    """A file with two of three classes, which the alphabet would put elsewhere."""
+    config = {"architectures": ["BertForSequenceClassification"], "id2label": {"0": "up", "1": "level", "2": "down"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert classes_of(tmp_path) == ("up", "level", "down")
+    rows = [{"text": f"row {i}", "label": ["up", "down"][i % 2]} for i in range(40)]
+    data = examples(rows, Words(), size=40, length=12, classes=classes_of(tmp_path))
+    assert (data.task.labels, data.task.names, data.task.chance) == (3, ("up", "level", "down"), 0.5)
+    told = {int(x) for b in (*data.search, *data.select, *data.test) for x in b["labels"]}
+    assert told == {0, 2}
+    others = examples(ROWS, Words(), size=4, length=12, classes=classes_of(tmp_path))
+    assert others.task.names == ("no", "yes")
+    (tmp_path / "config.json").write_text(json.dumps({**config, "id2label": {"0": "LABEL_0", "1": "LABEL_1"}}))
+    assert classes_of(tmp_path) == ("0", "1")
+    (tmp_path / "config.json").write_text(json.dumps({**config, "architectures": ["BertModel"]}))
+    assert classes_of(tmp_path) == ()
+    assert classes_of(None) == ()

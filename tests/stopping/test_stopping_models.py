@@ -251,3 +251,9 @@ def test_checks_become_rarer():
     failed = {40: Trial(40, Configuration(x=0.5), Status.FAILED)}
     history = History({**known, **failed}, range(41), [v for v in found if v["results"] <= 40], 40)
     assert not Regret(Problem(LINE, (LOSS,)), seed=0, epsilon=0.0).due(history)
+
+
+def test_of_one_configurations_trials_the_best_counts_and_gives_the_place():
+    a, b = [trial(i, value, x=0.5) for i, value in ((0, 0.9), (2, 0.1))], trial(1, 0.5, x=0.7)
+    ordered = Threshold(LOSS, None)._best_first([a[0], b, a[1]])
+    assert [t.number for t in ordered] == [2, 1]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import luthier as lu
-from luthier.base.errors import SpaceError
+from luthier.base.errors import ArgumentError, SpaceError
 from luthier.study.replay import replay
 
 SPACE = lu.Space(lr=lu.Float(1e-4, 1.0, log=True), width=lu.Int(4, 64), act=lu.Choice("relu", "tanh"))
@@ -104,7 +104,11 @@ def test_losses_are_retried_and_then_given_up(tmp_path: Path) -> None:
     assert (trial.number, trial.runs) == (0, 2)
     study.tell(0, status="lost")
     assert study.trials[0].status is lu.Status.LOST
+    with pytest.raises(ArgumentError, match=r"trial 0 has ended \(lost\)"):
+        study.tell(0, status="failed")  # nobody would heed it
     assert study.ask()[0].number == 1
+    study.tell(0, {"loss": 0.5})  # a result counts, however late
+    assert study.trials[0].status is lu.Status.COMPLETED
 
 
 def test_a_paused_trial_goes_on_from_its_checkpoint(tmp_path: Path) -> None:

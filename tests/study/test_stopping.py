@@ -7,6 +7,7 @@ import pytest
 import luthier as lu
 from luthier.base.errors import ArgumentError, SpaceError, UnsupportedError
 from luthier.base.records import Status
+from luthier.base.registry import load
 from luthier.stopping import plateau as plateau_file
 from luthier.stopping._base import StoppingRule, Verdict
 
@@ -83,6 +84,38 @@ def test_any_and_all():
     assert len(either.run(bowl, trials=60).trials) == 5
     both = study({"name": "all", "rules": [{"name": "plateau", "trials": 2}, {"name": "budget", "trials": 12}]})
     assert 12 <= len(both.run(bowl, trials=60).trials) < 60
+
+
+def test_several_within_several_keep_their_own_verdicts():
+    """An outer rule's evidence is its rules', not that of the inner one that stopped."""
+    inner = {"name": "all", "rules": [{"name": "plateau", "trials": 2}]}
+    rules = [{"name": "any", "rules": [inner, {"name": "budget", "trials": 30}], "advise": True}]
+    found = study(*rules)
+    assert len(found.run(bowl, trials=40).trials) == 40
+    stopped = [v for v in found.verdicts if v["stop"]]
+    assert all(len(v["rules"]) == 2 for v in found.verdicts)
+    assert stopped[0]["reason"].startswith("all: plateau: ")
+    assert [(rule["stop"], len(rule.get("rules", ()))) for rule in stopped[0]["rules"]] == [(True, 1), (False, 0)]
+
+
+def test_several_rules_have_the_least_share_of_the_time():
+    rules = ["plateau", {"name": "regret", "epsilon": 0.1, "share": 0.01}, {"name": "pi", "share": 0.05}]
+    problem = study().problem
+    made = load("stopping", "any")(problem, seed=0, rules=[{"name": "plateau", "trials": 9}, *rules[1:]])
+    assert made.share == 0.01
+    assert load("stopping", "any")(problem, seed=0, rules=[{"name": "plateau", "trials": 9}]).share is None
+
+
+def test_a_cost_that_nobody_reports_is_refused():
+    found = study({"name": "budget", "cost": 5.0, "metric": "eurs"})
+    with pytest.raises(ArgumentError, match=r"no trial has reported 'eurs'\. Did you mean 'euros'"):
+        found.run(lambda run: {"loss": bowl(run), "euros": 1.0}, trials=20)
+
+
+def test_a_budget_counts_the_cost_of_every_repetition():
+    found = study({"name": "budget", "cost": 6.0, "metric": "euros"}, repeats=3)
+    result = found.run(lambda run: {"loss": bowl(run), "euros": 1.0}, trials=20)
+    assert len([t for t in result.trials if t.status.ended]) == 2
 
 
 def test_budget_counts_what_is_trained():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import luthier as lu
-from luthier.base.errors import ArgumentError, ExecutorError
+from luthier.base.errors import ArgumentError, ExecutorError, LuthierWarning
 from luthier.base.records import Event
 from luthier.runtime.executors._base import Launch
 from luthier.runtime.executors.inline import Inline
@@ -188,3 +188,28 @@ def test_a_returned_number_is_the_report_at_what_was_granted() -> None:
 def test_a_program_that_ignores_its_grant_is_done_when_all_is_spent() -> None:
     study = make(scheduler={"name": "asha", "type": "promotion"}, fidelity=("epoch", 1, 9))
     assert study.run(lambda run: run.report(loss=run.config["lr"], epoch=9), trials=5).counts == {"completed": 5}
+
+
+@pytest.mark.parametrize(("returned", "result", "reports"), [(0.5, 0.5, 3), (0.8, 0.8, 2), (None, 0.8, 2)])
+def test_what_is_returned_after_reports_is_the_last_word(returned, result, reports):
+    def train(run):
+        run.report(loss=1.0)
+        run.report(loss=0.8)
+        return returned
+
+    study = lu.Study(lu.Space(x=lu.Float(0.0, 1.0)), "loss", searcher="random")
+    [trial] = study.run(train, trials=1).trials
+    assert (trial.metrics["loss"], len(trial.reports)) == (result, reports)
+
+
+def test_more_studies_than_are_looked_into_are_told(tmp_path, monkeypatch):
+    from luthier.study import listing
+
+    for name in ("a", "b", "c"):
+        lu.Study(lu.Space(x=lu.Float(0.0, 1.0)), "loss", folder=tmp_path / name).close()
+    for number in range(5):
+        (tmp_path / f"0-{number}.txt").write_text("no study")
+    assert len(listing.studies(tmp_path)) == 3
+    monkeypatch.setattr(listing, "MOST", 2)
+    with pytest.warns(LuthierWarning, match="3 studies and databases; the first 2"):
+        assert [entry.name for entry in listing.studies(tmp_path)] == ["a", "b"]

@@ -208,9 +208,12 @@ def score(
     talk = begin(as_json, quiet, threads)
     from dataclasses import asdict
 
+    from luthier.base.errors import ArgumentError
     from luthier.cli import _json
     from luthier.shrink import load, read_data, read_questions, score_choices
+    from luthier.shrink._fits import check_fits
     from luthier.shrink.choices import asks
+    from luthier.shrink.tasks import classes_of
     from luthier.shrink.workspace import checked_device
 
     net = load(model).to(checked_device(device)).eval()
@@ -222,6 +225,13 @@ def score(
         return
     columns = {"texts": texts or (), "label": label or ""}
     task = read_data(data, model, size=batch, length=length, seed=seed, **columns)
+    check_fits(net, task)
+    names = classes_of(model)
+    if task.task.kind == "classification" and task.task.names != names:
+        raise ArgumentError(
+            f"labels {', '.join(task.task.names)}: the model's are {', '.join(names) or 'not named'}. Allowed: a file "
+            "with the model's own labels."
+        )
     found = task.task.evaluate(net, task.test)
     if talk.json:
         _json.write({**found, "chance": task.task.chance})

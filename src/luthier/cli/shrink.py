@@ -58,13 +58,14 @@ def rank(
     batch: Batch = 16,
     length: Length = 64,
     seed: Seed = 0,
+    threads: Threads = 1,
     device: Device = "cpu",
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Score every unit of a model by what it adds, and keep the order."""
-    talk = begin(as_json, quiet)
+    talk = begin(as_json, quiet, threads)
     from luthier.cli import _json
     from luthier.shrink import pipeline
 
@@ -146,13 +147,14 @@ def search(
     recover: Annotated[
         int, typer.Option("--recover", metavar="N", help="Rank the best anew after N steps of distillation each.")
     ] = 0,
+    threads: Threads = 1,
     device: Device = "cpu",
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Search for sub-networks that lose least at each size; goes on where it was stopped."""
-    talk = begin(as_json, quiet)
+    talk = begin(as_json, quiet, threads)
     from luthier.cli import _json
     from luthier.shrink import pipeline
     from luthier.shrink.workspace import Workspace

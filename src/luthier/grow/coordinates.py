@@ -125,6 +125,7 @@ def coordinate_check(
     """
     check("steps", steps, at_least=1, whole=True)
     check("seeds", seeds, at_least=1, whole=True)
+    ratios = sorted(set(ratios))
     if len(ratios) < 3:
         raise ArgumentError(f"ratios={list(ratios)!r}. Allowed: three widths or more, for a slope.")
     diagnostics.validate(plan)

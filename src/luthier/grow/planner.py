@@ -5,7 +5,7 @@ with tokens per parameter (`gains.py`). s is uncertain, and so is the law; inter
 hold both, and growing is advised only where that chance is good.
 
 Source: the break-even rule 1/s + 1/g^2 < 1 at equal tokens per parameter; the growth point (20 tokens per parameter of
-    the source, factor 2) where no law is fitted: derived in our specification.
+    the source, factor 2) where no law is fitted: derived here.
 """
 
 from __future__ import annotations

@@ -99,7 +99,8 @@ def sweep(
         parametrization: "mup", or "standard" for the control.
         merge: See `runs.run`.
     """
-    rates = [rates] if isinstance(rates, int | float) else list(rates)
+    rates = [rates] if isinstance(rates, int | float) else sorted(set(rates))  # neighbours are judged as such
+    ratios = sorted(set(map(float, ratios)))
     check("rates", len(rates), at_least=1)
     for rate in rates:
         check("rates", rate, above=0)
@@ -112,7 +113,7 @@ def sweep(
             f"tokens={tokens}: fewer than one step of {hyper.batch} rows x {hyper.length} tokens. Give more, or a "
             "smaller batch."
         )
-    space = Space(lr=Choice(*rates, transfer="mup"), ratio=Choice(*map(float, ratios)), seed=Choice(*range(seeds)))
+    space = Space(lr=Choice(*rates, transfer="mup"), ratio=Choice(*ratios), seed=Choice(*range(seeds)))
     study = Study(space, "val_loss", searcher="grid", folder=Path(folder), name="rates", seed=0, defaults_first=False)
     work = _Work(plans, hyper, text, held_out, tokens, ledger, Path(folder).name, merge)
     _manifest(study, plan, hyper, tokens, parametrization)

@@ -6,15 +6,16 @@ import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
 from luthier.grow import diagnostics
 from luthier.grow.hyper import Hyper
 from luthier.grow.layouts import layout
-from luthier.grow.ledger import Entry, Ledger
+from luthier.grow.ledger import PURPOSES, Entry, Ledger
 from luthier.grow.moments import kept, put
 from luthier.grow.mu_plan import MuPlan
 from luthier.nets._torch import nn, torch
@@ -141,11 +142,12 @@ def run(
         The history and the trained model.
 
     Raises:
-        ArgumentError: hyperparameters of another proxy without a reason, fewer tokens than one step, or groups that
-            are not the plan's, now or later (MU04: a hook that sets rates).
+        ArgumentError: an unknown purpose, hyperparameters of another proxy without a reason, fewer tokens than one
+            step, or groups that are not the plan's, now or later (MU04: a hook that sets rates).
 
     Source: judging by merged checkpoints: WSM (2025), by abstract.
     """
+    check("purpose", purpose, one_of=PURPOSES)
     ledger = Ledger.open(ledger) if isinstance(ledger, str | Path) else ledger
     check_text(plan, text, held_out)
     if hyper.fingerprint:
@@ -184,9 +186,21 @@ def run(
         if merge and not history.diverged:
             _judge_merged(history, net, [Path(place or "") / f"step-{k:08d}" for k in recipe.save_at], measure)
     label = name or (Path(folder).name if folder else purpose)
-    if ledger is not None and label not in {e.run for e in ledger.entries}:
-        ledger.add(_entry(label, purpose, sizes, history, hyper, growth, grown_from, seed))
+    if ledger is not None:
+        _enter(ledger, _entry(label, purpose, sizes, history, hyper, growth, grown_from, seed))
     return history, net
+
+
+def _enter(ledger: Ledger, entry: Entry) -> None:
+    """Add a run once; another one of the same name gets a number behind it."""
+    known = {one.run: one for one in ledger.entries}
+    name, number = entry.run, 1
+    while name in known:
+        if replace(known[name], run=entry.run) == entry:  # the same, opened again
+            return
+        number += 1
+        name = f"{entry.run}-{number}"
+    ledger.add(replace(entry, run=name))
 
 
 class _Audit:

@@ -6,7 +6,7 @@
 
 A domain's own `transfer=` counts; where it says nothing, the name decides.
 
-Source: the list of what transfers in Tensor Programs V and later ablations, as our specification has it (section 4A).
+Source: the list of what transfers in Tensor Programs V, and later ablations.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def tags_of(space: Space) -> dict[str, str]:
 
 
 def best_of(space: Space, trials: Iterable[Trial], metric: str = "val_loss") -> Tuned | None:
-    """The configuration with the lowest mean over seeds at the proxy's width; None where no trial ended.
+    """The configuration with the lowest mean over seeds at the proxy's width; None where none has a finite one.
+
+    A seed that diverged counts as infinity, as for `rates.judge`.
 
     Args:
         space: Of the study.
@@ -88,10 +90,12 @@ def best_of(space: Space, trials: Iterable[Trial], metric: str = "val_loss") -> 
     tags = tags_of(space)
     cells: dict[tuple[Any, ...], list[float]] = {}
     for trial in trials:
-        value = (trial.metrics or {}).get(metric, math.inf)
-        if trial.config.get("ratio", 1.0) == 1.0 and math.isfinite(value):
-            cells.setdefault(tuple(trial.config.get(name) for name in tags), []).append(float(value))
-    order = sorted(cells, key=lambda key: float(np.mean(cells[key])))
+        value = float(trial.metrics.get(metric, math.inf))
+        if trial.status.ended and trial.config.get("ratio", 1.0) == 1.0:
+            key = tuple(trial.config.get(name) for name in tags)
+            cells.setdefault(key, []).append(value if math.isfinite(value) else math.inf)
+    means = {key: float(np.mean(values)) for key, values in cells.items()}
+    order = sorted((key for key in means if math.isfinite(means[key])), key=means.__getitem__)
     if not order:
         return None
     values = dict(zip(tags, order[0], strict=True))

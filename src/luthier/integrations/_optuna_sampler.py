@@ -7,6 +7,7 @@ import math
 import secrets
 import threading
 import warnings
+import weakref
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -114,7 +115,7 @@ class Sampler:
         self._warns = warn_independent_sampling
         self._lock = threading.Lock()
         self._warned: set[str] = set()
-        self._made: tuple[Any, Any, Problem, set[int]] | None = None  # what for, searcher, problem, trials told
+        self._made: tuple[Any, Any, Any, Problem, set[int]] | None = None  # whose, what for, searcher, problem, told
 
     def __getstate__(self) -> dict[str, Any]:
         """All but what is computed from the trials."""
@@ -182,15 +183,15 @@ class Sampler:
         """The searcher, told of every trial that has ended; made anew when space or constraints have changed."""
         named = sorted({name for trial in trials for name in _violations(trial)})
         goals = tuple(direction.name for direction in study.directions)
-        what = (id(study), repr(sorted(search_space.items())), tuple(named), goals)
-        if self._made is None or self._made[0] != what:
+        what = (repr(sorted(search_space.items())), tuple(named), goals)
+        if self._made is None or self._made[0]() is not study or self._made[1] != what:
             space = self._space or Space({name: domain_of(search_space[name]) for name in search_space})
             objectives = tuple(
                 Objective(f"value_{i}", "max" if g == "MAXIMIZE" else "min") for i, g in enumerate(goals)
             )
             problem = Problem(space, objectives, tuple(Constraint(name) for name in named))
-            self._made = what, self._kind(problem, seed=self._seed, **self._own), problem, set()
-        _, searcher, problem, told = self._made
+            self._made = weakref.ref(study), what, self._kind(problem, seed=self._seed, **self._own), problem, set()
+        _, _, searcher, problem, told = self._made
         fresh = [trial for trial in trials if trial.state.name in _STATUS and trial.number not in told]
         told.update(trial.number for trial in fresh)
         observed = [_observation(trial, problem, search_space) for trial in fresh]

@@ -137,7 +137,7 @@ class Splits:
     def renewable(self) -> bool:
         """Whether there are fresh splits for another seed."""
         return self._shuffles or (
-            (self._given is None or isinstance(self._given, int)) and not self._arguments.get("groups")
+            (self._given is None or isinstance(self._given, int)) and self._arguments.get("groups") is None
         )
 
     def of(self, seed: int) -> list[tuple[Any, Any]]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from luthier.base.errors import LuthierError, LuthierWarning
-from luthier.base.records import Event
+from luthier.base.records import Event, Status
 from luthier.study import Result, Study
 
 #: What ends a trial, and its status.
@@ -27,6 +27,7 @@ class Tracker(ABC):
     def __init__(self) -> None:
         self._runs: dict[int, Any] = {}  # trial -> the tracker's handle; of trials that have not ended
         self._left: dict[int, int] = {}  # trial -> evaluations to come, where they are repeated
+        self._closed: set[int] = set()
         self._study: Study | None = None
         self._complained = False
 
@@ -58,7 +59,7 @@ class Tracker(ABC):
 
     def _take(self, study: Study, event: Event) -> None:
         if self._study is not study:
-            self._runs, self._left, self._study = {}, {}, study
+            self._runs, self._left, self._closed, self._study = {}, {}, set(), study
             self._begin(study, event.time)
         data, trial = event.data, event.trial
         if event.kind == "ended":
@@ -66,10 +67,11 @@ class Tracker(ABC):
         if trial is None:
             return
         if event.kind == "asked":
-            self._left[trial] = study.repeats
-            found = self._open(study, trial, data["config"], str(data.get("origin", "")), event.time)
-            if found is not None:
-                self._runs[trial] = found
+            self._enter(study, trial, data["config"], str(data.get("origin", "")), event.time, study.repeats)
+        elif event.kind in ("started", "reported", *ENDS) and trial not in self._runs and trial not in self._closed:
+            known = study.trials[trial]  # one that an earlier process has asked for
+            left = study.repeats - len(known.repeats) + (event.kind == "finished")  # which is among them by now
+            self._enter(study, trial, known.config, known.origin, event.time, left)
         handle = self._runs.get(trial)
         if handle is None:
             return
@@ -80,9 +82,23 @@ class Tracker(ABC):
         elif event.kind in ENDS:
             self._left[trial] = self._left.get(trial, 1) - 1
             if event.kind != "finished" or self._left[trial] <= 0:
-                status = str(data.get("status", ENDS[event.kind]))
-                self._close(handle, status, data.get("error") or data.get("reason"), event.time)
-                del self._runs[trial]
+                self._leave(trial, str(data.get("status", ENDS[event.kind])), event)
+        elif event.kind == "lost" and study.trials[trial].status is Status.LOST:  # and not tried once more
+            self._leave(trial, "lost", event)
+
+    def _enter(self, study: Study, trial: int, config: Mapping[str, Any], origin: str, time: float, left: int) -> None:
+        """Begin to follow a trial; one that is there and has ended is left alone."""
+        self._left[trial] = left
+        handle = self._open(study, trial, config, origin, time)
+        if handle is None:
+            self._closed.add(trial)
+        else:
+            self._runs[trial] = handle
+
+    def _leave(self, trial: int, status: str, event: Event) -> None:
+        """A trial has ended."""
+        self._close(self._runs.pop(trial), status, event.data.get("error") or event.data.get("reason"), event.time)
+        self._closed.add(trial)
 
     # what each tracker does --------------------------------------------------------------------------------
 

@@ -193,8 +193,9 @@ class _Sweeper:
 
     def _run(self, study: Study, fixed: list[str]) -> None:
         begun = len(study.trials)
-        while len(study.trials) < self._trials and study.stopped is None:
-            trials = study.ask(min(self._jobs, self._trials - len(study.trials)))
+        # what was interrupted counts when it has ended: ask() gives it again
+        while (over := sum(t.status.ended for t in study.trials)) < self._trials and study.stopped is None:
+            trials = study.ask(min(self._jobs, self._trials - over))
             if not trials:
                 return
             batch = [[*fixed, *self._overrides(trial.config)] for trial in trials]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from luthier.base.errors import ArgumentError
+from luthier.base.errors import ArgumentError, TrialError
 from luthier.base.imports import need
 from luthier.base.records import Objective, Trial
 from luthier.integrations._late import joined, late
@@ -208,7 +208,13 @@ def hyperparameter_search(
         seed=seed,
     )
     search = _Search(trainer, names, compute_objective or utilities.default_compute_objective)
-    result = study.run(search, trials=n_trials, seconds=timeout)
+    try:
+        result = study.run(search, trials=n_trials, seconds=timeout)
+    finally:
+        study.close()
+    if not result.pareto:
+        told = next((f", the last failure: {t.error}" for t in reversed(result.trials) if t.error), "")
+        raise TrialError(f"hyperparameter_search: no trial has a result{told}. Mend the training, or give more trials.")
     best = [_best_run(utilities.BestRun, trial, names, result) for trial in result.pareto]
     return best if len(goals) > 1 else best[0]
 

@@ -17,7 +17,6 @@ optimize = later("scipy.optimize")
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-_ROOT5 = math.sqrt(5.0)
 #: Priors, each normal in the logarithm: (mean, standard deviation).
 #: Length scales: median sqrt(p) e^0.35. Signal: near the values' own variance. Noise: little unless the data say more;
 #: its width spans deterministic programs and recorded repetitions. Bends: none unless the data say so.

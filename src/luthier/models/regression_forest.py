@@ -24,13 +24,11 @@ class RegressionForest:
         forest: The trees.
         mean: (nodes,) mean of the values of the training rows in a leaf; 0 for inner nodes.
         variance: (nodes,) their variance, divided by their number.
-        leaves: (trees, n) leaf of each training row in each tree, whether the tree has seen the row or not.
     """
 
     forest: Forest
     mean: Array
     variance: Array
-    leaves: NDArray[np.int32]
 
     def predict(self, X: Array) -> tuple[Array, Array]:
         """Mean and standard deviation; (m, p) -> (m,), (m,).
@@ -105,7 +103,7 @@ def fit_forest(
     count = np.maximum(np.bincount(at, minlength=nodes), 1)
     mean = np.bincount(at, values, minlength=nodes) / count
     variance = np.bincount(at, (values - mean[at]) ** 2, minlength=nodes) / count
-    return RegressionForest(forest, mean, variance, leaves)
+    return RegressionForest(forest, mean, variance)
 
 
 def roughness(X: Array, y: Array, mean: Array) -> float:

@@ -83,6 +83,9 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], *, where
             f"{where}: tensor {name!r} has shape {tuple(weights[name].shape)}, the model has {tuple(own[name].shape)}. "
             "Build the model from the configuration that the checkpoint names."
         )
+    for name in own:
+        if weights[name].is_floating_point() and not bool(torch.isfinite(weights[name]).all()):
+            raise ArgumentError(f"{where}: tensor {name!r} has values that are no finite numbers: its run diverged.")
     model.load_state_dict(dict(weights))
 
 
@@ -94,18 +97,16 @@ def save(
     step: int = 0,
     state: Mapping[str, Any] | None = None,
     extra: Mapping[str, Any] | None = None,
-    weights: Mapping[str, torch.Tensor] | None = None,
 ) -> Checkpoint:
     """Write a checkpoint: into a folder beside, then renamed, so that it is whole or not there.
 
     Args:
         folder: Where; one that is there is replaced.
-        model: The model. (Ignored where `weights` are given.)
+        model: The model.
         optimiser: Its optimiser, to continue from here.
         step: Steps made.
         state: More of the training state, JSON.
         extra: What else belongs to it (a plan, a configuration), JSON.
-        weights: Other values than the model's own (a merge).
 
     Returns:
         The checkpoint.
@@ -115,7 +116,7 @@ def save(
     partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    tensors, aliases = _owned(model.state_dict() if weights is None else weights)
+    tensors, aliases = _owned(model.state_dict())
     _write(partial / MODEL, tensors)
     content = {
         "schema": SCHEMA,
@@ -184,8 +185,7 @@ def at_step(folder: str | Path, where: str | int = "last") -> Checkpoint:
     there = {int(path.name[5:]): path for path in steps_in(folder)}
     if where == "pre-cooldown" and there:
         recipe = read(folder).state["recipe"]
-        share = float(recipe["schedule"].get("cooldown", 0.0))
-        wanted = recipe["steps"] - round(share * recipe["steps"])
+        wanted = _cooldown_starts(recipe["schedule"], recipe["steps"])
     else:
         wanted = int(where) if str(where).isdigit() else -1
     if wanted not in there:
@@ -193,6 +193,13 @@ def at_step(folder: str | Path, where: str | int = "last") -> Checkpoint:
             f"{folder}: no checkpoint at {where!r}. Allowed: 'last', 'pre-cooldown', or one of {sorted(there)}."
         )
     return read(there[wanted])
+
+
+def _cooldown_starts(schedule: Mapping[str, Any], steps: int) -> int:
+    """The step at which a stored schedule begins to cool down; its end where it does not."""
+    if schedule.get("kind") == "stretch":  # a part of a longer one
+        return min(max(_cooldown_starts(schedule["whole"], schedule["steps"]) - int(schedule["first"]), 1), steps)
+    return steps - round(float(schedule.get("cooldown", 0.0)) * steps)
 
 
 def merge(checkpoints: Sequence[Checkpoint], shares: Sequence[float] | None = None) -> dict[str, torch.Tensor]:

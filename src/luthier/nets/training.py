@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -323,12 +323,16 @@ class _Run:
         if not resume:
             raise ArgumentError(f"folder={str(self.folder)!r}: holds a run. Choose another folder, or resume it.")
         stored, own = found.state["recipe"], self.recipe.data()
-        other = [name for name in own if json.dumps(own[name]) != json.dumps(stored.get(name))]
-        if other:
-            name = other[0]
+        optimiser = found.state.get("optimiser")
+        pairs = [(stored, own), (found.state["extra"], self.extra)]
+        if optimiser is not None:
+            pairs.append((_rates(optimiser["groups"]), _rates(self.optimiser.param_groups)))
+        other = next((one for pair in pairs if (one := _other(*pair)) is not None), None)
+        if other is not None:
+            name, was, now = other
             raise ArgumentError(
-                f"folder={str(self.folder)!r}: holds a run with {name}={stored.get(name)!r}, this one has "
-                f"{own[name]!r}. Choose another folder, or the same recipe."
+                f"folder={str(self.folder)!r}: holds a run with {name}={was}, this one has {now}. Choose another "
+                "folder, or the same as there."
             )
         found.load(self.model, self.optimiser)
         state = found.state
@@ -362,6 +366,25 @@ class _Run:
         passing = [p for p in checkpoints.steps_in(self.folder) if int(p.name[5:]) not in self._kept()]
         for old in passing[: -self.recipe.keep]:
             _remove(old)
+
+
+def _rates(groups: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What an optimiser's groups were given; loading its state would put the old values back without a word."""
+    names = {"initial_lr": "lr", "weight_decay": "weight_decay"}
+    return {name: [group.get(key) for group in groups] for key, name in names.items()}
+
+
+def _other(stored: Mapping[str, Any], own: Mapping[str, Any], where: str = "") -> tuple[str, str, str] | None:
+    """The first value that a run in a folder had otherwise: its name, what it was and what it is; None: none."""
+    for name, now in json.loads(json.dumps(dict(own))).items():
+        was = stored.get(name)
+        if isinstance(was, dict) and isinstance(now, dict):
+            found = _other(was, now, f"{where}{name}.")
+            if found is not None:
+                return found
+        elif json.dumps(was) != json.dumps(now):
+            return f"{where}{name}", f"{was!r:.80}", f"{now!r:.80}"
+    return None
 
 
 def _remove(folder: Path) -> None:

@@ -18,7 +18,7 @@ from luthier.space.values import Array, Mask
 
 #: Fewest results from which anything is computed: below, the best tenth is no set at all.
 FEWEST = 10
-#: Below this many results a table says that it may change with the next ones (users.md: "a warning under 30 trials").
+#: Below this many results a table says that it may change with the next ones.
 FEW = 30
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier.base.pareto import fronts
+from luthier.base.pareto import crowding, fronts
 from luthier.base.records import Fidelity
 
 #: (total violation, place, ...): tuples that sort the best first; the last entry is the order of arrival.
 Key = tuple[float, ...]
-#: What decides among results of one front; see `crowding_distance` and `net_places`.
+#: What decides among results of one front; see `base.pareto.crowding` and `net_places`.
 ORDERS = ("crowding", "epsilon-net")
 
 
@@ -199,10 +199,12 @@ def several_keys(entries: Sequence[Entry], order: str = "crowding") -> list[Key]
     if len(feasible):
         values = np.array([entries[i].values for i in feasible])
         front[feasible] = fronts(values)
-        for number in range(int(front.max()) + 1):
-            chosen = front[feasible] == number
-            points = values[chosen]
-            within[feasible[chosen]] = -crowding_distance(points) if order == "crowding" else net_places(points)
+        if order == "crowding":
+            within[feasible] = -crowding(values, front[feasible])
+        else:
+            for number in range(int(front.max()) + 1):
+                chosen = front[feasible] == number
+                within[feasible[chosen]] = net_places(values[chosen])
     return [
         (entry.violation, float(front[i]), float(within[i]), float(entry.arrival)) for i, entry in enumerate(entries)
     ]
@@ -242,26 +244,3 @@ def net_places(values: NDArray[np.float64]) -> NDArray[np.float64]:
     for i in np.flatnonzero(places < 0):  # what is left lies on points that have a place
         places[i] = places[placed[np.abs(points[placed] - points[i]).sum(axis=1).argmin()]]
     return places
-
-
-def crowding_distance(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How lonely each point of a front is: the normalised length of the box between its neighbours.
-
-    Args:
-        values: (n, m) points of one front.
-
-    Returns:
-        (n,) sums over objectives, infinite at the ends of each objective.
-
-    Source: Deb et al. 2002 (NSGA-II), section III B.
-    """
-    n, m = values.shape
-    distance = np.zeros(n)
-    for j in range(m):
-        order = np.argsort(values[:, j], kind="stable")
-        column = values[order, j]
-        span = column[-1] - column[0]
-        distance[order[[0, -1]]] = math.inf
-        if n > 2 and span > 0:
-            distance[order[1:-1]] += (column[2:] - column[:-2]) / span
-    return distance

@@ -26,8 +26,8 @@ from luthier.space.values import Array
 
 special = later("scipy.special")
 
-#: What each way to use several resources takes from `_fidelity`.
-WAYS = {"last": "last", "rank": "rank", "mature": "mature", "rung": "rung", "highest": "highest"}
+#: Ways to use several resources; see `_fidelity.Aggregation`.
+WAYS = ("last", "rank", "mature", "rung", "highest")
 FEWEST, MOST = 6, 10  # of the initial results: so that one in four is two, and no more than other searchers draw
 RANDOM = {"rf": 0.0, "gbt": 0.0, "mlp": 0.1}  # bagged trees disagree where they know nothing; networks extrapolate
 FEASIBLE = 2  # feasible results from which on their values matter: one has no better ones to follow
@@ -103,7 +103,7 @@ class Bore(Searcher):
         check("acquisition", acquisition, one_of=ACQUISITIONS)
         check("gamma", gamma, above=0, below=1)
         check("candidates", candidates, at_least=1, whole=True)
-        check("fidelity", fidelity, one_of=tuple(WAYS))
+        check("fidelity", fidelity, one_of=WAYS)
         initial = min(max(problem.space.dimensions + 1, FEWEST), MOST) if initial is None else initial
         check("initial", initial, at_least=1, whole=True)
         explore = RANDOM[classifier] if explore is None else explore
@@ -115,7 +115,7 @@ class Bore(Searcher):
         self._way = fidelity if problem.fidelity is not None else "last"
         self._features = Features(problem.space)
         self._seen = Seen(problem.space)
-        self._told = Aggregation(problem, WAYS[self._way], apart=True, fewest=self._initial)
+        self._told = Aggregation(problem, self._way, apart=True, fewest=self._initial)
         # caches, keyed by the snapshot's number, the second by what is pending too
         self._learnt: tuple[int, _Lesson | None] = (0, None)
         self._fitted: tuple[int, bytes, Classifier | None] = (0, b"", None)

@@ -33,7 +33,6 @@ class Shell:
         self.spec = spec
         copies: dict[int, nn.Module] = {}
         self.model = _copy(model, copies)
-        self.names = names(layout, spec)
         self._slots = _slots(model, self.model, layout, spec)
         _shape_modules(self.model, layout, spec)
         _configure(model, layout, spec, copies.values())

@@ -12,7 +12,7 @@ from typing import Any
 
 from luthier.base.errors import ArgumentError
 from luthier.shrink import baselines
-from luthier.shrink.extraction import Child, extract, load
+from luthier.shrink.extraction import SPEC, Child, extract, load
 from luthier.shrink.front import Front
 from luthier.shrink.importance import Moments, rank_units
 from luthier.shrink.recovery import mend
@@ -136,9 +136,9 @@ class Targets:
         teacher: Any,
         notes: Mapping[str, float] | None = None,
     ) -> tuple[Any, int, dict[str, float]]:
-        """A trained model, its steps and notes; read if the run was killed after it."""
-        done = folder.with_suffix(".json")
-        if done.is_file():
+        """A trained model, its steps and notes; read if the run was killed after it and the choice is the same."""
+        done, spec = folder.with_suffix(".json"), folder / SPEC
+        if done.is_file() and SubNetSpec.from_json(spec.read_text(encoding="utf-8")) == child.spec:
             told = json.loads(done.read_text(encoding="utf-8"))
             device = next(self.net.model.parameters()).device
             return load(folder).to(device).eval(), int(told["steps"]), dict(told["notes"])

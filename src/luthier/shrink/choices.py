@@ -22,7 +22,7 @@ from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
 from luthier.base.imports import need
 from luthier.shrink._torch import torch
-from luthier.shrink.tasks import TABLES, read_table, tokenizer_of
+from luthier.shrink.tasks import TABLES, rows_of, tokenizer_of
 
 LETTERS = "ABCD"
 Z = 1.959963984540054  # of a two-sided interval of 95 %
@@ -93,7 +93,11 @@ def read_questions(path: str | Path, *, limit: int | None = None, seed: int = 0,
     place = Path(path)
     if not place.is_file():
         raise ArgumentError(f"questions {str(path)!r}: no such file. Allowed: a table such as MMLU's or PIQA's.")
-    rows = [row for row in read_table(place) if row.get("split", split) == split]
+    everything = rows_of(place)
+    rows = [row for row in everything if row.get("split", split) == split]
+    if everything and not rows:
+        parts = ", ".join(sorted({repr(row["split"]) for row in everything}))
+        raise ArgumentError(f"questions {str(path)!r}: no row of split {split!r}. Allowed: one of {parts}.")
     if rows and {"question", *LETTERS, "answer"} <= set(rows[0]):
         made = [_mmlu(row) for row in rows]
     elif rows and {"goal", "sol1", "sol2", "label"} <= set(rows[0]):
@@ -116,7 +120,7 @@ def asks(path: str | Path) -> bool:
     place = Path(path)
     if place.suffix not in TABLES or not place.is_file():
         return False
-    columns = set(next(iter(read_table(place)), {}))
+    columns = set(next(iter(rows_of(place)), {}))
     return columns >= {"question", *LETTERS, "answer"} or columns >= {"goal", "sol1", "sol2", "label"}
 
 
@@ -124,11 +128,25 @@ def _mmlu(row: Mapping[str, Any]) -> Question:
     subject = str(row.get("subject", "")).replace("_", " ")
     head = f"The following are multiple choice questions (with answers) about {subject}.\n\n"
     told = "\n".join(f"{letter}. {row[letter]}" for letter in LETTERS)
-    return Question(f"{head}{str(row['question']).strip()}\n{told}\nAnswer:", tuple(LETTERS), int(row["answer"]))
+    right = _answer(row, "answer", LETTERS)
+    return Question(f"{head}{str(row['question']).strip()}\n{told}\nAnswer:", tuple(LETTERS), right)
 
 
 def _piqa(row: Mapping[str, Any]) -> Question:
-    return Question(f"Question: {row['goal']}\nAnswer:", (str(row["sol1"]), str(row["sol2"])), int(row["label"]))
+    options = str(row["sol1"]), str(row["sol2"])
+    return Question(f"Question: {row['goal']}\nAnswer:", options, _answer(row, "label", "01"))
+
+
+def _answer(row: Mapping[str, Any], column: str, letters: Sequence[str]) -> int:
+    """The place of the right answer, which is given as that or as its letter."""
+    given = str(row[column]).strip()
+    if given in list(letters):
+        return list(letters).index(given)
+    if given in map(str, range(len(letters))):
+        return int(given)
+    raise ArgumentError(
+        f"questions: {column}={row[column]!r}. Allowed: {', '.join(letters)}, or 0 to {len(letters) - 1}."
+    )
 
 
 def score_choices(

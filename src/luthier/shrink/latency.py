@@ -61,7 +61,7 @@ def measure(
         models: Models of transformers, in evaluation mode.
         batch: Rows.
         tokens: Length of the input; with `decode`, of what the cache holds.
-        runs: Passes of each model a round (10 times 3 rounds: the specification's 30).
+        runs: Passes of each model a round (10 times 3 rounds: 30 in all).
         rounds: Turns.
         decode: Time one further token with a cache in place of the whole input.
         seed: Of the tokens.

@@ -9,7 +9,7 @@ is back-propagated at once, so the memory is that of the largest.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -229,7 +229,10 @@ def train(
     chosen = Strategy(net, data.task, drawn, strategy, random, kd if strategy != "standard" else None, teacher)
     holder = net.model if peft is None else nn.ModuleList([net.model, peft])
     recipe = Recipe(steps=steps, seed=seed, save_every=save_every, log_every=log_every, precision=precision)
-    about = {"strategy": strategy, "random": random, "space": space.name, "sampler": drawn.kind}
+    about = {
+        "strategy": strategy, "random": random, "space": space.name, "sampler": drawn.kind,
+        "kd": None if chosen.kd is None else asdict(chosen.kd), "teacher": teacher is not None,
+    }  # fmt: skip
     return guarded(
         holder, data.train, recipe, chosen, lr, decay, folder=folder, resume=resume, hooks=hooks, extra=about
     )

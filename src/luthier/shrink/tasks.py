@@ -41,12 +41,14 @@ class Task:
         labels: Classes; 1 for regression.
         chance: The score of who knows nothing.
         centre: Mean of a regression's training labels, in their unit: where a head that is new begins.
+        names: Of the classes, in the order of a model's answers.
     """
 
     kind: str
     labels: int = 1
     chance: float = 0.0
     centre: float = 0.0
+    names: tuple[str, ...] = ()
 
     @property
     def score_name(self) -> str:
@@ -168,6 +170,7 @@ def examples(
     seed: int = 0,
     evaluated: int = 64,
     kind: str = "",
+    classes: Sequence[str] = (),
 ) -> Data:
     """Labelled texts, shuffled by the seed and split into training, search, selection and test.
 
@@ -181,6 +184,7 @@ def examples(
         seed: Of the split and the order.
         evaluated: Most batches of each later part.
         kind: "classification" or "regression"; empty: regression for numbers that are not whole.
+        classes: What a model calls its classes, in its order; the labels' own order if they are others.
 
     Raises:
         ArgumentError: no rows, or no such columns.
@@ -204,7 +208,7 @@ def examples(
             raise ArgumentError(
                 f"data: {len(bare)} of {len(rows)} rows have no {name!r} (rows {told}). Leave them out."
             )
-    values, task = _labels([row[label] for row in rows], kind)
+    values, task = _labels([row[label] for row in rows], kind, classes)
     order = np.random.default_rng([seed, 41]).permutation(len(rows))
     encoded = [_encoded(tokenizer, [str(rows[i][name]) for name in names], length) for i in order]
     values = values[order]
@@ -251,16 +255,32 @@ def _texts(rows: Sequence[Mapping[str, Any]], label: str) -> list[str]:
     return found
 
 
-def _labels(given: Sequence[Any], kind: str) -> tuple[np.ndarray, Task]:
+def _labels(given: Sequence[Any], kind: str, classes: Sequence[str] = ()) -> tuple[np.ndarray, Task]:
+    """Labels as numbers, and the task that they make; classes in a model's order where it has all of them."""
     if kind:
         check("kind", kind, one_of=KINDS[1:])
     numbers = all(isinstance(v, (int, float, np.integer, np.floating)) or _is_number(v) for v in given)
     if kind == "regression" or (not kind and numbers and any(float(v) != int(float(v)) for v in given)):
         return np.array([float(v) for v in given], dtype=np.float32), Task("regression")
     words = sorted({str(v) for v in given})
-    place = {word: i for i, word in enumerate(words)}
+    if all(map(_is_number, words)):
+        words.sort(key=float)  # 2 before 10
+    names = tuple(classes) if set(words) <= set(classes) else tuple(words)
+    place = {word: i for i, word in enumerate(names)}
     found = np.array([place[str(v)] for v in given], dtype=np.int64)
-    return found, Task("classification", len(words), float(np.bincount(found).max() / len(found)))
+    return found, Task("classification", len(names), float(np.bincount(found).max() / len(found)), names=names)
+
+
+def classes_of(folder: str | Path | None) -> tuple[str, ...]:
+    """What a classifier's folder calls its classes, in order; those without names of their own are 0, 1, 2, ..."""
+    place = Path(folder or "") / "config.json"
+    config = json.loads(place.read_text(encoding="utf-8")) if folder is not None and place.is_file() else {}
+    named = config.get("id2label")
+    if not named or not any("SequenceClassification" in name for name in config.get("architectures") or ()):
+        return ()
+    names = [str(named[key]) for key in sorted(named, key=int)]
+    plain = all(name == f"LABEL_{i}" for i, name in enumerate(names))
+    return tuple(str(i) for i in range(len(names))) if plain else tuple(names)
 
 
 def _is_number(value: Any) -> bool:
@@ -305,7 +325,8 @@ def read_data(
 
     Args:
         path: The file.
-        model_folder: Folder whose tokenizer reads it; None, or one without a tokenizer: bytes.
+        model_folder: Folder whose tokenizer reads it; None, or one without a tokenizer: bytes. If it is a classifier
+            that has all classes of the file, they are in its order.
         size: Rows or windows per batch.
         length: Tokens of each.
         seed: Of order and split.
@@ -330,8 +351,9 @@ def read_data(
             do = "Put one into the model's folder." if model_folder else "Name the folder of a model with one."
             raise ArgumentError(f"data {str(path)!r}: a table of texts needs a tokenizer. {do}")
         return examples(
-            _rows(place), tokenizer, size=size, length=length, seed=seed, texts=texts, label=label, kind=kind
-        )
+            rows_of(place), tokenizer, size=size, length=length, seed=seed, texts=texts, label=label, kind=kind,
+            classes=classes_of(model_folder),
+        )  # fmt: skip
     raw = gzip.decompress(place.read_bytes()) if place.suffix == ".gz" else place.read_bytes()
     if not raw:
         raise ArgumentError(f"data {str(path)!r} is empty. Allowed: some thousand letters or more.")
@@ -343,7 +365,7 @@ def read_data(
     return language(tokens, size=size, length=length, seed=seed)
 
 
-def _rows(place: Path) -> list[dict[str, Any]]:
+def rows_of(place: Path) -> list[dict[str, Any]]:
     """`read_table`, with the file's name where it cannot be read."""
     try:
         return read_table(place)

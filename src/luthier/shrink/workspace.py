@@ -55,6 +55,9 @@ def open_model(folder: str | Path, task: Task | None = None, *, seed: int = 0) -
     model: Any = found if task is None else found[0]
     if task is not None and task.kind == "regression":
         _centred(model, found[1]["missing_keys"], task.centre)
+    if task is not None and task.names:
+        model.config.id2label = dict(enumerate(task.names))
+        model.config.label2id = {name: i for i, name in enumerate(task.names)}
     if not torch.cuda.is_available():
         model = model.float()  # half precision is emulated on processors, slowly, and trains badly
     return model.eval()

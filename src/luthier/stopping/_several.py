@@ -16,7 +16,8 @@ from luthier.stopping._base import History, StoppingRule, Verdict
 class Several(StoppingRule):
     """Several rules whose verdicts become one.
 
-    A rule that is not due when another is has the verdict that it gave last.
+    A rule that is not due when another is has the verdict that it gave last. The least of their shares of the trials'
+    time holds for the checks of all together.
     """
 
     supports: ClassVar[frozenset[str]] = StoppingRule.supports | {"multi_objective"}  # each rule says so for itself
@@ -35,6 +36,7 @@ class Several(StoppingRule):
         self.traces = any(rule.traces for rule in self.rules)  # type: ignore[misc]
         self.eager = any(rule.eager for rule in self.rules)  # type: ignore[misc]
         self.cancels = any(rule.cancels for rule in self.rules)  # type: ignore[misc]
+        self.share = min((rule.share for rule in self.rules if rule.share is not None), default=None)
 
     def due(self, history: History) -> bool:
         """When one of its rules is."""

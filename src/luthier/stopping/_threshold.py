@@ -159,8 +159,10 @@ class Threshold:
     def _best_first(self, found: Sequence[Trial]) -> list[Trial]:
         """One trial a configuration, the best first."""
         name, sign = self.objective.name, self.objective.sign
-        ordered = sorted(found, key=lambda trial: sign * trial.metrics[name])
-        return [*{trial.config: trial for trial in reversed(ordered)}.values()][::-1]
+        once: dict[Configuration, Trial] = {}
+        for trial in sorted(found, key=lambda trial: sign * trial.metrics[name]):
+            once.setdefault(trial.config, trial)
+        return [*once.values()]
 
     def _none(self) -> Noise:
         name = self.objective.name

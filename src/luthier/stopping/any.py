@@ -26,5 +26,6 @@ class Any(Several):
     def _join(self, said: list[tuple[str, Verdict]]) -> Verdict:
         for name, verdict in said:
             if verdict.stop:
-                return Verdict(True, f"{name}: {verdict.reason}", verdict.evidence)
+                rules = self._both(said, stop=True).evidence  # over the inner rule's own, if that is one of several too
+                return Verdict(True, f"{name}: {verdict.reason}", {**verdict.evidence, **rules})
         return self._both(said, stop=False)

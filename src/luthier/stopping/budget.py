@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from luthier.base.checks import check
-from luthier.base.errors import ArgumentError
-from luthier.base.records import Trial
+from luthier.base.errors import ArgumentError, did_you_mean
+from luthier.base.records import Status, Trial
 from luthier.base.registry import register
 from luthier.space.problem import Problem
 from luthier.stopping._base import History, StoppingRule, Verdict, whole
@@ -26,7 +26,8 @@ class Budget(StoppingRule):
         advise: Say so and go on.
 
     Raises:
-        ArgumentError: no budget, a number out of range, or a resource without a fidelity.
+        ArgumentError: no budget, a number out of range, or a resource without a fidelity; when it is asked, a metric
+            that no trial has reported.
 
     Source: convention.
     Differs: nothing.
@@ -69,6 +70,7 @@ class Budget(StoppingRule):
 
     def check(self, history: History) -> Verdict:
         """Compare what was used with each budget."""
+        self._known(history)
         evidence: dict[str, float] = {}
         for name, limit in self.limits.items():
             used = self._used(name, history)
@@ -86,7 +88,25 @@ class Budget(StoppingRule):
             return float(sum(max((t.resource or 0.0) - start[t.number], 0.0) for t in trials))
         if name == "seconds":
             return float(sum(max(t.seconds, _running(t)) for t in trials))
-        return float(sum(t.metrics.get(self.metric or "", 0.0) for t in trials))
+        return float(sum(self._cost(t) for t in trials))
+
+    def _cost(self, trial: Trial) -> float:
+        """What a trial has cost so far: of one that is repeated, each of its evaluations."""
+        name = self.metric or ""
+        ended = [*trial.repeats] or [trial.metrics]
+        running = [r.metrics for r in trial.reports if trial.repeats and r.repeat >= len(trial.repeats)][-1:]
+        return sum(one.get(name, 0.0) for one in (*ended, *running))
+
+    def _known(self, history: History) -> None:
+        """Refuse a cost that nobody reports: the budget would never end."""
+        trials = [t for t in history.trials.values() if t.metrics]
+        if self.metric is None or any(self.metric in t.metrics for t in trials):
+            return
+        if any(t.status is Status.COMPLETED for t in trials):
+            seen = sorted({name for t in trials for name in t.metrics})
+            raise ArgumentError(
+                f"stopping rule 'budget': no trial has reported {self.metric!r}. {did_you_mean(self.metric, seen)}"
+            )
 
 
 def _at(parent: Trial | None, clone: Trial) -> float:

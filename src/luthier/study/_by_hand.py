@@ -78,9 +78,9 @@ class ByHand(View):
         with self._lock:
             self._session.join()
             self._session.sync()
-            self._check_running(trial)
-            now = self._session.now()
             outcome = Status.COMPLETED if status is None else _outcome(status)
+            self._check_running(trial, outcome)
+            now = self._session.now()
             axis = self._definition.problem.fidelity
             if resource is not None:
                 check("resource", resource, at_least=0, at_most=None if axis is None else axis.high)
@@ -94,9 +94,11 @@ class ByHand(View):
             ends = status is not None or resource is None or (axis is not None and resource >= axis.high)
             return self._record(trial, metrics, resource, now, outcome if ends else None, folds=tuple(folds))
 
-    def _check_running(self, number: int) -> None:
+    def _check_running(self, number: int, outcome: Status) -> None:
         known = self._known(number)
-        if known.status in _OVER:
+        # the result of a trial that was given up counts when it comes after all; that it failed says nothing new
+        late = known.status is Status.LOST and outcome not in (Status.COMPLETED, Status.DIVERGED)
+        if known.status in _OVER or late:
             raise ArgumentError(
                 f"trial {number} has ended ({known.status.value}). Allowed: tell a trial that is running; for a "
                 "further evaluation use study.add(config, metrics)."

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from luthier.base.errors import StorageError, StudyNotFound, did_you_mean
+from luthier.base.errors import LuthierWarning, StorageError, StudyNotFound, did_you_mean
 from luthier.runtime.storage import open_storage, split_name
 
-#: Folders looked into for studies below the one that was named; a folder of runs holds its studies one level down.
-MOST_FOLDERS = 1000
+#: Studies' folders and databases looked into below the folder that was named; of more, a warning tells.
+MOST = 1000
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,20 @@ def studies(where: str | Path) -> list[Entry]:
 
 def _below(folder: Path) -> Iterator[Entry]:
     """Studies in the folders of a folder; what cannot be read is left out, as no study of ours."""
-    for number, inner in enumerate(sorted(folder.iterdir())):
-        if number >= MOST_FOLDERS:
-            return
-        if (inner / "study.db").is_file() or (inner.is_file() and inner.suffix in (".db", ".sqlite", ".sqlite3")):
-            try:
-                yield from _of_store(str(inner))
-            except StorageError:
-                continue
+    kinds = (".db", ".sqlite", ".sqlite3")
+    places = [p for p in sorted(folder.iterdir()) if (p / "study.db").is_file() or (p.is_file() and p.suffix in kinds)]
+    if len(places) > MOST:
+        warnings.warn(
+            f"{folder} has {len(places)} studies and databases; the first {MOST} by name are looked into. Name a "
+            "study's own folder for the others.",
+            LuthierWarning,
+            stacklevel=3,
+        )
+    for place in places[:MOST]:
+        try:
+            yield from _of_store(str(place))
+        except StorageError:
+            continue
 
 
 def _of_store(url: str) -> Iterator[Entry]:

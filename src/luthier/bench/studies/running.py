@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping, 
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,7 +93,7 @@ def run(
         tasks: Only these tasks, by label; empty: all.
         seeds: Only these seeds; empty: all.
         minutes: No cell is begun after so many.
-        retry: Whether failed cells are made again.
+        retry: Whether failed cells are made again, of the methods, tasks and seeds that are chosen.
         fresh: Methods whose cells are forgotten first: their code has changed.
         progress: Called after each cell.
 
@@ -106,15 +107,14 @@ def run(
     _known(plan, [*methods, *fresh], tasks)
     with locked(home):
         session = _session(plan, jobs)
-        opened, stores, skipped = _prepare(plan, home, fresh=fresh, retry=retry)
+
+        def named(method: str, task: str, seed: int) -> bool:
+            given = ((method, methods), (task, tasks), (seed, seeds))
+            return all(not among or one in among for one, among in given)
+
+        opened, stores, skipped = _prepare(plan, home, fresh=fresh, retry=named if retry else None)
         every = [job for job in _order(plan, opened, list(stores)) if _lacks(stores, job)]
-        chosen = [
-            job
-            for job in every
-            if (not methods or job.method in methods)
-            and (not tasks or job.task in tasks)
-            and (not seeds or job.seed in seeds)
-        ]
+        chosen = [job for job in every if named(job.method, job.task, job.seed)]
         made = failed = 0
         try:
             with closing(_cells(plan, home, chosen, jobs, begin + 60 * minutes)) as cells:
@@ -141,7 +141,7 @@ def _known(plan: Plan, methods: Collection[str], tasks: Collection[str]) -> None
 
 
 def _prepare(
-    plan: Plan, home: Path, *, fresh: Collection[str], retry: bool
+    plan: Plan, home: Path, *, fresh: Collection[str], retry: Callable[[str, str, int], bool] | None
 ) -> tuple[dict[str, Task], dict[str, Store], dict[str, str]]:
     """Tasks and stores of what can run here, and why the rest cannot."""
     versions, skipped = usable(plan)
@@ -150,7 +150,9 @@ def _prepare(
     for name, store in stores.items():
         if name in fresh:
             store.forget()
-        _begin(store, plan, opened, versions[name], retry=retry)
+        _begin(store, plan, opened, versions[name])
+        if retry is not None:
+            store.drop_failed(partial(retry, name))
     _keep_plan(home, plan)
     return opened, stores, {**skipped, **without}
 
@@ -159,7 +161,7 @@ def _lacks(stores: Mapping[str, Store], job: Job) -> bool:
     return (job.task, job.seed) not in stores[job.method].cells
 
 
-def _begin(store: Store, plan: Plan, tasks: dict[str, Task], versions: Any, *, retry: bool) -> None:
+def _begin(store: Store, plan: Plan, tasks: dict[str, Task], versions: Any) -> None:
     """Refuse cells that were made under another setting or budget."""
     store.begin(definition(plan.method(store.method)), plan.setting(), versions)
     for (label, seed), cell in store.cells.items():
@@ -173,8 +175,6 @@ def _begin(store: Store, plan: Plan, tasks: dict[str, Task], versions: Any, *, r
                 f"({cell.clock}); the study says {wanted[0]:g} ({wanted[1]}). Allowed: the same. Run the method afresh "
                 "(fresh), or use another folder."
             )
-    if retry:
-        store.drop_failed()
 
 
 def _order(plan: Plan, tasks: dict[str, Task], methods: Sequence[str]) -> Iterator[Job]:

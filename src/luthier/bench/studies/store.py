@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -160,9 +160,9 @@ class Store:
         self.cells[task, seed] = cell
         self._append({"task": task, "seed": seed, "cell": cell.to_json()})
 
-    def drop_failed(self) -> None:
-        """Forget the failed cells, so that they are run again."""
-        kept = {key: cell for key, cell in self.cells.items() if not cell.error or cell.unfit}
+    def drop_failed(self, wanted: Callable[[str, int], bool] = lambda task, seed: True) -> None:
+        """Forget the failed cells of the tasks and seeds that are wanted, so that they are run again."""
+        kept = {key: cell for key, cell in self.cells.items() if not cell.error or cell.unfit or not wanted(*key)}
         if len(kept) < len(self.cells):
             self.cells = kept
             self._write()

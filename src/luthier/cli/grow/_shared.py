@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +27,10 @@ Delta = Annotated[
 Target = Annotated[
     list[str] | None, typer.Option("--target", metavar="A=1,B=2", help="Sizes of the target.", show_default=False)
 ]
-Depth = Annotated[str, typer.Option("--depth", metavar="RULE", help="none, completep or depth-mup.")]
+Depth = Annotated[
+    str | None,
+    typer.Option("--depth", metavar="RULE", help="none (default), completep or depth-mup.", show_default=False),
+]
 Data = Annotated[
     list[str] | None,
     typer.Option("--data", "-d", metavar="FILE", help="Text; default: Python's own library.", show_default=False),
@@ -51,13 +55,28 @@ def begin(threads: int = 1) -> None:
     need("torch", what="luthier grow", extra="llm").set_num_threads(threads)
 
 
-def plan_(model: str, proxy: list[str] | None, delta: list[str] | None, target: list[str] | None, depth: str) -> MuPlan:
+def plan_(
+    model: str,
+    proxy: list[str] | None,
+    delta: list[str] | None,
+    target: list[str] | None = None,
+    depth: str | None = None,
+) -> MuPlan:
+    """A plan from its file, perhaps for another target or rule of depth, or inferred from a model and sizes."""
     from luthier.base.errors import ArgumentError
     from luthier.grow.mu_plan import MuPlan, Options
 
     if Path(model).is_file():
+        if proxy or delta:
+            raise ArgumentError(
+                f"{'--proxy' if proxy else '--delta'}: plan {model} has its own. Allowed with a plan's file: --target "
+                "and --depth; another proxy is another plan: luthier grow inspect MODEL --proxy ..."
+            )
         stored = MuPlan.load(model)
-        return stored.for_target({**stored.target, **sizes(target)}) if target else stored
+        if not target and depth is None:
+            return stored
+        options = stored.options if depth is None else replace(stored.options, depth=depth)
+        return stored.for_target(sizes(target) if target else stored.target, options=options)
     if model.endswith(".json"):
         raise ArgumentError(f"plan {model!r} is not there. Write one: luthier grow inspect MODEL --out {model}.")
     if not proxy:
@@ -69,7 +88,7 @@ def plan_(model: str, proxy: list[str] | None, delta: list[str] | None, target: 
         proxy=sizes(proxy),
         delta=sizes(delta) or None,
         target=sizes(target) or None,
-        options=Options(depth=depth),
+        options=Options(depth=depth or "none"),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +25,9 @@ from luthier.cli.grow._shared import (
     stored,
     text_,
 )
+
+if TYPE_CHECKING:
+    from luthier.nets.checkpoints import Checkpoint
 
 
 @grow.command()
@@ -65,14 +68,14 @@ def expand(
     from luthier.grow.growing import grow as expand_weights
     from luthier.grow.moments import moments_of
     from luthier.grow.runs import drift, memory
-    from luthier.nets.checkpoints import at_step, load_weights, read, steps_in
+    from luthier.nets.checkpoints import at_step, load_weights
     from luthier.nets.checkpoints import merge as mean
     from luthier.nets.data import Batches, python_library
 
     found = at_step(source, at)
     plan = stored(found.state, source)
     wanted = {**plan.target, **sizes(target)}
-    weights = mean([read(path) for path in steps_in(source)[-merge:]]) if merge > 1 else found.weights()
+    weights = mean(_before(source, found.step, merge)) if merge > 1 else found.weights()
     moments = moments_of(found) if carry else None
     how = Growth(operator=operator, lam=lam, noise=noise, depth=layers, readout=readout, exact=exact, seed=seed)
     aim = plan.for_target(wanted)
@@ -99,6 +102,20 @@ def expand(
         if dry
         else f"in {out}\nnext: luthier grow train {out} --hp FILE --from RUN --out RUN"
     )
+
+
+def _before(source: Path, step: int, count: int) -> list[Checkpoint]:
+    """The last checkpoints of a run, up to a step."""
+    from luthier.base.errors import ArgumentError
+    from luthier.nets.checkpoints import read, steps_in
+
+    there = [path for path in steps_in(source) if int(path.name[5:]) <= step]
+    if len(there) < count:
+        raise ArgumentError(
+            f"--merge {count}: {source} has {len(there)} checkpoints up to step {step}. Allowed: at most so many; "
+            "train with --save-every or --judge-merged for more."
+        )
+    return [read(path) for path in there[-count:]]
 
 
 @grow.command()
@@ -161,6 +178,11 @@ def train(
     if late is not None:
         from luthier.grow.late import Late, run_late
 
+        if checkpoint is not None or purpose or base or start or save_every or merge:
+            raise ArgumentError(
+                "--late begins at a plan's start. Allowed: the plan's file, and none of --purpose, --from, --start, "
+                "--save-every, --judge-merged."
+            )
         how = Late(share=late, layers=layers, depth=depth, equal=equal)
         history, _ = run_late(
             plan, hyper, text, held_out, late=how, tokens=budget, folder=out, seed=seed, ledger=Ledger.open(ledger),

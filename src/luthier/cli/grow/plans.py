@@ -34,7 +34,7 @@ def inspect(
     proxy: Proxy = None,
     delta: Delta = None,
     target: Target = None,
-    depth: Depth = "none",
+    depth: Depth = None,
     optimiser: Annotated[str, typer.Option(metavar="NAME", help="Whose column: adamw, adam, sgd.")] = "adamw",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write the plan.", show_default=False)
@@ -101,7 +101,7 @@ def check(
     from luthier.grow.diagnostics import check_base
     from luthier.nets import Batches
 
-    plan = plan_(model, proxy, delta, None, "none")
+    plan = plan_(model, proxy, delta)
     batches = Batches(text_(data, tokenizer), batch, length)
     base = check_base(plan, batches)
     found = coordinate_check(

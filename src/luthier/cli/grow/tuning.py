@@ -73,7 +73,7 @@ def sweep(
     text, held_out = text_(data, tokenizer).split(0.05)
     low, high = exponents(lr)
     hyper = Hyper(lr=2.0**low, batch=batch, length=length, weight_decay=weight_decay)
-    proxy_plan, book = plan_(model, proxy, delta, None, "none"), Ledger.open(ledger)
+    proxy_plan, book = plan_(model, proxy, delta), Ledger.open(ledger)
     named = Path(model).is_file() and proxy_plan.target != proxy_plan.proxy  # a plan that says where to go
     after = f"next: luthier grow transfer {out} --to {model if named else 'PLAN.json'}"
     if space is not None:

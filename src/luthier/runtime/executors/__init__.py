@@ -1,8 +1,8 @@
 """executors: who runs a trial's program, and what the program sees.
 
-An executor (`inline`, `processes`; others by entry point) runs a target: a function of a `Run`, or a `Command` for
-any program. Both report through the same `Run`; programs started by a `Command` report with `emit`. `simulated` asks a
-benchmark in virtual time.
+An executor (`inline`, `threads`, `processes`, `ray`, `slurm`; others by entry point) runs a target: a function of a
+`Run`, or a `Command` for any program. Both report through the same `Run`; programs started by a `Command` report with
+`emit`. `simulated` asks a benchmark in virtual time.
 """
 
 from __future__ import annotations

@@ -237,6 +237,12 @@ class _Program:
             return
         fidelity = self.run.fidelity
         if fidelity is not None and fidelity.name not in reading.metrics:
+            if reading.folds or reading.checkpoint is not None:
+                what = "folds" if reading.folds else "a checkpoint"
+                raise RunFailed(
+                    f"it reported {what} without {fidelity.name!r}, so that nobody knows where. Print a line such as "
+                    f'{{"{fidelity.name}": {fidelity.high:g}, ...}}'
+                )
             self.result = reading.metrics
             return
         if reading.checkpoint is not None:

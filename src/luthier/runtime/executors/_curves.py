@@ -65,7 +65,10 @@ class Curves:
                 known = [(None, self._answer(launch, None))]
             else:
                 last = self._first(axis) + max(steps, _GROWTH * len(known)) - 1
-                known = self._ask(launch, min(last, axis.high) if self._trains else axis.high)
+                found = self._ask(launch, min(last, axis.high) if self._trains else axis.high)
+                if len(found) < steps and found[-1][1].status is Status.FAILED:  # what was trained before stays true
+                    found = [*known, *[found[-1]] * (steps - len(known))]
+                known = found
             self._kept[key] = known
         return known
 

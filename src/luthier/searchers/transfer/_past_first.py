@@ -137,7 +137,6 @@ class Listed(PastFirst):
         problem: What is to be solved.
         seed: Decides every random draw, >= 0.
         guard: As above.
-        points: Makes the list.
     """
 
     def __init__(self, problem: Problem, *, seed: int, guard: bool) -> None:

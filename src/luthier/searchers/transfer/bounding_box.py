@@ -53,14 +53,21 @@ class BoundingBox(PastFirst):
     """
 
     fewest = 2
+    _alike = 0
 
     def __init__(self, problem: Problem, *, seed: int, guard: bool = True) -> None:
         super().__init__(problem, seed=seed, guard=guard)
         if self._tasks and len({task.best for task in self._tasks}) < self.fewest:
-            self._lacking, self._tasks = 1, ()
+            self._alike, self._tasks = len(self._tasks), ()
         self._box = box(problem.space, self._tasks) if self._tasks else problem.space
         self._inner = Gp(replace(problem, space=self._box), seed=seed)
         self._rim: tuple[int, str] = (0, "")  # a cache, keyed by the snapshot
+
+    @property
+    def why(self) -> str:
+        """As for all that begin with earlier tasks; or that these agree on one configuration, which spans no box."""
+        alike = f"as gp: {self._alike} earlier tasks have one best configuration in common"
+        return alike if self._alike else super().why
 
     def tell(self, observations: Sequence[Observation]) -> None:
         """Take over new results; the model in the box sees those that lie in it."""

@@ -67,6 +67,10 @@ class ZeroShot(PastFirst):
             place += 1
         return None
 
+    def from_past(self, config: Configuration) -> bool:
+        """Whether an earlier task has tried it."""
+        return bool(self._tasks) and self._seen.keys([config])[0] in self._tried
+
     @cached_property
     def _tried(self) -> dict[bytes, Configuration]:
         """What earlier tasks tried, as they did: a row is rounded a little."""

@@ -1,0 +1,56 @@
+"""What all trackers share: every trial has a run, also one that an earlier process has asked for, and each run ends."""
+
+from __future__ import annotations
+
+import luthier as lu
+from luthier.integrations._tracking import Tracker
+
+SPACE = lu.Space(x=lu.Float(0.0, 1.0))
+
+
+class Told(Tracker):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        super().__init__()
+        self.told = []
+
+    def _begin(self, study, time):
+        self.told.append(("begin",))
+
+    def _open(self, study, trial, config, origin, time):
+        self.told.append(("open", trial))
+        return trial
+
+    def _configure(self, handle, config):
+        self.told.append(("configure", handle))
+
+    def _report(self, handle, metrics, resource, time):
+        self.told.append(("report", handle, metrics["loss"]))
+
+    def _close(self, handle, status, error, time):
+        self.told.append(("close", handle, status))
+
+    def _conclude(self, study, result):
+        self.told.append(("conclude",))
+
+
+def test_a_trial_of_an_earlier_process_is_followed(tmp_path):
+    with lu.Study(SPACE, "loss", searcher="random", folder=tmp_path / "s") as study:
+        study.ask(2)
+    tracker = Told()
+    with lu.Study(SPACE, "loss", searcher="random", folder=tmp_path / "s", callbacks=[tracker]) as study:
+        study.tell(0, {"loss": 1.0})
+        study.tell(1, status="failed")
+    assert tracker.told == [
+        ("begin",), ("open", 0), ("report", 0, 1.0), ("close", 0, "completed"), ("open", 1), ("close", 1, "failed")
+    ]  # fmt: skip
+
+
+def test_a_trial_that_is_given_up_ends():
+    tracker = Told()
+    study = lu.Study(SPACE, "loss", searcher="random", retries=1, callbacks=[tracker])
+    for _ in range(2):
+        study.ask()
+        study.tell(0, status="lost")
+    assert tracker.told == [("begin",), ("open", 0), ("close", 0, "lost")]
