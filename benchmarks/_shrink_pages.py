@@ -8,6 +8,7 @@ from typing import Any
 import _machine
 
 Row = dict[str, Any]
+TITLES = {"shrink_encoder": "shrink: searchers, ranks and milliseconds of an encoder's super-network"}
 NOTES = {
     "shrink_gpu": (
         'Several processes shared the card, so seconds are those of a shared card; times under "Times" were '

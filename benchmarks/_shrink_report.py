@@ -342,7 +342,7 @@ def write(paths: Sequence[Path], name: str) -> Path:
     text += [part(rows) for part in _shrink_pages.PARTS]
     return _machine.write(
         name,
-        "shrink: one super-network beside pruning each size by itself",
+        _shrink_pages.TITLES.get(name, "shrink: one super-network beside pruning each size by itself"),
         "\n\n".join(part for part in text if part),
         {
             "device": head.get("device", ""),
