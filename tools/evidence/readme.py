@@ -160,7 +160,7 @@ def _life(found: Any) -> Told:
     spent = {"proxy": f"{_power(bill['tuning'])} tuning, {_power(bill['base'])} training",
              "grown": _power(bill["growth"]), "cold": _power(bill["cold"])}  # fmt: skip
     says = [
-        f"| {NAMES[r['model']]} | {r['loss']:.3f} | {r['parameters']:,} | {r['latency_ms']:.1f} "
+        f"| {NAMES[r['model']]} | {r['loss']:.3f} | {r['parameters']:,} | {r['latency_ms']:.2f} "
         f"| {spent.get(r['model'], '')} |"
         for r in found["models"]
     ]
