@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import textwrap
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -272,6 +273,18 @@ def test_failed_cells_are_kept_until_they_are_made_again(tmp_path):
     assert Store(tmp_path, "one").cells["a", 1].error == "ValueError: no"
     store.drop_failed()
     assert list(Store(tmp_path, "one").cells) == [("a", 0), ("a", 2)]
+
+
+def test_failed_cells_of_methods_that_are_not_chosen_stay(tmp_path):
+    plan = parse(plain())
+    run(plan, tmp_path, jobs=0)
+    label = plan.tasks[0].label
+    for method in ("random", "halton"):
+        with closing(Store(tmp_path, method)) as store:
+            store.add(label, 0, replace(store.cells[label, 0], error="ValueError: no"))
+    outcome = run(plan, tmp_path, jobs=0, methods=["random"], retry=True)
+    assert (outcome.made, outcome.failed, outcome.missing) == (1, 0, 0)
+    assert Store(tmp_path, "halton").cells[label, 0].error == "ValueError: no"
 
 
 def test_files_of_others_are_refused(tmp_path):

@@ -153,6 +153,8 @@ def test_a_plans_file_takes_a_target_and_a_rule_of_depth_and_no_other_proxy(tmp_
     words, file = MuPlan.load("words.json"), MuPlan.load("file.json")
     assert dict(file.target) == dict(words.target)
     assert (words.options.depth, file.options.depth) == ("none", "completep")
+    assert luthier("grow", "inspect", "words.json", "--target", "layers=3", "-o", "deep.json") == 3  # no rule of depth
+    assert dict(MuPlan.load("deep.json").target) == {**words.target, "layers": 3}
     capsys.readouterr()
     assert luthier("grow", "inspect", "small.json", "--proxy", PROXY) == 1
     assert "--proxy: plan small.json has its own" in capsys.readouterr().err
@@ -170,7 +172,7 @@ def test_rates_and_widths_are_judged_in_order(tmp_path):
                   rates=[0.02, 0.005, 0.01], ratios=[2, 1])  # fmt: skip
     assert (found.ratios, found.rates) == ((1.0, 2.0), (0.005, 0.01, 0.02))
     again = sweep(plan, Hyper(lr=1e-2, batch=4, length=8), text, held_out, folder=tmp_path / "s", tokens=64,
-                  rates=[0.005, 0.01, 0.02], ratios=[1, 2])  # fmt: skip
+                  rates=[0.02, 0.005, 0.01], ratios=[2, 1])  # fmt: skip
     assert again.losses == found.losses
 
 

@@ -47,10 +47,35 @@ def test_a_trial_of_an_earlier_process_is_followed(tmp_path):
     ]  # fmt: skip
 
 
-def test_a_trial_that_is_given_up_ends():
+def test_repetitions_of_a_trial_of_an_earlier_process_are_all_heard(tmp_path):
+    with lu.Study(SPACE, "loss", searcher="random", folder=tmp_path / "s", repeats=3) as study:
+        study.ask()
+        study.tell(0, {"loss": 1.0})
+    tracker = Told()
+    with lu.Study(SPACE, "loss", searcher="random", folder=tmp_path / "s", repeats=3, callbacks=[tracker]) as study:
+        study.tell(0, {"loss": 2.0})
+        study.tell(0, {"loss": 3.0})
+    assert [one for one in tracker.told if one[0] != "begin"] == [
+        ("open", 0), ("report", 0, 2.0), ("report", 0, 3.0), ("close", 0, "completed")
+    ]  # fmt: skip
+
+
+def test_a_divergence_ends_a_run():
+    tracker = Told()
+    study = lu.Study(SPACE, "loss", searcher="random", repeats=3, callbacks=[tracker])
+    study.ask()
+    study.tell(0, {"loss": float("nan")})
+    assert tracker.told[-1] == ("close", 0, "diverged")
+
+
+def test_a_trial_that_is_given_up_ends_with_the_run_unless_its_result_comes():
     tracker = Told()
     study = lu.Study(SPACE, "loss", searcher="random", retries=1, callbacks=[tracker])
-    for _ in range(2):
-        study.ask()
-        study.tell(0, status="lost")
-    assert tracker.told == [("begin",), ("open", 0), ("close", 0, "lost")]
+    for number in (0, 1):
+        for _ in range(2):
+            assert study.ask()[0].number == number
+            study.tell(number, status="lost")
+    study.tell(0, {"loss": 0.5})
+    study.run(lambda run: 1.0, trials=3)
+    ends = [one for one in tracker.told if one[0] in ("close", "conclude")]
+    assert ends == [("close", 0, "completed"), ("close", 2, "completed"), ("close", 1, "lost"), ("conclude",)]

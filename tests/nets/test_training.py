@@ -215,6 +215,19 @@ def test_a_folder_of_another_rate_or_purpose_is_refused(tmp_path):
     assert train(net, batches, adam(net), recipe, folder=tmp_path, extra=extra).step == 2
 
 
+def test_a_folder_of_before_may_lack_what_is_said_today(tmp_path):
+    net, batches, recipe = model(), Batches(TEXT, 1, 16), Recipe(steps=2)
+    train(net, batches, adam(net), recipe, folder=tmp_path, extra={"strategy": "sandwich"})
+    again = {"strategy": "sandwich", "kd": {"tau": 2.0}, "teacher": False}
+    assert train(net, batches, adam(net), recipe, folder=tmp_path, extra=again).step == 2
+
+
+def test_an_infinite_mask_is_no_divergence():
+    net = model()
+    net.register_buffer("mask", torch.full((2, 2), -torch.inf))
+    load_weights(net, net.state_dict())
+
+
 def test_values_that_are_no_numbers_are_refused():
     net = model()
     weights = net.state_dict()

@@ -147,6 +147,9 @@ def test_a_classifier_is_scored_by_its_own_classes(tmp_path):
     assert 0.4 < told["accuracy"] <= 1
     (tmp_path / "other.csv").write_text("text,label\n" + rows.replace("down", "below"))
     call("score", tmp_path, "--data", tmp_path / "other.csv", *SMALL, code=1)
+    model("bert", vocab_size=40).save_pretrained(tmp_path)  # two classes without names of their own
+    (tmp_path / "plain.csv").write_text("text,label\n" + rows.replace("down", "1").replace("up", "0"))
+    assert "accuracy" in call("score", tmp_path, "--data", tmp_path / "plain.csv", *SMALL).stdout
 
 
 @pytest.mark.slow

@@ -160,6 +160,11 @@ def test_a_classifiers_own_classes_keep_their_places(tmp_path):
     assert others.task.names == ("no", "yes")
     (tmp_path / "config.json").write_text(json.dumps({**config, "id2label": {"0": "LABEL_0", "1": "LABEL_1"}}))
     assert classes_of(tmp_path) == ("0", "1")
+    del config["id2label"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert classes_of(tmp_path) == ("0", "1"), "two plain classes are not written down"
+    numbers = [{"text": f"row {i}", "label": f"{i % 2}.0"} for i in range(40)]
+    assert examples(numbers, Words(), size=4, length=12, classes=classes_of(tmp_path)).task.names == ("0", "1")
     (tmp_path / "config.json").write_text(json.dumps({**config, "architectures": ["BertModel"]}))
     assert classes_of(tmp_path) == ()
     assert classes_of(None) == ()

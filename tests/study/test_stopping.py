@@ -108,8 +108,22 @@ def test_several_rules_have_the_least_share_of_the_time():
 
 def test_a_cost_that_nobody_reports_is_refused():
     found = study({"name": "budget", "cost": 5.0, "metric": "eurs"})
-    with pytest.raises(ArgumentError, match=r"no trial has reported 'eurs'\. Did you mean 'euros'"):
-        found.run(lambda run: {"loss": bowl(run), "euros": 1.0}, trials=20)
+    result = found.run(lambda run: {"loss": bowl(run), "euros": 1.0}, trials=20)
+    assert len(result.trials) == 1
+    assert "no trial has reported 'eurs', so that it would never be used up. Did you mean 'euros'?" in result.reason
+
+
+def test_a_cost_that_is_reported_somewhere_is_known():
+    def train(run):
+        run.report(loss=1.0, euros=1.0)
+        run.report(loss=0.5)
+
+    found = study({"name": "budget", "cost": 5.0, "metric": "euros"}, repeats=3)
+    found.add({"x": 0.5}, {"loss": 0.3})
+    found.add({"x": 0.6}, {"loss": 0.3, "euros": 1.0})
+    assert found.stopped is None
+    assert not any(v["stop"] for v in found.verdicts)
+    assert len(found.run(train, trials=4).trials) == 2 + 2, "three euros each, and one that was added"
 
 
 def test_a_budget_counts_the_cost_of_every_repetition():

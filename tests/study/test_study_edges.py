@@ -192,14 +192,32 @@ def test_a_program_that_ignores_its_grant_is_done_when_all_is_spent() -> None:
 
 @pytest.mark.parametrize(("returned", "result", "reports"), [(0.5, 0.5, 3), (0.8, 0.8, 2), (None, 0.8, 2)])
 def test_what_is_returned_after_reports_is_the_last_word(returned, result, reports):
+    """On what it names: a bounded metric and one more stay as they were reported."""
+
     def train(run):
-        run.report(loss=1.0)
-        run.report(loss=0.8)
+        run.report(loss=1.0, memory=2.0, size=3.0)
+        run.report(loss=0.8, memory=2.0, size=3.0)
         return returned
 
-    study = lu.Study(lu.Space(x=lu.Float(0.0, 1.0)), "loss", searcher="random")
+    study = lu.Study(
+        lu.Space(x=lu.Float(0.0, 1.0)), "loss", searcher="random", constraints=[lu.Constraint("memory", 9)]
+    )
     [trial] = study.run(train, trials=1).trials
-    assert (trial.metrics["loss"], len(trial.reports)) == (result, reports)
+    assert (dict(trial.metrics), len(trial.reports)) == ({"loss": result, "memory": 2.0, "size": 3.0}, reports)
+
+
+def test_what_is_returned_at_the_end_of_a_fidelity_was_reported():
+    def train(run):
+        for epoch in run.resources():
+            run.report(loss=1.0 / epoch, memory=2.0, epoch=epoch)
+        return 0.1
+
+    study = lu.Study(
+        lu.Space(x=lu.Float(0.0, 1.0)), "loss", searcher="random", scheduler="asha", fidelity=("epoch", 1, 4),
+        constraints=[lu.Constraint("memory", 9)],
+    )  # fmt: skip
+    [trial] = study.run(train, trials=1).trials
+    assert (trial.status, trial.metrics["loss"], len(trial.reports)) == (lu.Status.COMPLETED, 0.25, 4)
 
 
 def test_more_studies_than_are_looked_into_are_told(tmp_path, monkeypatch):

@@ -227,10 +227,11 @@ def score(
     task = read_data(data, model, size=batch, length=length, seed=seed, **columns)
     check_fits(net, task)
     names = classes_of(model)
-    if task.task.kind == "classification" and task.task.names != names:
+    own = names != tuple(map(str, range(len(names))))  # without names of its own, the number of classes has to do
+    if own and task.task.kind == "classification" and task.task.names != names:
         raise ArgumentError(
-            f"labels {', '.join(task.task.names)}: the model's are {', '.join(names) or 'not named'}. Allowed: a file "
-            "with the model's own labels."
+            f"labels {', '.join(task.task.names)}: the model's are {', '.join(names)}. Allowed: a file with the "
+            "model's own labels."
         )
     found = task.task.evaluate(net, task.test)
     if talk.json:

@@ -23,7 +23,7 @@ from luthier.grow.hyper import Hyper
 from luthier.grow.ledger import Ledger
 from luthier.grow.moments import moments_of
 from luthier.grow.mu_plan import MuPlan
-from luthier.grow.runs import count, run
+from luthier.grow.runs import count, name_of, run
 from luthier.nets._torch import nn
 from luthier.nets.checkpoints import read
 from luthier.nets.data import Tokens
@@ -104,10 +104,13 @@ def run_late(
     if not 0 < cut < total:
         raise ArgumentError(f"tokens={tokens}: {total} steps, {cut} of them shallow. Allowed: some of each.")
     whole, place = WSD(hyper.warmup, hyper.cooldown), Path(folder)
-    run(
+    ledger = Ledger.open(ledger) if isinstance(ledger, str | Path) else ledger
+    before_it, _ = run(
         shallow, hyper, text, held_out, tokens=cut * each, folder=place / "shallow", seed=seed, purpose="base",
         name=f"{place.name}-shallow", ledger=ledger, hooks=hooks, schedule=Stretch(whole, 0, total), device=device,
     )  # fmt: skip
+    seconds = float(before_it.records[-1]["seconds"])
+    base = f"{place.name}-shallow" if ledger is None else name_of(ledger, f"{place.name}-shallow", seconds)
     source = read(place / "shallow")
     how = Growth(operator="zeropad", depth=late.depth, seed=seed)
     with warnings.catch_warnings():
@@ -119,7 +122,7 @@ def run_late(
     return run(
         plan, hyper, text, held_out, tokens=(total - cut) * each, folder=place, seed=seed, purpose="growth",
         name=place.name, ledger=ledger, data_start=cut * hyper.batch, hooks=[_Added(before), *hooks],
-        growth=grown.factor, grown_from=f"{place.name}-shallow", model=grown.model().to(device),
+        growth=grown.factor, grown_from=base, model=grown.model().to(device),
         schedule=Stretch(whole, cut, total), moments=grown.moments, device=device,
     )  # fmt: skip
 

@@ -99,8 +99,8 @@ def sweep(
         parametrization: "mup", or "standard" for the control.
         merge: See `runs.run`.
     """
-    rates = [rates] if isinstance(rates, int | float) else sorted(set(rates))  # neighbours are judged as such
-    ratios = sorted(set(map(float, ratios)))
+    rates = [rates] if isinstance(rates, int | float) else list(dict.fromkeys(rates))
+    ratios = list(dict.fromkeys(map(float, ratios)))
     check("rates", len(rates), at_least=1)
     for rate in rates:
         check("rates", rate, above=0)
@@ -118,7 +118,7 @@ def sweep(
     work = _Work(plans, hyper, text, held_out, tokens, ledger, Path(folder).name, merge)
     _manifest(study, plan, hyper, tokens, parametrization)
     study.run(work, trials=len(rates) * len(ratios) * seeds, seconds=seconds, executor="inline")
-    return judge(study, ratios, rates)
+    return judge(study, sorted(ratios), sorted(rates))  # neighbours are judged as such
 
 
 def tune(

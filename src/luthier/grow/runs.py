@@ -191,12 +191,23 @@ def run(
     return history, net
 
 
+def _same(one: Entry, other: Entry) -> bool:
+    """Whether two entries are of one run that was opened again; one that diverged has made its last steps anew."""
+    seconds = other.seconds if other.loss is None else one.seconds
+    return replace(one, run=other.run, source=other.source, seconds=seconds) == other
+
+
+def name_of(ledger: Ledger, run: str, seconds: float) -> str:
+    """The name under which a run is in the ledger: its own, or with a number behind it."""
+    return next((e.run for e in reversed(ledger.entries) if e.seconds == seconds and e.run.startswith(run)), run)
+
+
 def _enter(ledger: Ledger, entry: Entry) -> None:
     """Add a run once; another one of the same name gets a number behind it."""
     known = {one.run: one for one in ledger.entries}
     name, number = entry.run, 1
     while name in known:
-        if replace(known[name], run=entry.run) == entry:  # the same, opened again
+        if _same(known[name], entry):
             return
         number += 1
         name = f"{entry.run}-{number}"

@@ -26,7 +26,7 @@ class Tracker(ABC):
 
     def __init__(self) -> None:
         self._runs: dict[int, Any] = {}  # trial -> the tracker's handle; of trials that have not ended
-        self._left: dict[int, int] = {}  # trial -> evaluations to come, where they are repeated
+        self._done: dict[int, int] = {}  # trial -> evaluations that have ended, where they are repeated
         self._closed: set[int] = set()
         self._study: Study | None = None
         self._complained = False
@@ -59,19 +59,22 @@ class Tracker(ABC):
 
     def _take(self, study: Study, event: Event) -> None:
         if self._study is not study:
-            self._runs, self._left, self._closed, self._study = {}, {}, set(), study
+            self._runs, self._done, self._closed, self._study = {}, {}, set(), study
             self._begin(study, event.time)
         data, trial = event.data, event.trial
         if event.kind == "ended":
+            for lost in [n for n in self._runs if study.trials[n].status is Status.LOST]:
+                self._leave(lost, "lost", event)  # not before: its result may come after all
             self._conclude(study, study.result())
         if trial is None:
             return
         if event.kind == "asked":
-            self._enter(study, trial, data["config"], str(data.get("origin", "")), event.time, study.repeats)
+            self._enter(study, trial, data["config"], str(data.get("origin", "")), event.time)
         elif event.kind in ("started", "reported", *ENDS) and trial not in self._runs and trial not in self._closed:
             known = study.trials[trial]  # one that an earlier process has asked for
-            left = study.repeats - len(known.repeats) + (event.kind == "finished")  # which is among them by now
-            self._enter(study, trial, known.config, known.origin, event.time, left)
+            self._enter(study, trial, known.config, known.origin, event.time)
+            earlier = [e for e in study.events() if e.trial == trial and e.seq < event.seq]
+            self._done[trial] = sum(e.kind == "finished" for e in earlier)
         handle = self._runs.get(trial)
         if handle is None:
             return
@@ -80,15 +83,14 @@ class Tracker(ABC):
         elif event.kind == "reported":
             self._report(handle, _named(data["metrics"]), data.get("resource"), event.time)
         elif event.kind in ENDS:
-            self._left[trial] = self._left.get(trial, 1) - 1
-            if event.kind != "finished" or self._left[trial] <= 0:
-                self._leave(trial, str(data.get("status", ENDS[event.kind])), event)
-        elif event.kind == "lost" and study.trials[trial].status is Status.LOST:  # and not tried once more
-            self._leave(trial, "lost", event)
+            self._done[trial] += 1
+            status = str(data.get("status", ENDS[event.kind]))
+            if status != "completed" or self._done[trial] >= study.repeats:
+                self._leave(trial, status, event)
 
-    def _enter(self, study: Study, trial: int, config: Mapping[str, Any], origin: str, time: float, left: int) -> None:
+    def _enter(self, study: Study, trial: int, config: Mapping[str, Any], origin: str, time: float) -> None:
         """Begin to follow a trial; one that is there and has ended is left alone."""
-        self._left[trial] = left
+        self._done[trial] = 0
         handle = self._open(study, trial, config, origin, time)
         if handle is None:
             self._closed.add(trial)

@@ -193,9 +193,8 @@ class _Sweeper:
 
     def _run(self, study: Study, fixed: list[str]) -> None:
         begun = len(study.trials)
-        # what was interrupted counts when it has ended: ask() gives it again
-        while (over := sum(t.status.ended for t in study.trials)) < self._trials and study.stopped is None:
-            trials = study.ask(min(self._jobs, self._trials - over))
+        while study.stopped is None and (room := self._room(study)) > 0:
+            trials = study.ask(min(self._jobs, room))
             if not trials:
                 return
             batch = [[*fixed, *self._overrides(trial.config)] for trial in trials]
@@ -211,6 +210,12 @@ class _Sweeper:
                     trial=failed[-1].number,
                     config=failed[-1].config,
                 )
+
+    def _room(self, study: Study) -> int:
+        """Trials to come: new ones up to the number that was asked for, and those that were interrupted."""
+        study._session.recover()  # from sweeps that were killed; what runs in others that live is theirs
+        again = sum(trial.status.value == "waiting" for trial in study.trials)
+        return max(0, self._trials - len(study.trials)) + again
 
     def _overrides(self, config: Mapping[str, Any]) -> list[str]:
         return [f"{key}={self._words.get(key, {}).get(value, value)}" for key, value in config.items()]

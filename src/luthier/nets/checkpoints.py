@@ -64,7 +64,8 @@ class Checkpoint:
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], *, where: str = "weights") -> None:
-    """Copy values into a model, strictly: every tensor there, none too many, all shapes equal, all numbers finite.
+    """Copy values into a model, strictly: every tensor there, none too many, all shapes equal, all
+    parameters finite.
 
     Raises:
         ArgumentError: naming the first few tensors that do not fit.
@@ -83,8 +84,8 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], *, where
             f"{where}: tensor {name!r} has shape {tuple(weights[name].shape)}, the model has {tuple(own[name].shape)}. "
             "Build the model from the configuration that the checkpoint names."
         )
-    for name in own:
-        if weights[name].is_floating_point() and not bool(torch.isfinite(weights[name]).all()):
+    for name, _ in model.named_parameters(remove_duplicate=False):  # a buffer may hold an infinite mask
+        if not bool(torch.isfinite(weights[name]).all()):
             raise ArgumentError(f"{where}: tensor {name!r} has values that are no finite numbers: its run diverged.")
     model.load_state_dict(dict(weights))
 

@@ -375,9 +375,14 @@ def _rates(groups: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _other(stored: Mapping[str, Any], own: Mapping[str, Any], where: str = "") -> tuple[str, str, str] | None:
-    """The first value that a run in a folder had otherwise: its name, what it was and what it is; None: none."""
+    """The first value that a run in a folder had otherwise: its name, what it was and what it is; None: none.
+
+    What the folder does not have is new, and was not said then.
+    """
     for name, now in json.loads(json.dumps(dict(own))).items():
-        was = stored.get(name)
+        if name not in stored:
+            continue
+        was = stored[name]
         if isinstance(was, dict) and isinstance(now, dict):
             found = _other(was, now, f"{where}{name}.")
             if found is not None:

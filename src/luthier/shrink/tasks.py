@@ -262,12 +262,13 @@ def _labels(given: Sequence[Any], kind: str, classes: Sequence[str] = ()) -> tup
     numbers = all(isinstance(v, (int, float, np.integer, np.floating)) or _is_number(v) for v in given)
     if kind == "regression" or (not kind and numbers and any(float(v) != int(float(v)) for v in given)):
         return np.array([float(v) for v in given], dtype=np.float32), Task("regression")
-    words = sorted({str(v) for v in given})
+    told = [str(int(float(v))) if numbers and float(v) == int(float(v)) else str(v) for v in given]
+    words = sorted(set(told))
     if all(map(_is_number, words)):
         words.sort(key=float)  # 2 before 10
     names = tuple(classes) if set(words) <= set(classes) else tuple(words)
     place = {word: i for i, word in enumerate(names)}
-    found = np.array([place[str(v)] for v in given], dtype=np.int64)
+    found = np.array([place[word] for word in told], dtype=np.int64)
     return found, Task("classification", len(names), float(np.bincount(found).max() / len(found)), names=names)
 
 
@@ -275,9 +276,9 @@ def classes_of(folder: str | Path | None) -> tuple[str, ...]:
     """What a classifier's folder calls its classes, in order; those without names of their own are 0, 1, 2, ..."""
     place = Path(folder or "") / "config.json"
     config = json.loads(place.read_text(encoding="utf-8")) if folder is not None and place.is_file() else {}
-    named = config.get("id2label")
-    if not named or not any("SequenceClassification" in name for name in config.get("architectures") or ()):
+    if not any("SequenceClassification" in name for name in config.get("architectures") or ()):
         return ()
+    named = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}  # two are not written down
     names = [str(named[key]) for key in sorted(named, key=int)]
     plain = all(name == f"LABEL_{i}" for i, name in enumerate(names))
     return tuple(str(i) for i in range(len(names))) if plain else tuple(names)
@@ -320,6 +321,7 @@ def read_data(
     texts: str | Sequence[str] = (),
     label: str = "",
     kind: str = "",
+    classes: Sequence[str] | None = None,
 ) -> Data:
     """A task from a local file: a table of labelled texts, or plain text (also `.gz`) for language modelling.
 
@@ -333,6 +335,7 @@ def read_data(
         texts: Columns with one or two texts; found by themselves if not named.
         label: Column with the label.
         kind: "classification" or "regression"; empty: regression for numbers that are not whole.
+        classes: Names of the classes, in order; None: the model's.
 
     Raises:
         ArgumentError: no such file or folder, an empty one, or a table without a tokenizer.
@@ -352,7 +355,7 @@ def read_data(
             raise ArgumentError(f"data {str(path)!r}: a table of texts needs a tokenizer. {do}")
         return examples(
             rows_of(place), tokenizer, size=size, length=length, seed=seed, texts=texts, label=label, kind=kind,
-            classes=classes_of(model_folder),
+            classes=classes_of(model_folder) if classes is None else classes,
         )  # fmt: skip
     raw = gzip.decompress(place.read_bytes()) if place.suffix == ".gz" else place.read_bytes()
     if not raw:

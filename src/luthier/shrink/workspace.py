@@ -142,8 +142,11 @@ class Workspace:
     def data(self) -> Data:
         """The task and its data."""
         c = self.config
-        sizes = {"size": c["batch"], "length": c["length"], "seed": c["seed"]}
-        return read_data(c["data"], c["model"], **sizes, texts=c.get("texts") or (), label=c.get("label") or "")
+        sizes = {"size": c["batch"], "length": c["length"], "seed": c["seed"], "classes": c.get("classes")}
+        found = read_data(c["data"], c["model"], **sizes, texts=c.get("texts") or (), label=c.get("label") or "")
+        if found.task.names and "classes" not in c:
+            self.remember(classes=list(found.task.names))  # every step of a run answers in the same order
+        return found
 
     def model(self, task: Task) -> Any:
         """The model that the run began with."""

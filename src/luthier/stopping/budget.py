@@ -22,12 +22,12 @@ class Budget(StoppingRule):
             is not counted again).
         seconds: Seconds of all workers together, as the reports say.
         cost: Sum over trials of the metric named `metric`.
-        metric: Name of the metric that is a trial's cost so far, such as money.
+        metric: Name of the metric that is a trial's cost so far, such as money. When a trial has completed and none has
+            reported it, the study ends and says so, rather than spend without end.
         advise: Say so and go on.
 
     Raises:
-        ArgumentError: no budget, a number out of range, or a resource without a fidelity; when it is asked, a metric
-            that no trial has reported.
+        ArgumentError: no budget, a number out of range, or a resource without a fidelity.
 
     Source: convention.
     Differs: nothing.
@@ -70,7 +70,9 @@ class Budget(StoppingRule):
 
     def check(self, history: History) -> Verdict:
         """Compare what was used with each budget."""
-        self._known(history)
+        unheard = self._unheard(history)
+        if unheard:
+            return Verdict(True, unheard)
         evidence: dict[str, float] = {}
         for name, limit in self.limits.items():
             used = self._used(name, history)
@@ -91,22 +93,20 @@ class Budget(StoppingRule):
         return float(sum(self._cost(t) for t in trials))
 
     def _cost(self, trial: Trial) -> float:
-        """What a trial has cost so far: of one that is repeated, each of its evaluations."""
+        """What a trial has cost so far: of each of its evaluations the last amount that it reported."""
         name = self.metric or ""
-        ended = [*trial.repeats] or [trial.metrics]
-        running = [r.metrics for r in trial.reports if trial.repeats and r.repeat >= len(trial.repeats)][-1:]
-        return sum(one.get(name, 0.0) for one in (*ended, *running))
+        if trial.origin == "added":  # one result, whatever the study repeats
+            return trial.metrics.get(name, 0.0)
+        return sum({r.repeat: r.metrics[name] for r in trial.reports if name in r.metrics}.values())
 
-    def _known(self, history: History) -> None:
-        """Refuse a cost that nobody reports: the budget would never end."""
-        trials = [t for t in history.trials.values() if t.metrics]
-        if self.metric is None or any(self.metric in t.metrics for t in trials):
-            return
-        if any(t.status is Status.COMPLETED for t in trials):
-            seen = sorted({name for t in trials for name in t.metrics})
-            raise ArgumentError(
-                f"stopping rule 'budget': no trial has reported {self.metric!r}. {did_you_mean(self.metric, seen)}"
-            )
+    def _unheard(self, history: History) -> str:
+        """That nobody reports the cost, so that the budget would never end; empty while somebody does, or none can."""
+        trials = [t for t in history.trials.values() if t.origin != "added"]
+        heard = {name for t in trials for one in (t.metrics, *(r.metrics for r in t.reports)) for name in one}
+        if self.metric is None or self.metric in heard or not any(t.status is Status.COMPLETED for t in trials):
+            return ""
+        near = did_you_mean(self.metric, heard)
+        return f"no trial has reported {self.metric!r}, so that it would never be used up. {near}"
 
 
 def _at(parent: Trial | None, clone: Trial) -> float:

@@ -200,10 +200,12 @@ class StudyHost:
             self._deaf(launch)
         full = _full(launch)
         if result is not None:
-            numbers = self._numbers(result, n)
-            # at the end of a fidelity a report has said it; without one what is returned is a further, last word
-            known = trial.resource == full if full is not None else heard and dict(heard[-1].metrics) == dict(numbers)
-            return None if heard and known else Message(numbers, full, end.seconds)
+            if heard and full is not None and trial.resource == full:
+                return None  # a resource is reported once
+            # without a fidelity what is returned is a further, last word, on what it names
+            last = dict(heard[-1].metrics) if heard and full is None else {}
+            numbers = self._numbers({**last, **result}, n)
+            return None if last and dict(numbers) == last else Message(numbers, full, end.seconds)
         if not heard:
             axis, name = launch.fidelity, problem.objectives[0].name
             far = "" if launch.until is None or axis is None else f" up to {axis.name} {launch.until:g}, its grant,"

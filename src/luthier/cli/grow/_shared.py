@@ -64,6 +64,7 @@ def plan_(
 ) -> MuPlan:
     """A plan from its file, perhaps for another target or rule of depth, or inferred from a model and sizes."""
     from luthier.base.errors import ArgumentError
+    from luthier.grow.factories import kind_of
     from luthier.grow.mu_plan import MuPlan, Options
 
     if Path(model).is_file():
@@ -76,7 +77,10 @@ def plan_(
         if not target and depth is None:
             return stored
         options = stored.options if depth is None else replace(stored.options, depth=depth)
-        return stored.for_target(sizes(target) if target else stored.target, options=options)
+        given = sizes(target)
+        wider = "d_model" in given and kind_of(stored.model) == "refgpt"
+        kept = {k: v for k, v in stored.target.items() if not (wider and k in ("heads", "kv_heads", "d_ff"))}
+        return stored.for_target({**kept, **given}, options=options)
     if model.endswith(".json"):
         raise ArgumentError(f"plan {model!r} is not there. Write one: luthier grow inspect MODEL --out {model}.")
     if not proxy:
