@@ -25,7 +25,7 @@ def _forest(*stumps):
         (mean[t + 2 * i], variance[t + 2 * i]), (mean[t + 2 * i + 1], variance[t + 2 * i + 1]) = left, right
     inside = np.ones((t, 1), dtype=bool)
     forest = Forest(feature, threshold, child, np.zeros(3 * t, dtype=np.int32), inside, 1)
-    return RegressionForest(forest, mean, variance, np.zeros((t, 1), dtype=np.int32))
+    return RegressionForest(forest, mean, variance)
 
 
 def test_variance_of_a_hand_made_forest():

@@ -53,7 +53,7 @@ def test_variance_of_two_trees_by_hand():
     """Leaf means 1 and 5, variances 0.5 and 1.5: mean 3, variance ((1-3)^2 + (5-3)^2) / 2 + (0.5 + 1.5) / 2 = 5."""
     tree = np.arange(2, dtype=np.int32)
     stumps = Forest(tree, np.full(2, np.inf, np.float32), tree, tree, np.ones((2, 1), dtype=bool), 0)
-    forest = RegressionForest(stumps, np.array([1.0, 5.0]), np.array([0.5, 1.5]), tree[:, None])
+    forest = RegressionForest(stumps, np.array([1.0, 5.0]), np.array([0.5, 1.5]))
     mean, sd = forest.predict(np.zeros((1, 2)))
     assert (mean[0], sd[0] ** 2) == pytest.approx((3.0, 5.0))
 
