@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import Any
 
 from claim import MISSING, Claim, by, number, verdict
@@ -254,6 +255,25 @@ def _strategy(found: Any) -> tuple[str, str]:
     return f"worse in {', '.join(' of '.join(s) for s in share)} seeds (QNLI, text)", verdict(won)
 
 
+def _ranked(found: Any) -> tuple[str, str]:
+    """Sub-networks by shared weights, and trained each by itself."""
+    rows = [c for c in found["cells"] if c.get("kind") == "fidelity"]
+    own, size = (median(r[name] for r in rows) for name in ("tau", "tau_size"))
+    many = len(rows[0]["alone"])
+    text = f"Kendall's tau {own:.2f}, of size alone {size:.2f}; {len(rows)} seeds x {many} sub-networks"
+    return text, verdict(own >= 0.7 and own > size, own > 0)
+
+
+def _searched(found: Any) -> tuple[str, str]:
+    """Searchers in one super-network, beside random search."""
+    rows = [c["searchers"] for c in found["cells"] if c.get("kind") == "searchers"]
+    gaps = {m: [r[m]["100"] / r["random"]["100"] - 1 for r in rows] for m in ("nsga2", "local")}
+    near = {m: sum(g > -0.01 for g in values) for m, values in gaps.items()}
+    text = "; ".join(f"{m} {median(g):+.1%}, not 1 % worse in {near[m]} of {len(rows)} seeds" for m, g in gaps.items())
+    good = {m: near[m] == len(rows) and median(gaps[m]) >= 0 for m in gaps}
+    return f"hypervolume: {text}", verdict(any(good.values()), any(median(g) >= 0 for g in gaps.values()))
+
+
 def _order(found: Any) -> tuple[str, str]:
     rows = [by(found["unranked"][task], **{"order by": "activation"}) for task in ("qnli", "decoder")]
     text = ", ".join(r["better than no order"] for r in rows)
@@ -295,6 +315,10 @@ CLAIMS = [
           _beside("stsb", ("uniform, magnitude", "uniform, activation", "layer drop"))),
     Claim("4 BERT pruning", "training without sub-networks makes worse sub-networks than sandwich and distillation",
           "benchmarks/shrink.py", "shrink_gpu", _strategy),
+    Claim("4 BERT pruning", "shared weights rank sub-networks as training each alone does, tau of 0.7 and more",
+          "benchmarks/shrink.py", "shrink_encoder", _ranked),
+    Claim("4 BERT pruning", "NSGA-II or local search in the super-network is not behind random search",
+          "benchmarks/shrink.py", "shrink_encoder", _searched),
     Claim("5 OTHPO", "XGBoost-MNIST at evaluation 1: ordered, then shuffled, then CTS, then no transfer",
           "benchmarks/othpo.py", "othpo", _ordered),
     Claim("5 OTHPO", "XGBoost-MNIST: CTS is the best at 25", "benchmarks/othpo.py", "othpo", _cts),
