@@ -249,6 +249,14 @@ def each(found: Mapping[str, Any], mark: str) -> list[dict[str, Any]]:
     ]
 
 
+def partly(found: Mapping[str, Any], tasks: Sequence[str]) -> dict[str, list[str]]:
+    """Tools that have some tasks only, half of them at least, with these."""
+    by = found["50"]["mean"]
+    tools = {tool for values in by.values() for tool in values}
+    some = {tool: [name for name in tasks if tool in by[name]] for tool in sorted(tools)}
+    return {tool: names for tool, names in some.items() if len(tasks) / 2 <= len(names) < len(tasks)}
+
+
 FRONTS = (
     "Two objectives",
     "Hypervolume as a share of the best known front's (the whole table's, or what a fixed search on the surrogate "
@@ -280,6 +288,11 @@ def report(counts: Sequence[int]) -> None:
             parts += [f"### Seeds: {count}{few}", _machine.table(rows(found, tasks)), "Each task at 50 evaluations:"]
             parts.append(_machine.table(each(found, "50")))
             data.setdefault(title, {})[str(count)] = found
+            for tool, some in partly(found, tasks).items():
+                fewer = tables(stores, some, range(count), best)
+                parts += [f"The {len(some)} tasks that {tool} has: {', '.join(some)}"]
+                parts += [_machine.table(rows(fewer, some))]
+                data[title][f"{count}, tasks of {tool}"] = fewer
     parts += ["## How", *how(stores, max(counts), data)]
     print(_machine.write("multi_objective", "Several objectives, and a constraint", "\n\n".join(parts), data))
 
