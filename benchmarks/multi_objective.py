@@ -292,7 +292,7 @@ def report(counts: Sequence[int]) -> None:
                 fewer = tables(stores, some, range(count), best)
                 parts += [f"The {len(some)} tasks that {tool} has: {', '.join(some)}"]
                 parts += [_machine.table(rows(fewer, some))]
-                data[title][f"{count}, tasks of {tool}"] = fewer
+                data.setdefault(f"{title}, tasks that {tool} has", {})[str(count)] = fewer
     parts += ["## How", *how(stores, max(counts), data)]
     print(_machine.write("multi_objective", "Several objectives, and a constraint", "\n\n".join(parts), data))
 
