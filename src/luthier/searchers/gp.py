@@ -49,7 +49,8 @@ class Gp(Searcher):
 
     Acquisitions: "ei", the logarithm of the expected improvement, and where noise was found (or trials are pending) its
     mean over draws of the function at what is measured and pending; "ucb", the lower confidence bound; "ts", one draw
-    of the function. Two objectives: the exact expected hypervolume improvement; more: a random weighting for each
+    of the function. Two objectives: the exact expected hypervolume improvement over the nadir of what was found and a
+    tenth of its range, or the median of what was seen where that is worse; more: a random weighting for each
     proposal. To the acquisition, for "ei" a logarithm, the logarithms of two probabilities are added: that constraints
     hold, and that the program does not fail. While nothing is feasible, only they count.
     Several proposals at once are made one after the other, each pending for the next.
@@ -194,9 +195,10 @@ class Gp(Searcher):
         noisy = any(process.noise_share > NOISY for process in known)
         values = np.stack([process.predict(process.Z)[0] if noisy else process.y for process in known], axis=1)
         feasible = np.concatenate([self._latest.snapshot.feasible[models.places], promising(models, waiting)])
-        front = values[feasible]
-        front = front[nondominated(front)]
-        reference = reference_point(front)
+        seen = values[feasible]
+        front = seen[nondominated(seen)]
+        # a young front is short: beyond its ends counts what is better than half of what was seen
+        reference = np.maximum(reference_point(front), np.median(seen, axis=0))
 
         def score(Z: Array) -> Array:
             predicted = [process.predict(Z) for process in known]
