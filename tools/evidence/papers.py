@@ -260,7 +260,8 @@ def _ranked(found: Any) -> tuple[str, str]:
     rows = [c for c in found["cells"] if c.get("kind") == "fidelity"]
     own, size = (median(r[name] for r in rows) for name in ("tau", "tau_size"))
     many = len(rows[0]["alone"])
-    text = f"Kendall's tau {own:.2f}, of size alone {size:.2f}; {len(rows)} seeds x {many} sub-networks"
+    seeds = f"{len(rows)} seed{'s' * (len(rows) != 1)}"
+    text = f"Kendall's tau {own:.2f}, of size alone {size:.2f}; {seeds} x {many} sub-networks"
     return text, verdict(own >= 0.7 and own > size, own > 0)
 
 
