@@ -319,11 +319,13 @@ def cells(seeds: Sequence[int], tasks: Sequence[str]) -> list[Cell]:
     add("fidelity", "decoder")
     add("alone", "qnli", "activation_x3")
     add("alone", "decoder", "activation_x3")
+    add("alone", "stsb", "activation_x3")
     add("strategy", "stsb", *STRATEGIES)
     add("searchers", "stsb")
     for task in ("qnli", "stsb", "decoder"):
         add("shared", task, "repair")
     add("untrained", "qnli")
+    add("untrained", "stsb")
     add("fidelity", "stsb")
     add("timed", "stsb")
     return found
