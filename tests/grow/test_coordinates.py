@@ -93,3 +93,12 @@ def test_limits_by_hand():
     assert _judge("logits", 0.9, 2, 4) == ""
     with pytest.raises(ArgumentError, match="three widths"):
         coordinate_check(PLAN, BATCHES, ratios=(1, 2))
+
+
+def test_widths_come_in_any_order_and_count_once():
+    own = {"seeds": 1, "steps": 1, "control": False}
+    mixed, sorted_ = (coordinate_check(PLAN, BATCHES, ratios=r, **own) for r in ((4, 1, 2, 2), (1, 2, 4)))
+    assert mixed.widths == (1, 2, 4)
+    assert mixed.slopes == sorted_.slopes
+    with pytest.raises(ArgumentError, match="three widths"):
+        coordinate_check(PLAN, BATCHES, ratios=(1, 2, 2))

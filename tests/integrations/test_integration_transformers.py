@@ -218,7 +218,10 @@ def broken(metrics):
 def test_hyperparameter_search_as_the_trainer_has_it(tmp_path):
     one = trainer(tmp_path, num_train_epochs=2, eval_strategy="no")
     before = one.args.learning_rate
-    best = hyperparameter_search(one, SPACE, n_trials=4, searcher="random", seed=0)
+    kept = {"storage": f"sqlite:///{tmp_path / 'kept.db'}", "study_name": "kept"}
+    best = hyperparameter_search(one, SPACE, n_trials=4, searcher="random", seed=0, **kept)
+    session = lu.Study.open(kept["storage"])._session
+    assert session.storage.drivers(session.study) == [], "it has said goodbye"
     assert best.objective < 0.2
     assert set(best.hyperparameters) == {"learning_rate"}
     assert best.run_summary.best.number == int(best.run_id)

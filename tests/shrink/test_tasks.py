@@ -146,6 +146,20 @@ def test_labels_that_are_numbers_are_in_the_order_of_numbers():
     assert data.task.names == tuple(str(i) for i in range(12))
 
 
+@pytest.mark.parametrize(("label", "kind"), [("nan", ""), ("inf", "classification"), (float("nan"), "regression")])
+def test_a_label_that_is_no_finite_number_is_refused(label, kind):
+    rows = [{"text": f"row {i}", "label": i % 2} for i in range(40)]
+    with pytest.raises(ArgumentError, match=f"1 of 41 labels are no finite numbers, such as {label!r}. Leave"):
+        examples([*rows, {"text": "bad", "label": label}], Words(), size=4, length=12, kind=kind)
+
+
+def test_words_are_no_labels_of_a_regression_and_may_look_like_numbers_among_words():
+    rows = [{"text": f"row {i}", "label": ["inf", "sup"][i % 2]} for i in range(40)]
+    assert examples(rows, Words(), size=4, length=12).task.names == ("inf", "sup")
+    with pytest.raises(ArgumentError, match=r"40 of 40 labels are no finite numbers, such as 'inf'.*--kind"):
+        examples(rows, Words(), size=4, length=12, kind="regression")
+
+
 def test_a_classifiers_own_classes_keep_their_places(tmp_path):
     """A file with two of three classes, which the alphabet would put elsewhere."""
     config = {"architectures": ["BertForSequenceClassification"], "id2label": {"0": "up", "1": "level", "2": "down"}}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -235,3 +237,22 @@ def test_two_drivers_that_take_over_from_a_dead_one_do_it_once(tmp_path: Path) -
     study.tell(0, {"loss": 1.0})
     assert study.trials[0].runs == 2
     assert study.ask()[0].number == 1
+
+
+def test_trials_of_a_dead_driver_can_be_counted_before_anything_is_asked(tmp_path: Path) -> None:
+    """A process that asks for two, and is gone without a word; one of them was its last try."""
+    program = f"""
+import os, luthier as lu
+study = lu.Study(lu.Space(x=lu.Float(0, 1)), searcher="random", retries=1, folder={str(tmp_path / "s")!r})
+study.ask(2)
+study._session.append([study._session.lose(0, "as if it had died before")])
+study.ask(1)
+os._exit(9)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 9
+    study = lu.Study.open(tmp_path / "s")
+    assert study.recover() == 1
+    assert [trial.status for trial in study.trials] == [lu.Status.LOST, lu.Status.WAITING]
+    assert study.recover() == 1
+    assert study.ask()[0].number == 1
+    assert study.recover() == 0, "it is its own now"

@@ -213,8 +213,7 @@ class _Sweeper:
 
     def _room(self, study: Study) -> int:
         """Trials to come: new ones up to the number that was asked for, and those that were interrupted."""
-        study._session.recover()  # from sweeps that were killed; what runs in others that live is theirs
-        again = sum(trial.status.value == "waiting" for trial in study.trials)
+        again = study.recover()  # from sweeps that were killed; what runs in others that live is theirs
         return max(0, self._trials - len(study.trials)) + again
 
     def _overrides(self, config: Mapping[str, Any]) -> list[str]:

@@ -259,7 +259,15 @@ def _labels(given: Sequence[Any], kind: str, classes: Sequence[str] = ()) -> tup
     """Labels as numbers, and the task that they make; classes in a model's order where it has all of them."""
     if kind:
         check("kind", kind, one_of=KINDS[1:])
-    numbers = all(isinstance(v, (int, float, np.integer, np.floating)) or _is_number(v) for v in given)
+    numbers = all(map(_is_number, given))
+    wrong = (
+        [v for v in given if not (_is_number(v) and np.isfinite(float(v)))] if numbers or kind == "regression" else []
+    )
+    if wrong:
+        raise ArgumentError(
+            f"data: {len(wrong)} of {len(given)} labels are no finite numbers, such as {wrong[0]!r}. Leave those rows "
+            "out" + (", or say that labels are classes: --kind classification." if not numbers else ".")
+        )
     if kind == "regression" or (not kind and numbers and any(float(v) != int(float(v)) for v in given)):
         return np.array([float(v) for v in given], dtype=np.float32), Task("regression")
     told = [str(int(float(v))) if numbers and float(v) == int(float(v)) else str(v) for v in given]

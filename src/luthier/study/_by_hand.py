@@ -233,6 +233,20 @@ class ByHand(View):
                 [Draft(self._session.now(), "enqueued", None, None, {"config": dict(self._check(config, "enqueue"))})]
             )
 
+    def recover(self) -> int:
+        """Take over from drivers that died: what they ran is to be asked again, or is lost after its last retry.
+
+        `ask` and `run` do so before they propose; this is for who counts trials first. What runs in drivers that
+        live stays theirs.
+
+        Returns:
+            How many trials wait to be asked again.
+        """
+        with self._lock:
+            self._session.join()
+            self._session.recover()
+            return sum(trial.status is Status.WAITING for trial in self._state.trials.values())
+
     def confirm(self) -> int:
         """Have the best trial and the default measured again, on fresh splits, before the searcher is asked again.
 

@@ -18,8 +18,9 @@ from luthier.runtime.executors._base import Executor, Limits, Target
 from luthier.runtime.storage import Storage, open_storage, split_name
 from luthier.space.problem import Benchmark, PastTask
 from luthier.space.space import Space
+from luthier.study._arguments import define
 from luthier.study._by_hand import ByHand
-from luthier.study._definition import Definition, Part, define
+from luthier.study._definition import Definition, Part
 from luthier.study._past import gather
 from luthier.study._selection import Selection
 from luthier.study._session import Session
