@@ -161,6 +161,26 @@ def _evaluating(model: Any) -> Iterator[None]:
         model.train(was)
 
 
+class _Places:
+    """Which places of the present batch hold tokens: padded ones say nothing of a unit."""
+
+    def __init__(self) -> None:
+        self._mask: torch.Tensor | None = None
+
+    def read(self, given: Mapping[str, Any]) -> None:
+        """Take over a batch's mask."""
+        self._mask = given["attention_mask"].bool().flatten() if "attention_mask" in given else None
+
+    def count(self, batch: Mapping[str, Any]) -> int:
+        """How many tokens the present batch has."""
+        return int(batch["input_ids"].numel() if self._mask is None else self._mask.sum())
+
+    def of(self, x: torch.Tensor) -> torch.Tensor:
+        """Rows of tokens; (batch, length, size) -> (tokens, size)."""
+        rows = x.detach().flatten(0, -2)
+        return rows if self._mask is None else rows[self._mask]
+
+
 def projection(net: SuperNet, layer: int, part: str) -> Any:
     """The module that ends a sub-layer of the super-network."""
     family = net.layout.family
@@ -219,11 +239,12 @@ def _random(net: SuperNet, seed: int) -> tuple[Scores, Scores, Scores]:
 
 def _activation(net: SuperNet, batches: Sequence[Mapping[str, Any]], method: str) -> tuple[Scores, Scores, Scores]:
     sizes, moments = net.sizes, Moments(net, whole=False)
+    places = moments.places
     width = np.zeros(sizes.width)
     handles = []
 
     def norm(module: nn.Module, given: Any, out: torch.Tensor) -> None:
-        width.__iadd__(out.detach().abs().double().flatten(0, -2).mean(0).cpu().numpy())
+        width.__iadd__(places.of(out).abs().double().sum(0).cpu().numpy())
 
     seen = set()
     for entry in net.layout.entries.values():
@@ -271,6 +292,7 @@ class Moments:
         self.mean: dict[tuple[int, str], torch.Tensor] = {}
         self.second: dict[tuple[int, str], torch.Tensor] = {}
         self.tokens = 0
+        self.places = _Places()
 
     def _products(self, x: torch.Tensor, part: str) -> torch.Tensor:
         if self.whole:
@@ -282,14 +304,11 @@ class Moments:
 
     def run(self, batches: Sequence[Mapping[str, Any]]) -> Moments:
         """Pass batches through the whole model; padded places do not count."""
-        mask: list[torch.Tensor | None] = [None]
         handles = []
 
         def listen(key: tuple[int, str]) -> Any:
             def hook(module: nn.Module, given: Any) -> None:
-                x = given[0].detach().flatten(0, -2)
-                if mask[0] is not None:
-                    x = x[mask[0]]
+                x = self.places.of(given[0])
                 # products of a batch in single precision, their sums in double; GPUs may have a coarser single one on
                 x = x.double() if x.is_cuda else x.float()
                 self.mean[key] = self.mean.get(key, torch.zeros(())) + x.sum(0).double()
@@ -304,8 +323,8 @@ class Moments:
         with _removing(handles), torch.no_grad():
             for batch in batches:
                 given = placed(inputs(batch), self.net.model)
-                mask[0] = given["attention_mask"].bool().flatten() if "attention_mask" in given else None
-                self.tokens += int(batch["input_ids"].numel() if mask[0] is None else mask[0].sum())
+                self.places.read(given)
+                self.tokens += self.places.count(given)
                 self.net.model(**given)
         for table in (self.mean, self.second):
             for key in table:
@@ -343,17 +362,17 @@ def _layers(net: SuperNet, batches: Sequence[Mapping[str, Any]], how: str, task:
         return np.arange(depth, 0, -1).astype(float)
     if how == "loss":
         return _loss_without(net, batches, _given(task))
-    total = np.zeros(depth)
+    total, tokens, places = np.zeros(depth), 0, _Places()
     handles = []
 
     def listen(layer: int) -> Any:
         def hook(module: nn.Module, given: Any, named: Any, out: Any) -> None:
-            x = (given[0] if given else named["hidden_states"]).detach().double()
-            y = (out[0] if isinstance(out, tuple) else out).detach().double()
+            x = places.of(given[0] if given else named["hidden_states"]).double()
+            y = places.of(out[0] if isinstance(out, tuple) else out).double()
             if how == "mse":
-                total[layer] += float((y - x).square().mean() / x.square().mean().clamp_min(1e-12))
+                total[layer] += len(x) * float((y - x).square().mean() / x.square().mean().clamp_min(1e-12))
             else:
-                total[layer] += 1.0 - float(nn.functional.cosine_similarity(x, y, dim=-1).mean())
+                total[layer] += float((1.0 - nn.functional.cosine_similarity(x, y, dim=-1)).sum())
 
         return hook
 
@@ -362,8 +381,11 @@ def _layers(net: SuperNet, batches: Sequence[Mapping[str, Any]], how: str, task:
         handles.append(block.register_forward_hook(listen(layer), with_kwargs=True))
     with _removing(handles), torch.no_grad():
         for batch in batches:
-            net.model(**placed(inputs(batch), net.model))
-    return total / max(1, len(batches))
+            given = placed(inputs(batch), net.model)
+            places.read(given)
+            tokens += places.count(given)
+            net.model(**given)
+    return total / max(1, tokens)
 
 
 def _loss_without(net: SuperNet, batches: Sequence[Mapping[str, Any]], task: Task) -> Scores:
