@@ -5,7 +5,7 @@ import pytest
 
 import luthier as lu
 from luthier.base.errors import ArgumentError
-from luthier.base.records import Configuration, Fidelity, Objective, Observation, Status
+from luthier.base.records import Configuration, Constraint, Fidelity, Objective, Observation, Status
 from luthier.searchers._highest import Highest, level_of, trials_of
 from luthier.searchers._latest import Latest
 from luthier.space.problem import Problem
@@ -38,11 +38,61 @@ def test_the_highest_level_with_enough_by_hand():
     assert len(shown(highest)) == 3, "one at 9 is not enough"
     assert highest.snapshot.number == first, "what is not looked at changes nothing"
     highest.add([told(1, 0.5, 9)])
-    assert shown(highest) == [(2, 9, (0.3,)), (1, 9, (0.5,))]
+    # trial 0 is behind both at 1, and counts with the worse of what they have at 9
+    assert shown(highest) == [(2, 9, (0.3,)), (1, 9, (0.5,)), (0, 1, (0.5,))]
     assert highest.snapshot.number != first
-    assert highest.rows()[:, 0] == pytest.approx([0.02, 0.01])
+    assert highest.rows()[:, 0] == pytest.approx([0.02, 0.01, 0.0])
     assert highest.best(1)[0, 0] == pytest.approx(0.02)
-    assert highest.trials() == [2, 1]
+    assert highest.trials() == [2, 1, 0]
+
+
+def test_who_is_behind_counts_with_the_worst_of_those_ahead_that_went_on():
+    highest = Highest(PROBLEM, fewest=2)
+    highest.add([told(trial, value, 1) for trial, value in enumerate((0.1, 0.2, 0.3, 0.4, 0.05, 0.3))])
+    highest.add([told(0, 0.9, 9), told(2, 0.7, 9)])
+    # 1 is behind 0 alone, 3 behind both, 5 equals one of them, and nobody who went on was ahead of 4
+    assert shown(highest)[2:] == [(1, 1, (0.9,)), (3, 1, (0.9,)), (5, 1, (0.9,))]
+    before = highest.snapshot.number
+    highest.add([told(3, 0.35, 3)])  # a level of its own, where none that went on was seen
+    assert shown(highest)[2:] == [(1, 1, (0.9,)), (5, 1, (0.9,))]
+    assert highest.snapshot.number > before, "what lies below the level counts too"
+    highest.add([told(3, 0.2, 9)])
+    assert shown(highest) == [(0, 9, (0.9,)), (2, 9, (0.7,)), (3, 9, (0.2,)), (1, 1, (0.9,)), (5, 1, (0.9,))]
+
+
+def test_two_objectives_and_a_constraint_must_all_be_behind():
+    problem = Problem(SPACE, (Objective("a"), Objective("b")), (Constraint("size", 1.0),), Fidelity("epoch", 1, 27))
+    highest = Highest(problem, fewest=1)
+    rows = [(0, 1, (1.0, 2.0), 0.0), (1, 1, (2.0, 1.0), 0.5), (2, 1, (2.0, 2.0), 0.0), (3, 1, (3.0, 3.0), 0.6),
+            (0, 9, (0.4, 0.8), -0.1), (1, 9, (0.7, 0.3), -0.2)]  # fmt: skip
+    for trial, resource, values, violation in rows:
+        config = Configuration(x=trial / 100)
+        highest.add([Observation(trial, config, resource, values, (violation,), Status.RUNNING)])
+    found = {round(100 * r.config["x"]): (r.values, r.violations) for r in highest.snapshot.records}
+    assert found[2] == ((0.4, 0.8), (-0.1,)), "0 is ahead of it in all, 1 not in the constraint"
+    assert found[3] == ((0.7, 0.8), (-0.1,)), "the worst of each"
+
+
+@pytest.mark.parametrize("searcher", ["gp", "tpe"])
+@pytest.mark.parametrize("kind", ["stopping", "promotion"])
+def test_where_trials_are_stopped_the_search_does_not_go_again_and_again(searcher, kind):
+    """Half of the space is bad at every epoch, so nothing of it gets far."""
+
+    def train(run):
+        x, z = run.config["x"], run.config["z"]
+        for epoch in run.resources():
+            run.report(loss=(x - 0.15) ** 2 + (z - 0.2) ** 2 + (x > 0.5) + 0.3 / epoch, epoch=epoch)
+
+    study = lu.Study(
+        lu.Space(x=lu.Float(0, 1), z=lu.Float(0, 1)),
+        searcher=searcher,
+        scheduler={"name": "asha", "type": kind},
+        fidelity=("epoch", 1, 27),
+        seed=1,
+    )
+    study.run(train, trials=40)
+    assert sum(trial.config["x"] > 0.5 for trial in study.trials[20:]) <= 7
+    assert study.replay().differences == []
 
 
 def test_who_failed_is_bad_at_every_level_also_at_one_that_comes_later():

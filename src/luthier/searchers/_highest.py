@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 from luthier.base.checks import check
 from luthier.base.records import Observation, Status
-from luthier.searchers._latest import Latest, Snapshot
+from luthier.searchers._latest import Latest, Record, Snapshot
 from luthier.space.problem import Problem
 from luthier.space.values import Array
 
@@ -26,6 +29,21 @@ def level_of(resource: float | None, problem: Problem) -> int:
     return math.ceil(math.log(axis.high / at, STEP) - 1e-9)
 
 
+#: Snapshots that are kept: the present one and the anchor's, and what they were a moment ago.
+KEPT = 4
+
+
+class _Whole(NamedTuple):
+    """A snapshot with the rows and numbers of its trials."""
+
+    snapshot: Snapshot
+    rows: Array
+    trials: list[int]
+
+
+_Parts = Mapping[int, Snapshot]
+
+
 class Highest:
     """What `Latest` is, of the measurements at one level of the resource alone.
 
@@ -35,13 +53,18 @@ class Highest:
     has, at the one with the most): they compare like with like, and as near to the full resource as can be. A trial
     that failed is bad at every level. Without a fidelity there is one level.
 
+    Where only the good get far, what did not get there would leave no trace, and the search would try its like again
+    and again. So a trial that is still below counts too, with the worst values of those that were there ahead of it
+    and went on: no worse is known of it, and no better is to be expected. One that nobody who went on was ahead of
+    does not count yet.
+
     Args:
         problem: What is to be solved.
         fewest: Results that a level needs.
 
     Source: the level is chosen as by Falkner, Klein, Hutter 2018 (BOHB), section 3.2.
-    Differs: resources within a factor of 1.41 share a level.
-    Cost: as `Latest`, and O(levels) for each failure.
+    Differs: resources within a factor of 1.41 share a level; trials below it count.
+    Cost: as `Latest`, O(levels) for each result, and O(b a) for a snapshot, with b trials below the level and a at it.
     """
 
     def __init__(self, problem: Problem, *, fewest: int) -> None:
@@ -50,6 +73,8 @@ class Highest:
         self._usable: dict[int, set[int]] = {0: set()}
         self._failures: list[Observation] = []
         self._active = 0
+        self._then: dict[int, _Parts] = {}  # all levels as they were when the anchor of one was made
+        self._made: dict[int, _Whole] = {}  # the last ones, by their numbers
 
     def add(self, observations: Sequence[Observation]) -> None:
         """Take over observations, in order."""
@@ -68,6 +93,9 @@ class Highest:
             else:
                 continue
             self._active = self._choose()
+            for level, latest in self._levels.items():
+                if level not in self._then or self._then[level][level] is not latest.anchor:
+                    self._then[level] = self._now() | {level: latest.anchor}
 
     def _at(self, level: int) -> Latest:
         if level not in self._levels:
@@ -80,27 +108,88 @@ class Highest:
         enough = [level for level, trials in self._usable.items() if len(trials) >= self._fewest]
         return min(enough) if enough else max(self._usable, key=lambda level: (len(self._usable[level]), -level))
 
+    def _now(self) -> dict[int, Snapshot]:
+        return {level: latest.snapshot for level, latest in self._levels.items()}
+
     @property
     def snapshot(self) -> Snapshot:
         """The trials now; see `Latest`."""
-        return self._levels[self._active].snapshot
+        return self._whole(self._now()).snapshot
 
     @property
     def anchor(self) -> Snapshot:
         """The trials when costly parts of a model are fitted; see `Latest`."""
-        return self._levels[self._active].anchor
+        return self._whole(self._then.get(self._active, self._now())).snapshot
 
     def rows(self, snapshot: Snapshot | None = None) -> Array:
         """Snapped rows of a snapshot's trials, the present one's by default; (n, d)."""
-        return self._levels[self._active].rows(snapshot)
+        return self._made[(snapshot or self.snapshot).number].rows
 
     def best(self, count: int) -> Array:
         """Snapped rows of the best trials by merit, the best first; (<= count, d)."""
-        return self._levels[self._active].best(count)
+        return self.rows()[np.argsort(self.snapshot.merit(), kind="stable")[:count]]
 
     def trials(self) -> list[int]:
-        """Numbers of the trials; see `Latest`."""
-        return self._levels[self._active].trials()
+        """Numbers of the snapshot's trials, in its order."""
+        return self._made[self.snapshot.number].trials
+
+    def _whole(self, parts: _Parts) -> _Whole:
+        """The trials at the active level, and those below it that are known to be behind."""
+        below = sorted(level for level in parts if level > self._active)
+        # every change at the active level or below it counts, so that equal numbers mean equal trials
+        number = parts[self._active].number + sum(parts[level].number - level * ROOM for level in below)
+        found = self._made.get(number)
+        if found is None:
+            found = self._made[number] = self._join(number, parts, below)
+            while len(self._made) > KEPT:
+                del self._made[next(iter(self._made))]
+        return found
+
+    def _join(self, number: int, parts: _Parts, below: Sequence[int]) -> _Whole:
+        active = parts[self._active]
+        records, trials = list(active.records), self._levels[self._active].trials()[: len(active.records)]
+        rows = [self._levels[self._active].rows(active)]
+        ahead = {trial: record for trial, record in zip(trials, records, strict=True) if record.values}
+        known = set(trials)
+        for level in below:  # the highest first: a trial counts where it got to
+            latest, here = self._levels[level], parts[level].records
+            numbers = latest.trials()[: len(here)]
+            rest = [i for i, trial in enumerate(numbers) if trial not in known and here[i].values]
+            went = [i for i, trial in enumerate(numbers) if trial in ahead and here[i].values]
+            known.update(numbers[i] for i in rest)
+            for i, record in _behind(here, rest, went, [ahead[numbers[i]] for i in went]):
+                records.append(record)
+                trials.append(numbers[i])
+                rows.append(latest.rows(parts[level])[i : i + 1])
+        return _Whole(Snapshot(number, tuple(records)), np.concatenate(rows), trials)
+
+
+def _behind(
+    here: Sequence[Record], rest: Sequence[int], went: Sequence[int], ahead: Sequence[Record]
+) -> list[tuple[int, Record]]:
+    """Places of trials behind which others went on, and what they count with.
+
+    Args:
+        here: Records of all trials at their level.
+        rest: Places of those that got no further.
+        went: Places of those that did.
+        ahead: Records of the latter further on.
+    """
+    if not rest or not went:
+        return []
+    mine, theirs = (_numbers([here[i] for i in places]) for places in (rest, went))
+    further, found = _numbers(ahead), []
+    objectives = len(ahead[0].values)
+    for i, numbers in zip(rest, mine, strict=True):
+        better = (theirs <= numbers).all(axis=1)
+        if better.any():
+            worst = tuple(further[better].max(axis=0).tolist())
+            found.append((i, here[i]._replace(values=worst[:objectives], violations=worst[objectives:])))
+    return found
+
+
+def _numbers(records: Sequence[Record]) -> Array:
+    return np.array([(*record.values, *record.violations) for record in records], dtype=float)
 
 
 #: What a model of finished trials learns from.
