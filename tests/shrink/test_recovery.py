@@ -62,7 +62,7 @@ def test_a_repair_that_hurts_is_taken_back(found):
 
 
 def test_what_breaks_the_constraints_of_the_search_is_not_tried(found):
-    net, data, front = found
+    *_, front = found
     sizes = sorted(p.metrics["parameters"] for p in front.tried)
     limit = sizes[len(sizes) // 2]
     bound = replace(front, about={**front.about, "constraints": {"parameters": limit}})
