@@ -150,7 +150,8 @@ class Targets:
 
         Steps that a function gives are those of a time: what was trained for others counts too.
         """
-        done, rate = folder.with_suffix(".json"), {"lr": self.lr, "seed": self._seed}
+        done = folder.with_suffix(".json")
+        rate: Row = {"lr": self.lr, "seed": self._seed}
         told = self._told(done, folder / SPEC, child.spec, rate if callable(steps) else {**rate, "steps": steps})
         if told is not None:
             device = next(self.net.model.parameters()).device
