@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from luthier.base import registry
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, LuthierError, MissingExtra, SpaceError, did_you_mean
+from luthier.base.files import new_folder, write_text
 from luthier.base.imports import need
 from luthier.base.pareto import fronts, hypervolume, nondominated
 from luthier.base.records import Configuration, Fidelity, Objective, Status
@@ -109,3 +111,28 @@ def test_records_check_themselves() -> None:
     assert Fidelity("epoch", 1, 81).whole
     assert not Fidelity("fraction", 0.1, 1).whole
     assert [s.ended for s in (Status.RUNNING, Status.PAUSED, Status.WAITING)] == [False] * 3
+
+
+# -- files --
+
+
+def test_a_file_that_could_not_be_written_stays_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    assert write_text(path, "before") == path
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "after \ud800")
+    assert path.read_text() == "before"
+    write_text(path, "after")
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.json", "after")]
+
+
+def test_a_folder_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:
+    place = tmp_path / "deep" / "super"
+    for text in ("one", "two"):
+        with new_folder(place) as draft:
+            (draft / text).write_text(text)
+            assert not (place / text).exists()
+    with pytest.raises(FileNotFoundError), new_folder(place) as draft:
+        (draft / "three" / "four").write_text("no such folder")
+    assert [p.name for p in place.iterdir()] == ["two"]
+    assert [p.name for p in place.parent.iterdir()] == ["super"]

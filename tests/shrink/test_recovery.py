@@ -1,12 +1,16 @@
 """Ranking after recovery, and a repair that may not make things worse."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from _models import model
 
+from luthier.base.errors import ArgumentError
 from luthier.nets.data import synthetic
-from luthier.shrink import Moments, SuperNet, extract, language, preset, recover, search, train
-from luthier.shrink.recovery import mend
+from luthier.nets.training import History
+from luthier.shrink import Front, Moments, SuperNet, extract, language, preset, recover, recovery, search, train
+from luthier.shrink.recovery import _below, _best, mend
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +59,43 @@ def test_a_repair_that_hurts_is_taken_back(found):
     told = mend(net, spec, child, moments, data)
     assert told["after"] == told["before"]
     assert all((p == before[name]).all() for name, p in child.named_parameters())
+
+
+def test_what_breaks_the_constraints_of_the_search_is_not_tried(found):
+    *_, front = found
+    sizes = sorted(p.metrics["parameters"] for p in front.tried)
+    limit = sizes[len(sizes) // 2]
+    bound = replace(front, about={**front.about, "constraints": {"parameters": limit}})
+    assert any(p.metrics["parameters"] > limit for p in _below(front, 6, [1.0]))
+    for chosen in (_below(bound, 6, [1.0]), _best(bound, 6)):
+        assert chosen
+        assert all(p.metrics["parameters"] <= limit for p in chosen)
+
+
+def test_the_order_of_objectives_does_not_say_which_is_lost(found):
+    *_, front = found
+    turned = Front.of(front.tried, ("parameters", "error"), front.full, front.chance)
+    assert turned.lost == front.lost == "error"
+    assert _below(turned, 4, [0.9]) == _below(front, 4, [0.9])
+    assert turned.knee().spec == front.knee().spec
+
+
+def test_a_front_ranked_anew_has_the_hypervolume_of_its_search(found):
+    net, data, front = found
+    new = recover(net, front, data, steps=1, most=2, lr=3e-3)
+    assert len(new.points) < len(front.points)
+    assert new.hypervolume() == front.hypervolume() > 0
+
+
+def test_what_diverges_is_left_out_and_all_of_it_is_an_error(found, monkeypatch):
+    net, data, front = found
+    seen = []
+
+    def broken(child, *given, **more):
+        seen.append(child)
+        return History(diverged=len(seen) != 2, step=1)
+
+    monkeypatch.setattr(recovery, "finetune", broken)
+    assert len(recover(net, front, data, steps=3, most=3).points) == 1
+    with pytest.raises(ArgumentError, match=r"recover: its training diverged at step 1 of 3.*lr=0\.5"):
+        recover(net, front, data, steps=3, most=3, lr=0.5)

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -32,7 +31,7 @@ from luthier.shrink import (
 )
 from luthier.shrink.front import hypervolume_of
 from luthier.shrink.importance import columns, projection
-from luthier.shrink.searching import Evaluator
+from luthier.shrink.searching import Evaluator, title
 from luthier.shrink.supernet import output
 from luthier.shrink.tasks import language
 
@@ -249,6 +248,15 @@ def test_the_other_way_trains_each_candidate(net, data):
     assert front.about["method"] == "standard"
 
 
+def test_a_search_is_named_by_what_is_particular_to_it():
+    assert title() == title("nsga2", ["error", "parameters"], {}, seconds=3.0) == "search"
+    assert title(constraints={"not_stock": 0.0}) == "search-not_stock=0"
+    assert title("random", ["error", "macs"], {"latency_ms": 12.5}, 3) == (
+        "search-random-error,macs-latency_ms=12.5-parts=3"
+    )
+    assert title("own/searcher.py") == "search-own_searcher.py"  # no folders within
+
+
 # -- baselines and repair --
 
 
@@ -335,22 +343,3 @@ def test_latency_is_measured_and_predicted(net):
     one, two = measure([net.model, net.model], tokens=8, runs=2, rounds=2, decode=True)
     assert one.runs == two.runs == 4
     assert one.low_ms <= one.median_ms <= one.high_ms
-
-
-def test_a_tuned_child_of_an_earlier_front_is_not_taken_for_that_of_the_new(net, data, tmp_path):
-    from luthier.shrink._targets import Targets
-
-    made = Targets(None, net, None, data, 1.0, 1e-3, 1, None)  # type: ignore[arg-type]
-    made.work = SimpleNamespace(config={"seed": 0})  # type: ignore[assignment]
-    asked = []
-
-    def steps(model):
-        asked.append(sum(p.numel() for p in model.parameters()))
-        return 1
-
-    sizes = []
-    for inter in (16, 16, 24):
-        child = extract(net, SubNetSpec.uniform(net.sizes, inter=inter))
-        sizes.append(sum(p.numel() for p in made._trained(child, tmp_path / "tuned", steps, None)[0].parameters()))
-    assert sizes[0] == sizes[1] < sizes[2]
-    assert asked == [sizes[0], sizes[2]], "the second was read, the third is another"

@@ -59,7 +59,11 @@ def test_the_commands_in_order(place):
     assert "the least found is" in call("extract", run, "--max-params", 0.001, code=1).output
     assert "Allowed: NAME=NUMBER" in call("search", run, "--constraint", "latency_ms", code=1).output
     assert "Did you mean" in call("search", run, "--objective", "los", code=1).output
-    assert "which? Name" in call("extract", run, code=1).output
+    for words in ((), ("--all-pareto", "--max-params", 0.5), ("--spec", child / "spec.json", "--max-latency-ms", 3)):
+        assert "which? Name one of" in call("extract", run, *words, code=1).output
+    broken = ("finetune", child, "--data", data, "--out", place / "broken", "--steps", 4, "--lr", 1e30, *SMALL)
+    assert "diverged at step" in call(*broken, code=1).output
+    assert not (place / "broken" / "config.json").exists()
     assert "torch cannot use it" in call("search", run, "--device", "nonsense", code=1).output
 
 
@@ -73,6 +77,8 @@ def test_everything_in_one_command(place):
     assert all(row["parameters"] <= found["rows"][1]["parameters"] for row in found["rows"][1:])
     assert found["rows"][-1]["parameters"] == found["rows"][1]["parameters"]
     assert (place / "whole" / "report.html").is_file()
+    again = call("run", place / "model", "--data", place / "text.txt", *words, "--lr", 0.5, code=1)
+    assert "was begun with lr=0.0002, now it is 0.5" in again.output
 
 
 def test_bad_input_is_told(place):

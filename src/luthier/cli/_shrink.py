@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from luthier.base.files import write_text
 from luthier.base.threads import single_thread
 
 if TYPE_CHECKING:
@@ -114,15 +115,8 @@ def latency_of(work: Any, talk: Talk, *, specs: int = 24, held_out: int = 12) ->
     talk.detail(f"measuring {len(drawn)} sub-networks, batch 1, {work.config['length']} tokens")
     found = Latency.fitted(net, drawn[:specs], held_out=drawn[specs:], tokens=work.config["length"])
     talk.detail(f"latency predictor: Kendall's tau {found.tau:.2f} on {held_out} sub-networks it has not seen")
-    path.write_text(json.dumps(found.to_json()) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(found.to_json()) + "\n")
     return found
-
-
-def parameters_of(work: Any, spec: Any) -> int:
-    from luthier.shrink import CostModel
-
-    counted: int = CostModel(work.supernet().layout).cost(spec).parameters
-    return counted
 
 
 def seconds_of(text: str) -> float:

@@ -110,6 +110,7 @@ def finetune(
     from luthier.cli import _json
     from luthier.shrink import Child, Distil, SubNetSpec, load, read_data
     from luthier.shrink import finetune as tune
+    from luthier.shrink._fits import check_trained
     from luthier.shrink.workspace import checked_device
 
     model = load(child).to(checked_device(device))
@@ -119,7 +120,7 @@ def finetune(
     before = task.task.evaluate(model, task.test)
     wise = None if teacher is None else load(teacher).to(checked_device(device)).eval()
     out.mkdir(parents=True, exist_ok=True)
-    tune(
+    history = tune(
         model,
         task,
         teacher=wise,
@@ -130,6 +131,7 @@ def finetune(
         folder=out / "train",
         hooks=[ticker(talk)],
     )
+    check_trained(str(out), history, steps=steps, lr=lr)
     after = task.task.evaluate(model, task.test)
     rest = {k: v for k, v in about.items() if k not in ("format", "spec")}
     Child(model, SubNetSpec.from_json(about["spec"]), about["format"], rest, child).save(out)

@@ -29,7 +29,6 @@ from luthier.cli._shrink import (
     begin,
     latency_of,
     limits_of,
-    parameters_of,
     seconds_of,
     ticker,
     work_in,
@@ -210,18 +209,21 @@ def extract(
     from luthier.shrink.workspace import Workspace
 
     work = Workspace(run)
+    small = max_params is not None or max_latency_ms is not None
+    if sum((spec is not None, all_pareto, small)) != 1:
+        raise ArgumentError(
+            "extract: which? Name one of --spec, --all-pareto, or sizes: --max-params, --max-latency-ms or both."
+        )
     if spec is not None:
         chosen = [SubNetSpec.from_json(spec.read_text(encoding="utf-8"))]
     elif all_pareto:
         chosen = [point.spec for point in work.front().points]
-    elif max_params is not None or max_latency_ms is not None:
-        chosen = [work.front().select(max_params=max_params, max_latency_ms=max_latency_ms).spec]
     else:
-        raise ArgumentError("extract: which? Name --max-params, --max-latency-ms, --spec or --all-pareto.")
+        chosen = [work.front().select(max_params=max_params, max_latency_ms=max_latency_ms).spec]
     written = []
     for one in chosen:
         try:
-            child, folder = pipeline.extract_run(work, one, f"parameters-{parameters_of(work, one)}", form=form)
+            child, folder = pipeline.extract_run(work, one, pipeline.child_name(work, one), form=form)
         except ParityError as error:
             talk.say(f"{one}: {error}")
             raise typer.Exit(WRONG) from None
@@ -331,7 +333,7 @@ def run_(
         say=talk.detail,
         hooks=[ticker(talk)],
     )
-    with Study.open(out / "search") as study:
+    with Study.open(found["search"]) as study:
         page = write_report(study, out / "report.html")
     if talk.json:
         _json.write({**found, "report": page})

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from luthier.base.errors import ArgumentError, SchemaError
+from luthier.base.files import new_folder
 from luthier.base.imports import need
 from luthier.nets._torch import nn, torch
 
@@ -113,12 +112,7 @@ def save(
         The checkpoint.
     """
     target = Path(folder)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
     tensors, aliases = _owned(model.state_dict())
-    _write(partial / MODEL, tensors)
     content = {
         "schema": SCHEMA,
         "step": step,
@@ -127,17 +121,12 @@ def save(
         **(state or {}),
         "extra": dict(extra or {}),
     }
-    if optimiser is not None:
-        moments, content["optimiser"] = _moments(optimiser)
-        _write(partial / OPTIMISER, moments)
-    (partial / STATE).write_text(json.dumps(content, indent=1) + "\n")
-    if target.exists():
-        old = target.with_name(f".{target.name}.old-{os.getpid()}")
-        target.rename(old)
-        partial.rename(target)
-        shutil.rmtree(old)
-    else:
-        partial.rename(target)
+    with new_folder(target) as partial:
+        _write(partial / MODEL, tensors)
+        if optimiser is not None:
+            moments, content["optimiser"] = _moments(optimiser)
+            _write(partial / OPTIMISER, moments)
+        (partial / STATE).write_text(json.dumps(content, indent=1) + "\n")
     return Checkpoint(target, content)
 
 

@@ -1,4 +1,7 @@
-"""Whether a model can read a task's data: told before anything is computed, where torch would only name sizes."""
+"""Whether a model can read a task's data: told before anything is computed, where torch would only name sizes.
+
+And whether a training has come to its end.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,31 @@ from typing import Any
 
 from luthier.base.errors import ArgumentError
 from luthier.nets.families import family_of
+from luthier.nets.training import History
 from luthier.shrink.tasks import Data
+
+
+class Diverged(ArgumentError):
+    """The loss of a training was no finite number, so that the model is of no use."""
+
+
+def check_trained(what: str, history: History, *, steps: int, lr: float) -> None:
+    """Refuse a model whose training has diverged, before it is written as a trained one.
+
+    Args:
+        what: Was trained; begins the message.
+        history: Of its training.
+        steps: That it should have had.
+        lr: Its highest rate.
+
+    Raises:
+        Diverged: it has.
+    """
+    if history.diverged:
+        raise Diverged(
+            f"{what}: its training diverged at step {history.step} of {steps}: the loss is no finite number, and "
+            f"nothing counts as trained. It had lr={lr:g}. Give a lower --lr, and another folder (--out)."
+        )
 
 
 def check_length(model: Any, length: int) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from luthier.base.errors import ArgumentError
+from luthier.base.files import write_text
 from luthier.shrink import baselines
+from luthier.shrink._fits import Diverged, check_trained
 from luthier.shrink.extraction import SPEC, Child, extract, load
 from luthier.shrink.front import Front
 from luthier.shrink.importance import Moments, rank_units
@@ -84,11 +86,13 @@ class Targets:
         # the child's own steps, and its part of the super-network's
         fair = steps + int(self.work.config.get("steps", 0)) // self.shared
         self.say(f"target {target:g}: {fair} steps each for uniform magnitude pruning and for a model from scratch")
-        found = [row, self._baseline(target, child, folder, fair)]
-        fresh = Child(scratch(self.net, spec, seed=self._seed), spec, "hf-custom", child.about, child.source)
-        made, steps, _ = self._trained(fresh, folder / "from-scratch", lambda m: fair, None)
-        found.append(self._row(f"from scratch {target:g}", made, spec, steps=steps))
-        return [one for one in found if one is not None]
+        found = [row]
+        for control in (self._baseline, self._scratch):
+            try:
+                found += control(target, child, folder, fair)
+            except Diverged as error:  # the child has come to its end, and that is what was wanted
+                self.say(f"left out: {error}")
+        return found
 
     @property
     def _seed(self) -> int:
@@ -114,40 +118,60 @@ class Targets:
             row |= {"cut_loss": told["before"], "repaired_loss": told["after"]}
         return row, steps
 
-    def _baseline(self, target: float, child: Child, folder: Path, steps: int) -> Row | None:
+    def _baseline(self, target: float, child: Child, folder: Path, steps: int) -> list[Row]:
         start = SuperNet.from_model(self.work.model(self.data.task))
         size = child.parameters / float(self.front.full["parameters"])
         try:
             spec = baselines.uniform(start, rank_units(start, method="magnitude", layers="first"), min(1.0, size))
         except ArgumentError as error:
             self.say(f"no baseline of this size: {error}")
-            return None
+            return []
         pruned = extract(start, spec, source=child.source)
         # a classifier's head is new, and teaches nothing
         teacher = start.model if self.data.task.kind == "lm" else None
-        model, steps, _ = self._trained(pruned, folder / "uniform-magnitude", lambda m: steps, teacher)
-        return self._row(f"uniform magnitude {target:g}", model, spec, steps=steps)
+        model, _, _ = self._trained(pruned, folder / "uniform-magnitude", steps, teacher)
+        return [self._row(f"uniform magnitude {target:g}", model, spec, steps=steps)]
+
+    def _scratch(self, target: float, child: Child, folder: Path, steps: int) -> list[Row]:
+        fresh = scratch(self.net, child.spec, seed=self._seed)
+        copied = Child(fresh, child.spec, "hf-custom", child.about, child.source)
+        model, _, _ = self._trained(copied, folder / "from-scratch", steps, None)
+        return [self._row(f"from scratch {target:g}", model, child.spec, steps=steps)]
 
     def _trained(
         self,
         child: Child,
         folder: Path,
-        steps_of: Callable[[Any], int],
+        steps: int | Callable[[Any], int],
         teacher: Any,
         notes: Mapping[str, float] | None = None,
     ) -> tuple[Any, int, dict[str, float]]:
-        """A trained model, its steps and notes; read if the run was killed after it and the choice is the same."""
-        done, spec = folder.with_suffix(".json"), folder / SPEC
-        if done.is_file() and SubNetSpec.from_json(spec.read_text(encoding="utf-8")) == child.spec:
-            told = json.loads(done.read_text(encoding="utf-8"))
+        """A trained model, its steps and notes; read if the run was killed after it and nothing else is asked for.
+
+        Steps that a function gives are those of a time: what was trained for others counts too.
+        """
+        done = folder.with_suffix(".json")
+        rate: Row = {"lr": self.lr, "seed": self._seed}
+        told = self._told(done, folder / SPEC, child.spec, rate if callable(steps) else {**rate, "steps": steps})
+        if told is not None:
             device = next(self.net.model.parameters()).device
             return load(folder).to(device).eval(), int(told["steps"]), dict(told["notes"])
-        steps = steps_of(child.model)
-        finetune(child.model, self.data, teacher=teacher, steps=steps, lr=self.lr, seed=self._seed)
+        due = steps(child.model) if callable(steps) else steps
+        history = finetune(child.model, self.data, teacher=teacher, steps=due, **rate)
+        check_trained(str(folder), history, steps=due, lr=self.lr)
+        done.unlink(missing_ok=True)  # what it says is not of the weights that are written next
         child.save(folder)
         kept = dict(notes or {})
-        done.write_text(json.dumps({"steps": steps, "notes": kept}) + "\n", encoding="utf-8")
-        return child.model.eval(), steps, kept
+        write_text(done, json.dumps({"steps": due, **rate, "notes": kept}) + "\n")
+        return child.model.eval(), due, kept
+
+    @staticmethod
+    def _told(done: Path, made: Path, spec: SubNetSpec, asked: Mapping[str, Any]) -> Row | None:
+        """What was written of a model that is trained; None if it is another's, or was trained otherwise."""
+        if not done.is_file() or SubNetSpec.from_json(made.read_text(encoding="utf-8")) != spec:
+            return None
+        told: Row = json.loads(done.read_text(encoding="utf-8"))
+        return told if all(told.get(name, value) == value for name, value in asked.items()) else None
 
     def _row(
         self, name: str, model: Any, spec: SubNetSpec, *, steps: int | None = None, folder: Path | None = None

@@ -12,8 +12,11 @@ import numpy as np
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
+from luthier.base.files import write_text
 from luthier.base.pareto import hypervolume, nondominated
 from luthier.shrink.spec import SubNetSpec
+
+LOSSES = ("recovered_error", "error", "loss")  # what an objective may be that is no cost
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,15 @@ class Front:
             (p for p, kept in zip(distinct, keep, strict=True) if kept), key=lambda p: p.metrics["parameters"]
         )
         return cls(points, list(tried), tuple(objectives), dict(full), chance, dict(about))
+
+    @property
+    def lost(self) -> str:
+        """The metric of what a sub-network loses: the objective that is an error or a loss, at whatever place."""
+        return next((name for name in self.objectives if name in LOSSES), _error(self.full))
+
+    def kept(self) -> list[Point]:
+        """Of everything that was evaluated what keeps the constraints of the search, each sub-network once."""
+        return keeping(list({p.spec: p for p in self.tried}.values()), self.about.get("constraints", {}))
 
     def rows(self) -> list[dict[str, Any]]:
         """The table: a row for each point, with its share of the full number of parameters."""
@@ -141,18 +153,19 @@ class Front:
         return self.points[int(np.argmax(sign * below))]
 
     def _scaled(self) -> Any:
-        values = np.array([[p.metrics[name] for name in (self.objectives[0], "parameters")] for p in self.points])
+        values = np.array([[p.metrics[name] for name in (self.lost, "parameters")] for p in self.points])
         low, high = values.min(axis=0), values.max(axis=0)
         return (values - low) / np.where(high > low, high - low, 1.0)
 
     def hypervolume(self, *, cost: str = "parameters") -> float:
         """Hypervolume that means the same for every method: error from the whole's (0) to a constant answer's (1),
-        cost as a share of the whole's, reference (1, 1).
+        cost as a share of the whole's, reference (1, 1). Of all that was tried and keeps the constraints: a front whose
+        points were ranked anew has that of its search.
 
         Args:
             cost: Which cost.
         """
-        return hypervolume_of(self.points, self.full, self.chance, cost=cost)
+        return hypervolume_of(self.kept(), self.full, self.chance, cost=cost)
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -167,9 +180,7 @@ class Front:
 
     def save(self, path: str | Path) -> Path:
         """Write it as JSON."""
-        place = Path(path)
-        place.write_text(json.dumps(self.to_json()) + "\n", encoding="utf-8")
-        return place
+        return write_text(path, json.dumps(self.to_json()) + "\n")
 
     @classmethod
     def read(cls, path: str | Path) -> Front:
@@ -192,11 +203,20 @@ def _scores(metrics: Mapping[str, float]) -> list[str]:
     return [name for name in ("accuracy", "correlation", "perplexity") if name in metrics]
 
 
+def keeping(points: Sequence[Point], limits: Mapping[str, float]) -> list[Point]:
+    """The points whose metrics are within upper bounds."""
+    return [p for p in points if all(p.metrics[name] <= upper for name, upper in limits.items())]
+
+
+def _error(full: Mapping[str, float]) -> str:
+    return "error" if "error" in full else "loss"
+
+
 def hypervolume_of(
     points: Sequence[Point], full: Mapping[str, float], chance: float, *, cost: str = "parameters"
 ) -> float:
     """See `Front.hypervolume`; of any points, such as a baseline's."""
-    by = "error" if "error" in full else "loss"
+    by = _error(full)
     room = max(chance - full[by], 1e-9)
     values = np.array([[(p.metrics[by] - full[by]) / room, p.metrics[cost] / full[cost]] for p in points])
     if not len(values):

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
+from luthier.base.files import write_text
 from luthier.base.registry import load
+from luthier.shrink._fits import check_trained
 from luthier.shrink._targets import Targets, affordable, bounded
 from luthier.shrink._torch import torch
-from luthier.shrink.extraction import Child, extract
+from luthier.shrink.cost import CostModel
+from luthier.shrink.extraction import SPEC, Child, extract
 from luthier.shrink.front import Front
 from luthier.shrink.importance import rank_units
 from luthier.shrink.latency import measure
 from luthier.shrink.parity import verify
 from luthier.shrink.recovery import recover
-from luthier.shrink.searching import METHODS, STOCK, search
+from luthier.shrink.searching import METHODS, STOCK, search, title
 from luthier.shrink.spec import SubNetSpec
 from luthier.shrink.strategies import Distil, train
 from luthier.shrink.supernet import SuperNet
@@ -46,6 +51,9 @@ def rank(work: Workspace, *, method: str = "activation", layers: str = "block_in
         method: As in `rank_units`.
         layers: As in `rank_units`.
         batches: Of calibration data.
+
+    Raises:
+        ArgumentError: the run is trained, in another order.
     """
     data = work.data()
     net = SuperNet.from_model(work.model(data.task))
@@ -78,12 +86,15 @@ def train_super(
         steps: As in `train`.
         lr: As in `train`.
         hooks: As in `train`.
+
+    Raises:
+        ArgumentError: as in `train`, or the training has diverged: nothing counts as trained then.
     """
     if work.ranking() is None:
         rank(work)
     data = work.data()
     net = work.ordered(SuperNet.from_model(work.model(data.task)), data)
-    train(
+    history = train(
         net,
         work.space(net),
         data,
@@ -98,6 +109,8 @@ def train_super(
         save_every=max(10, steps // 10),
         hooks=hooks,
     )
+    check_trained(str(work.folder), history, steps=steps, lr=lr)
+    work.remember(steps=steps)  # a baseline of `run` has its part of them
     work.save_super(net)
     return net
 
@@ -108,10 +121,16 @@ def search_run(work: Workspace, *, recovery: int = 0, **more: Any) -> Front:
     Args:
         work: The run.
         recovery: Steps of distillation after which the best are ranked anew; 0: they are not.
-        **more: As in `search`.
+        **more: As in `search`. Another method, other objectives, constraints or parts are a search of its own, in the
+            folder that `title` names; the front of the last one is the run's.
+
+    Returns:
+        The front; "study" of its `about` is the search's folder in the run's.
     """
     data, net = work.data(), work.supernet()
-    front = search(net, work.space(net), data, folder=work.folder / "search", seed=work.config["seed"], **more)
+    folder = work.folder / title(**more)
+    front = search(net, work.space(net), data, folder=folder, seed=work.config["seed"], **more)
+    front.about["study"] = folder.name
     if recovery:
         front = recover(net, front, data, steps=recovery, seed=work.config["seed"])
     front.save(work.folder / FRONT)
@@ -131,6 +150,17 @@ def extract_run(work: Workspace, spec: SubNetSpec, name: str, *, form: str = "au
     child = extract(net, spec, format=form, source=work.config["model"])
     verify(net, spec, child.model, work.data().search[:2])
     return child, child.save(work.folder / "children" / name)
+
+
+def child_name(work: Workspace, spec: SubNetSpec) -> str:
+    """The name of a sub-network's folder under `children`, by its size; a number follows where another has it."""
+    name = f"parameters-{CostModel(work.supernet().layout).cost(spec).parameters}"
+    for number in count(1):
+        found = name if number == 1 else f"{name}-{number}"
+        held = work.folder / "children" / found / SPEC
+        if not held.is_file() or SubNetSpec.from_json(held.read_text(encoding="utf-8")) == spec:
+            break
+    return found
 
 
 def run(
@@ -164,12 +194,14 @@ def run(
 
     Returns:
         The report: "rows" with parameters, latency, loss and score on test data of the whole, each child, its baseline
-        and its control; "front".
+        and its control; "front"; "search", the folder of the study.
 
     Raises:
-        ArgumentError: a target that no sub-network reaches; the smallest is told.
+        ArgumentError: a target that no sub-network reaches, and the smallest is told; another rate than the run was
+            begun with; or a training that diverged.
     """
     check("seconds", seconds, above=0)
+    work.agree(lr=lr)
     begin = time.monotonic()
     data = work.data()
     read = f" of {' and '.join(data.about['texts'])} by {data.about['label']}" if "texts" in data.about else ""
@@ -180,14 +212,15 @@ def run(
         rank(work)
     if not work.trained:
         steps = work.config.get("steps") or _affordable(work, data, TRAIN * seconds, lr)
-        work.remember(steps=steps)
+        work.remember(steps=steps)  # a time that is measured again would give others, after a kill
         say(f"training the super-network for {steps} steps (sandwich, distillation in place)")
         train_super(work, steps=steps, lr=lr, hooks=hooks)
+    work.remember(lr=lr)
     net = work.supernet()
     evals = min(evals, _evaluations(net, data, SEARCH * seconds))
     say(f"searching with {method} among {evals} sub-networks")
     limits = {STOCK: 0.0} if stock else {}
-    front = search_run(work, method=method, evals=evals, constraints=limits)
+    front = searched = search_run(work, method=method, evals=evals, constraints=limits)
     if recovery:
         front = _recovered(work, net, front, data, targets, RECOVER * seconds, lr, say)
     left = max(0.0, seconds - (time.monotonic() - begin))
@@ -205,11 +238,12 @@ def run(
         "chance_error": front.chance,
         "rows": rows,
         "front": front.rows(),
-        "hypervolume": front.hypervolume(),
+        "search": str(work.folder / searched.about["study"]),
+        "hypervolume": searched.hypervolume(),
         "seconds": time.monotonic() - begin,
         "threads": torch.get_num_threads(),
     }
-    (work.folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_text(work.folder / "report.json", json.dumps(report, indent=1) + "\n")
     return report
 
 
@@ -225,9 +259,19 @@ def _recovered(
 ) -> Front:
     """The front anew, ranked after recovery, where the time is enough; kept in the run's folder."""
     path = work.folder / RECOVERED_FRONT
-    if path.is_file() and work.config.get("targets") == list(targets):
-        return Front.read(path)
-    work.remember(targets=list(targets))
+    tried = json.dumps([point.spec.to_json() for point in front.tried])
+    made_of = {
+        "targets": list(targets),
+        "tried": hashlib.blake2b(tried.encode(), digest_size=8).hexdigest(),
+        "objectives": list(front.objectives),
+        "constraints": front.about["constraints"],
+        "lr": lr,
+        "seed": work.config["seed"],
+    }
+    if path.is_file():
+        known = Front.read(path)
+        if known.about.get("made_of") == made_of:
+            return known
     steps = affordable(net.model, data, seconds / CANDIDATES, lr, net.model)
     if steps <= LEAST_RECOVERY:
         return front
@@ -242,14 +286,13 @@ def _recovered(
         lr=lr,
         seed=work.config["seed"],
     )
+    kept.about["made_of"] = made_of
     kept.save(path)
     return kept
 
 
 def _reachable(work: Workspace, net: SuperNet, targets: Sequence[float], method: str) -> Sequence[float]:
     """The targets, or a default that the space can reach; what cannot work is told before anything is trained."""
-    from luthier.shrink.cost import CostModel
-
     if method not in METHODS:
         load("searcher", method)
     costs = CostModel(net.layout)

@@ -9,6 +9,7 @@ import numpy as np
 
 from luthier.base.checks import check
 from luthier.base.pareto import fronts
+from luthier.shrink._fits import check_trained
 from luthier.shrink.extraction import cut
 from luthier.shrink.front import Front, Point
 from luthier.shrink.importance import Moments
@@ -55,7 +56,11 @@ def recover(
         seed: Of training.
 
     Returns:
-        A front over "recovered_error" and the costs of the first; `Front.select` goes by it.
+        A front over "recovered_error" and the costs of the first; `Front.select` goes by it. What breaks the
+        constraints of the search is not tried, and what diverges is left out.
+
+    Raises:
+        ArgumentError: all have.
 
     Source: the idea as in NVIDIA's guide to Minitron and Puzzle (candidates are ranked after a short distillation).
     Differs: on top of a search with shared weights; each is repaired first, if that lowers its loss.
@@ -64,13 +69,18 @@ def recover(
     check("steps", steps, at_least=1, whole=True)
     check("most", most, at_least=1, whole=True)
     moments = Moments(net).run(data.calibration(calibration))
-    found = []
+    found, broken = [], []
     for point in _below(front, most, targets) if targets else _best(front, most):
         child = cut(net, point.spec).eval()
         mend(net, point.spec, child, moments, data)
-        finetune(child, data, teacher=teacher or net.model, kd=kd, steps=steps, lr=lr, seed=seed)
+        history = finetune(child, data, teacher=teacher or net.model, kd=kd, steps=steps, lr=lr, seed=seed)
+        if history.diverged:
+            broken.append(history)
+            continue
         error = data.task.evaluate(child, data.select)["error"]
         found.append(Point(point.spec, {**point.metrics, RECOVERED: error}))
+    if broken and not found:
+        check_trained("recover", broken[0], steps=steps, lr=lr)
     objectives = (RECOVERED, *(name for name in front.objectives if name not in ("loss", "error")))
     about = {**front.about, "recovered": steps}
     made = Front.of(found, objectives, {**front.full, RECOVERED: front.full["error"]}, front.chance, **about)
@@ -101,19 +111,19 @@ def mend(net: SuperNet, spec: SubNetSpec, child: Any, moments: Moments, data: Da
 
 
 def _below(front: Front, most: int, targets: Sequence[float]) -> list[Point]:
-    """Of all that was tried, for each target as many as fall to it that lose least and are small enough."""
-    distinct = list({p.spec: p for p in front.tried}.values())
+    """Of what keeps the constraints, for each target as many as fall to it that lose least and are small enough."""
+    distinct = front.kept()
     found: dict[SubNetSpec, Point] = {}
     for target in targets:
         fit = [p for p in distinct if p.metrics["parameters"] <= target * front.full["parameters"]]
-        fit.sort(key=lambda p: (p.metrics[front.objectives[0]], p.metrics["parameters"]))
+        fit.sort(key=lambda p: (p.metrics[front.lost], p.metrics["parameters"]))
         found |= {p.spec: p for p in fit[: max(1, most // len(targets))]}
     return list(found.values())
 
 
 def _best(front: Front, most: int) -> list[Point]:
-    """Of all that was tried the first fronts, as many as asked for; of the last one those that lie evenly by size."""
-    distinct = list({p.spec: p for p in front.tried}.values())
+    """Of what keeps the constraints the first fronts, as many as asked for; of the last one evenly by size."""
+    distinct = front.kept()
     ranks = fronts(np.array([[p.metrics[name] for name in front.objectives] for p in distinct]))
     found: list[Point] = []
     for rank in range(int(ranks.max()) + 1):

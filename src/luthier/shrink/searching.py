@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from luthier.base.records import Constraint, Objective
 from luthier.shrink._fits import check_fits
 from luthier.shrink.cost import CostModel
 from luthier.shrink.extraction import cut, why_not_stock
-from luthier.shrink.front import Front, Point
+from luthier.shrink.front import Front, Point, keeping
 from luthier.shrink.latency import Latency
 from luthier.shrink.spaces import NetSpace
 from luthier.shrink.spec import SubNetSpec
@@ -168,6 +169,31 @@ def search(
     return front
 
 
+def title(
+    method: str = "nsga2",
+    objectives: str | Sequence[str] = ("error", "parameters"),
+    constraints: Mapping[str, float] | None = None,
+    parts: int = 1,
+    **_: Any,
+) -> str:
+    """A name for a search among others in the same super-network: "search", and what is not as it is by itself.
+
+    Args:
+        method: As in `search`.
+        objectives: As in `search`.
+        constraints: As in `search`.
+        parts: As in `search`.
+    """
+    names = (objectives,) if isinstance(objectives, str) else tuple(objectives)
+    words = [
+        "" if method == "nsga2" else method,
+        "" if names == ("error", "parameters") else ",".join(names),
+        *(f"{name}={upper:.12g}" for name, upper in _bounds(constraints).items()),
+        "" if parts == 1 else f"parts={parts}",
+    ]
+    return re.sub(r"[^\w.,=+-]", "_", "-".join(["search", *filter(None, words)]))
+
+
 def _bounds(constraints: Any) -> dict[str, float]:
     """Upper bounds by metric."""
     if constraints is not None and not isinstance(constraints, Mapping):
@@ -179,7 +205,7 @@ def _bounds(constraints: Any) -> dict[str, float]:
 
 def _keeping(tried: Sequence[Point], limits: Mapping[str, float]) -> list[Point]:
     """Those that keep the constraints; if none does, the error names the least of each metric."""
-    kept = [p for p in tried if all(p.metrics[name] <= upper for name, upper in limits.items())]
+    kept = keeping(tried, limits)
     if tried and not kept:
         least = ", ".join(f"{n} {min(p.metrics[n] for p in tried):,.6g} (asked: {u:,.6g})" for n, u in limits.items())
         raise ArgumentError(f"search: no sub-network keeps the constraints; the least found is {least}.")

@@ -4,7 +4,7 @@ run/config.json       model, data, space and what else was given
 run/rank.json         importance, and the order that the weights are in
 run/train/            checkpoints of the super-network's training
 run/super/            the trained super-network, a plain folder of transformers
-run/search/study.db   the search; run/front.json: what it has found
+run/search/study.db   the search; others are beside it, as search-random; run/front.json: what the last one has found
 run/children/         extracted sub-networks
 """
 
@@ -19,6 +19,7 @@ import transformers
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
+from luthier.base.files import new_folder, write_text
 from luthier.shrink._fits import check_length
 from luthier.shrink._permute import Order
 from luthier.shrink._torch import torch
@@ -118,26 +119,34 @@ class Workspace:
         known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
         if known is None and config is None:
             raise ArgumentError(f"{self.folder}: no run there. Begin one: luthier shrink train MODEL -d FILE -o RUN.")
-        made = {place.name for place in self.folder.iterdir()} if self.folder.is_dir() else set()
+        made = {p.name for p in self.folder.iterdir() if p.name[0] != "."} if self.folder.is_dir() else set()
         if config is not None and made <= {CONFIG}:
             known = None  # nothing was made of it yet: a wrong file may be put right
-        if known is not None and config is not None:
-            free = () if made & {"train", "super"} else ("space", "multiple")  # a ranking holds for every space
-            for name, value in config.items():
-                if name in known and known[name] != value and name not in free:
-                    raise ArgumentError(
-                        f"{self.folder}: was begun with {name}={known[name]!r}, now it is {value!r}. Allowed: the "
-                        "same, or another folder."
-                    )
-        self.config: dict[str, Any] = {**(known or {}), **(config or {})}
+        self.config: dict[str, Any] = dict(known or {})
+        free = () if made & {"train", "super"} else ("space", "multiple")  # a ranking holds for every space
+        self.agree(**{name: value for name, value in (config or {}).items() if name not in free})
         self.folder.mkdir(parents=True, exist_ok=True)
-        if self.config != known:
-            path.write_text(json.dumps(self.config, indent=1) + "\n", encoding="utf-8")
+        if config is not None:
+            self.remember(**config)
+
+    def agree(self, **given: Any) -> None:
+        """Refuse what the run was begun with otherwise.
+
+        Raises:
+            ArgumentError: naming the first such setting.
+        """
+        for name, value in given.items():
+            if name in self.config and self.config[name] != value:
+                raise ArgumentError(
+                    f"{self.folder}: was begun with {name}={self.config[name]!r}, now it is {value!r}. Allowed: the "
+                    "same, or another folder."
+                )
 
     def remember(self, **more: Any) -> None:
         """Keep a decision."""
-        self.config.update(more)
-        (self.folder / CONFIG).write_text(json.dumps(self.config, indent=1) + "\n", encoding="utf-8")
+        if {**self.config, **more} != self.config:
+            self.config.update(more)
+            write_text(self.folder / CONFIG, json.dumps(self.config, indent=1) + "\n")
 
     def data(self) -> Data:
         """The task and its data."""
@@ -167,22 +176,37 @@ class Workspace:
         return Ranking.from_json(json.loads(path.read_text(encoding="utf-8"))["ranking"])
 
     def write_ranking(self, ranking: Ranking, order: Order) -> None:
-        """Keep importance, and the order that follows from it."""
-        text = json.dumps({"ranking": ranking.to_json(), "order": order.to_json()})
-        (self.folder / RANK).write_text(text + "\n", encoding="utf-8")
+        """Keep importance, and the order that follows from it.
+
+        Raises:
+            ArgumentError: something was made in another order already: what its trials name would be others.
+        """
+        made = [name for name in ("train", "super", "search") if (self.folder / name).exists()]
+        old = self.ranking()
+        if made:
+            if old is None or old.layer_order != ranking.layer_order or self._order() != order:
+                raise ArgumentError(
+                    f"{self.folder}: holds {' and '.join(made)}, made in another order of the units: names of "
+                    "sub-networks there would mean others here. Allowed: the same ranking, or another folder (--out)."
+                )
+            return
+        write_text(self.folder / RANK, json.dumps({"ranking": ranking.to_json(), "order": order.to_json()}) + "\n")
+
+    def _order(self) -> Order:
+        return Order.from_json(json.loads((self.folder / RANK).read_text(encoding="utf-8"))["order"])
 
     def ordered(self, net: SuperNet, data: Data) -> SuperNet:
         """Put the super-network's units in the order that was kept."""
-        path = self.folder / RANK
-        if path.is_file():
-            found = json.loads(path.read_text(encoding="utf-8"))
-            net.permute_(Order.from_json(found["order"]), data.calibration(2))
-            net.ranking = Ranking.from_json(found["ranking"]).layer_order
+        ranking = self.ranking()
+        if ranking is not None:
+            net.permute_(self._order(), data.calibration(2))
+            net.ranking = ranking.layer_order
         return net
 
     def save_super(self, net: SuperNet) -> None:
-        """Write the trained super-network."""
-        net.model.save_pretrained(self.folder / "super")
+        """Write the trained super-network; it is there as a whole, or not."""
+        with new_folder(self.folder / "super") as draft:
+            net.model.save_pretrained(draft)
 
     def supernet(self) -> SuperNet:
         """The trained super-network, its weights in their order.

@@ -1,0 +1,55 @@
+"""Files and folders that are whole or not there: written beside their place, then renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write a text file; whoever reads it, after a kill too, finds what was there before or all of it.
+
+    Args:
+        path: Where; a file that is there is replaced.
+        text: What.
+
+    Returns:
+        The path.
+    """
+    place = Path(path)
+    draft = _beside(place, "partial")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, place)
+    finally:
+        draft.unlink(missing_ok=True)
+    return place
+
+
+@contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """A folder to be filled, which takes its place when the block ends well; one that was there is replaced.
+
+    Args:
+        path: Where it will be; parents are made.
+    """
+    place = Path(path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    draft, old = _beside(place, "partial"), _beside(place, "old")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    try:
+        yield draft
+        if place.exists():
+            place.rename(old)
+        draft.rename(place)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _beside(place: Path, what: str) -> Path:
+    return place.with_name(f".{place.name}.{what}-{os.getpid()}")
