@@ -113,7 +113,7 @@ def test_half_precision_becomes_single_on_processors(tmp_path):
 
 def test_a_new_head_of_a_regression_begins_at_the_mean_of_the_labels(tmp_path):
     from luthier.shrink import Task
-    from luthier.shrink.workspace import open_model
+    from luthier.shrink.workspace import open_model, scratch
 
     model("bert").bert.save_pretrained(tmp_path / "encoder")
     found = open_model(tmp_path / "encoder", Task("regression", centre=2.5))
@@ -123,6 +123,9 @@ def test_a_new_head_of_a_regression_begins_at_the_mean_of_the_labels(tmp_path):
         found.classifier.bias.fill_(1.0)
     found.save_pretrained(tmp_path / "trained")
     assert open_model(tmp_path / "trained", Task("regression", centre=2.5)).classifier.bias.tolist() == [1.0]
+    net = SuperNet.from_model(found)
+    bare = scratch(net, SubNetSpec.uniform(net.sizes, inter=8), task=Task("regression", centre=2.5))
+    assert bare.classifier.bias.tolist() == [2.5]  # the control begins where the others did
 
 
 def test_a_child_that_computes_no_number_does_not_pass():

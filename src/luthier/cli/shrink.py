@@ -30,6 +30,7 @@ from luthier.cli._shrink import (
     latency_of,
     limits_of,
     parameters_of,
+    sampler_of,
     seconds_of,
     ticker,
     work_in,
@@ -95,6 +96,12 @@ def train(
     sampler: Annotated[
         str, typer.Option("--sampler", metavar="NAME", help="uniform_params, log_params, uniform_axes, grid or around.")
     ] = "uniform_params",
+    around: Annotated[
+        float | None,
+        typer.Option(
+            "--around", metavar="X", help="Of --sampler around: share of the parameters (0.5).", show_default=False
+        ),
+    ] = None,
     steps: Annotated[int, typer.Option("--steps", metavar="N", help="Optimiser steps.")] = 1000,
     lr: Rate = 2e-4,
     batch: Batch = 16,
@@ -109,6 +116,7 @@ def train(
 ) -> None:
     """Train a super-network: one model that holds all sub-networks; goes on where it was stopped."""
     talk = begin(as_json, quiet, threads)
+    sampler = sampler_of(sampler, around)
     from luthier.cli import _json
     from luthier.shrink import Distil, pipeline
 

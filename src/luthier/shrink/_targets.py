@@ -85,7 +85,8 @@ class Targets:
         fair = steps + int(self.work.config.get("steps", 0)) // self.shared
         self.say(f"target {target:g}: {fair} steps each for uniform magnitude pruning and for a model from scratch")
         found = [row, self._baseline(target, child, folder, fair)]
-        fresh = Child(scratch(self.net, spec, seed=self._seed), spec, "hf-custom", child.about, child.source)
+        bare = scratch(self.net, spec, seed=self._seed, task=self.data.task)
+        fresh = Child(bare, spec, "hf-custom", child.about, child.source)
         made, steps, _ = self._trained(fresh, folder / "from-scratch", lambda m: fair, None)
         found.append(self._row(f"from scratch {target:g}", made, spec, steps=steps))
         return [one for one in found if one is not None]

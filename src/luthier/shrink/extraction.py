@@ -203,7 +203,7 @@ def _stock(net: SuperNet, shell: Shell, spec: SubNetSpec) -> Any:
         place, _, key = name.rpartition(".")
         held = model.get_submodule(place)._buffers
         if held.get(key) is not None and held[key].shape == buffer.shape:
-            held[key] = buffer.clone()  # as the parent computes with: rotary frequencies are not of the weights' precision
+            held[key] = buffer.clone()  # the parent's: rotary frequencies are not of the weights' precision
     if weights:
         raise ArgumentError(f"{type(model).__name__} has parameters that the sub-network lacks: {sorted(weights)[:4]}.")
     model.generation_config = getattr(net.model, "generation_config", None)
