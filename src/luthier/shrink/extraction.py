@@ -216,7 +216,7 @@ def _lacking(model: Any) -> list[str]:
     return [f"{path}.{name}" if path else name for path, name in paths]
 
 
-def _leave_out(model: Any, paths: Iterable[str]) -> Any:
+def _leave_out(model: nn.Module, paths: Iterable[str]) -> nn.Module:
     """Take out what another model of the class lacks."""
     for path in paths:
         place, _, name = path.rpartition(".")

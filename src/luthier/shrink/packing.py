@@ -121,8 +121,7 @@ def knapsack(
         numbers = pack(options, budget - rest)
         if not any(numbers):  # nothing at all is no network: the best that has one sub-layer, and is small enough
             fit = [a for a in _alone(tried, numbers) if costs.cost(_taken(full, a)).parameters <= budget]
-            kept = min(fit, key=lambda picks: _score(options, tried, picks))
-            found.append(_taken(full, kept))
+            found.append(_taken(full, min(fit, key=lambda picks: _score(options, tried, picks))))
         else:
             found.append(_taken(full, [tried[place][number] for place, number in enumerate(numbers)]))
     return found
