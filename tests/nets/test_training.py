@@ -166,6 +166,30 @@ def test_a_divergence_ends_the_run(tmp_path):
     assert checkpoints.latest(tmp_path) is None
 
 
+def test_any_loss_of_a_step_that_is_no_number_ends_the_run():
+    """Also one that is not the first, in the last step."""
+    net = model()
+
+    def second(net, batch, moment):
+        yield next_token(net, batch)
+        yield next_token(net, batch) * (float("nan") if moment.step == 1 else 1.0)
+
+    history = train(net, Batches(TEXT, 1, 16), adam(net), Recipe(steps=2), loss=second)
+    assert history.diverged
+    assert history.step == 1
+
+
+def test_a_loss_function_may_say_what_is_reported():
+    net = model()
+
+    def weighed(net, batch, moment):
+        moment.notes["loss"] = torch.tensor(3.0 + moment.micro)
+        yield 0.25 * next_token(net, batch)
+
+    history = train(net, Batches(TEXT, 1, 16), adam(net), Recipe(steps=1, accumulate=2), loss=weighed)
+    assert history.last("loss") == 3.5
+
+
 def test_global_draws_are_left_alone():
     torch.manual_seed(5)
     wanted = torch.rand(3)

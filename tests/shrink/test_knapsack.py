@@ -57,3 +57,19 @@ def test_what_does_nothing_goes_first():
     assert all(share <= target + 1e-9 for share, target in zip(shares, targets, strict=True))
     assert found[2] == without
     assert shares[0] < shares[1] < shares[2]
+
+
+def test_every_size_keeps_to_its_target_or_the_smallest_is_told():
+    """Where nothing at all would fit best, the best single sub-layer that is small enough is kept."""
+    net = SuperNet.from_model(model("llama"))
+    costs = CostModel(net.layout)
+    full = costs.cost(net.full).parameters
+    distance = Distance(net, batch("llama"))
+    with pytest.raises(ArgumentError, match=r"target=0\.05: [\d,]+ parameters\. The smallest possible") as told:
+        knapsack(net, distance, [], [0.9, 0.05], levels=2)
+    least = float(str(told.value).partition("a share of ")[2][:5]) + 0.001
+    targets = [least, least + 0.02, least + 0.04]
+    found = [costs.cost(spec).parameters / full for spec in knapsack(net, distance, [], targets, levels=2)]
+    assert all(share <= target for share, target in zip(found, targets, strict=True))
+    with pytest.raises(ArgumentError, match=r"target=1\.5"):
+        knapsack(net, distance, [], [1.5])

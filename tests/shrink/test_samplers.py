@@ -11,6 +11,7 @@ import luthier as lu
 from luthier.base.errors import ArgumentError
 from luthier.nets.families import Sizes, layout
 from luthier.shrink import PRESETS, CostModel, Sampler, SubNetSpec, custom, preset
+from luthier.shrink.samplers import parsed
 
 BERT = Sizes(width=768, depth=12, heads=12, groups=12, head_dim=64, inter=3072)
 
@@ -71,6 +72,54 @@ def test_around_a_target():
     drawn = [costs.cost(sampler.draw(np.random.default_rng(i))).parameters / full for i in range(100)]
     assert np.mean(drawn) == pytest.approx(0.6, abs=0.03)
     assert np.std(drawn) == pytest.approx(0.05, abs=0.02)
+
+
+def test_a_target_that_no_sub_network_is_near_to_is_refused():
+    found = large_layout()
+    costs, space = CostModel(found), preset(found.sizes, "small")
+    with pytest.raises(ArgumentError, match=r"target=0\.1 of [\d,]+ parameters.*Allowed: 0\.\d+ to 1\.000"):
+        Sampler(space, costs, kind="around", target=0.1)
+    with pytest.raises(ArgumentError, match=r"target=0\.9 .*Allowed: 0\.\d+ to 0\.800"):
+        Sampler(space, costs, kind="around", target=0.9, high=0.8)
+
+
+@pytest.mark.parametrize("kind", ["uniform_axes", "grid", "uniform_params"])
+def test_a_range_holds_for_every_kind(kind):
+    found = large_layout()
+    costs = CostModel(found)
+    sampler, rng = Sampler(preset(found.sizes, "small"), costs, kind=kind, low=0.4, high=0.6), np.random.default_rng(0)
+    full = costs.cost(SubNetSpec.full(found.sizes)).parameters
+    shares = [costs.cost(sampler.draw(rng)).parameters / full for _ in range(40)]
+    assert min(shares) >= 0.4 * 0.99
+    assert max(shares) <= 0.6 * 1.01
+    assert max(shares) - min(shares) > 0.1
+    narrow = Sampler(preset(found.sizes, "small"), costs, kind=kind, low=0.5, high=0.5001)  # hit by hardly any draw
+    assert costs.cost(narrow.draw(rng)).parameters == pytest.approx(0.5 * full, rel=0.01)
+
+
+@pytest.mark.parametrize("axes", [{"inter": [8, 40]}, {f"inter.{i}": [0, 8, 40] for i in range(3)}])
+def test_neurons_are_of_the_numbers_that_are_allowed(axes):
+    sizes = (found := layout(model("llama"))).sizes
+    space = custom(sizes, {"depth": [1, 2, 3], "groups": [1, 2, 3], **axes})
+    costs, rng = CostModel(found), np.random.default_rng(0)
+    sampler = Sampler(space, costs)
+    drawn = [sampler.draw(rng) for _ in range(100)]
+    assert {layer.inter for spec in drawn for layer in spec.per_layer} <= {0, 8, 40}
+    sizes = costs.parameters(costs.arrays(drawn))
+    assert np.histogram(sizes, bins=4, range=(sampler.low, sampler.high))[0].min() >= 10
+
+
+def test_a_sampler_is_named_with_its_numbers():
+    assert parsed("uniform_params") == {"kind": "uniform_params"}
+    assert parsed("grid(32)") == {"kind": "grid", "bins": 32}
+    assert parsed("around(0.3, 0.05)") == {"kind": "around", "target": 0.3, "spread": 0.05}
+    for wrong, allowed in (
+        ("around(a)", r"around\(target, spread\)"),
+        ("log_params(3)", "log_params, without numbers"),
+        ("arond(0.3)", "Did you mean 'around'"),
+    ):
+        with pytest.raises(ArgumentError, match=allowed):
+            parsed(wrong)
 
 
 def test_spaces_are_as_large_as_the_papers_say():

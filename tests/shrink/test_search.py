@@ -95,6 +95,15 @@ def test_taylor_is_the_change_without_a_unit_to_first_order(net, data):
     assert all(p.grad is None for p in net.model.parameters())
 
 
+def test_taylor_takes_frozen_parameters_too(net, data):
+    expected = rank_units(net, data.calibration(1), method="taylor", layers="first", task=data.task)
+    for p in net.model.parameters():
+        p.requires_grad_(False)
+    found = rank_units(net, data.calibration(1), method="taylor", layers="first", task=data.task)
+    assert np.array_equal(found.inter, expected.inter)
+    assert not any(p.requires_grad or p.grad is not None for p in net.model.parameters())
+
+
 def test_a_dead_layer_ranks_last(net, data):
     with torch.no_grad():
         net.model.model.layers[1].self_attn.o_proj.weight.zero_()

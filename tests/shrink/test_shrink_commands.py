@@ -105,6 +105,16 @@ def test_a_mistake_at_the_start_costs_nothing(place):
     assert "training" not in said
 
 
+def test_a_size_to_draw_around(place):
+    words = ("train", place / "model", "--data", place / "text.txt", "--out", place / "around", "--steps", 1, *SMALL)
+    assert "Allowed: with --sampler around" in call(*words, "--around", 0.8, code=1).output
+    assert "target=0.01 of" in call(*words, "--sampler", "around", "--around", 0.01, code=1).output
+    call(*words, "--sampler", "around", "--around", 0.8)
+    assert call(*words, "--sampler", "around", "--around", 0.9, code=1).output.count(
+        "holds a run with sampled.target=0.8"
+    )
+
+
 def test_a_ranked_folder_may_still_choose_its_space(tmp_path):
     given = {"model": tmp_path / "model", "data": tmp_path / "text.txt"}
     Workspace(tmp_path / "run", defaults(**given))

@@ -14,7 +14,7 @@ from luthier.nets.data import synthetic
 from luthier.nets.training import Moment
 from luthier.shrink import CostModel, Distil, Lora, Sampler, SubNetSpec, SuperNet, Task, extract, preset, train, verify
 from luthier.shrink._shell import names, takes
-from luthier.shrink.strategies import STRATEGIES, Said, Strategy, distilled
+from luthier.shrink.strategies import STRATEGIES, Said, Strategy, _decay_touched, distilled, taught_by
 from luthier.shrink.supernet import output
 from luthier.shrink.tasks import Data, language
 
@@ -113,6 +113,104 @@ def test_distillation_changes_gradients(name):
     assert any(not torch.equal(g, taught[n]) for n, g in alone.items())
     hidden, _ = gradients(net, strategy(net, name, Distil(hidden=1.0)), given, moment)
     assert any(not torch.equal(g, hidden[n]) for n, g in taught.items() if g is not None)
+
+
+class Drawn:
+    """A sampler that draws what it is told, in turn."""
+
+    def __init__(self, space, *specs):
+        self.space, self.left = space, list(specs)
+
+    def draw(self, rng):
+        return self.left.pop(0)
+
+
+@pytest.mark.parametrize("name", ["random", "ats"])
+def test_a_whole_that_is_drawn_last_still_teaches(name):
+    net, given = two_layers(), labelled()
+    space = preset(net.sizes, "small", multiple=4)
+    told = []
+    for order in ([space.smallest, net.full], [net.full, space.smallest]):
+        chosen = Strategy(net, CLASSES, Drawn(space, *order), name, kd=Distil())
+        told.append(gradients(net, chosen, given, Moment(0, 2, 0, 0))[1])
+    alone = Strategy(net, CLASSES, Drawn(space, space.smallest, net.full), name)
+    assert told[0] == told[1]
+    assert told[0][1] != gradients(net, alone, given, Moment(0, 2, 0, 0))[1][1]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_the_loss_that_is_told_is_the_tasks_own(name):
+    """Of the first network, which is the whole where there is one; no weight, no soft loss."""
+    net, given = two_layers(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0), labelled()
+    moment = Moment(0, 2, 0, 0)
+    chosen = strategy(net, name, Distil())
+    first = chosen.terms(moment)[0][1]
+    with net.active(first) as child, torch.no_grad():
+        expected = CLASSES.loss(output(child(**batch("bert"))), given)
+    data = Data(CLASSES, lambda k: given, [given], [given], [given])
+    space = preset(net.sizes, "small", multiple=4)
+    history = train(net, space, data, strategy=name, sampler=chosen.sampler, steps=1, log_every=1)
+    assert history.last("loss") == pytest.approx(float(expected), rel=1e-5)
+    assert ("full_loss" in history.records[0]) == (first == net.full)
+
+
+def test_a_teacher_speaks_without_dropout_and_keeps_its_mode():
+    net, given = two_layers(), labelled()
+    teacher = model("bert", seed=3, hidden_dropout_prob=0.5)
+    with torch.no_grad():
+        expected = output(teacher(**batch("bert")))
+    teacher.train()
+    teacher.bert.pooler.eval()
+    assert torch.equal(taught_by(teacher, given).logits, expected)
+    assert teacher.training
+    assert not teacher.bert.pooler.training
+    assert torch.equal(strategy(net, "random", Distil(), teacher=teacher)._taught(given, False).logits, expected)
+
+
+def test_a_super_network_teaches_with_its_adapters():
+    net, given = two_layers(), labelled()
+    lora = Lora(net, rank=2)
+    before = taught_by(net, given).logits
+    with torch.no_grad():
+        for factor in lora.left.values():
+            factor.normal_(0, 0.1, generator=torch.Generator().manual_seed(1))
+    found = taught_by(net, given).logits
+    assert not torch.allclose(found, before, atol=1e-3)
+    lora.merge()
+    assert torch.allclose(found, taught_by(net, given).logits, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "all_of_it"), [("random", False), ("sandwich", True)])
+def test_what_a_step_leaves_out_does_not_decay(name, all_of_it, monkeypatch):
+    net, given = two_layers(), labelled()
+    space = preset(net.sizes, "small", multiple=4)
+    weight = net.model.bert.encoder.layer[0].intermediate.dense.weight
+    before = weight.detach().clone()
+    data = Data(CLASSES, lambda k: given, [given], [given], [given])
+    monkeypatch.setattr(Sampler, "draw", lambda self, rng: space.smallest)
+    train(net, space, data, strategy=name, sampler="uniform_axes", steps=1, lr=1e-2, decay=5.0, kd=None)
+    assert not torch.equal(weight[:4], before[:4])
+    assert torch.equal(weight[4:], before[4:]) != all_of_it
+
+
+def test_a_gradient_decays_as_adamw_decays_it():
+    """Where every entry has a gradient, nothing is different."""
+    found = []
+    for touched in (False, True):
+        layer = torch.nn.Linear(3, 2)
+        with torch.no_grad():
+            layer.weight.copy_(torch.arange(6.0).reshape(2, 3) / 7)
+            layer.bias.fill_(0.3)
+        optimiser = torch.optim.AdamW(layer.parameters(), lr=0.1, weight_decay=0.5)
+        if touched:
+            _decay_touched(optimiser)
+        for _ in range(3):
+            optimiser.zero_grad()
+            layer(torch.ones(4, 3)).square().sum().backward()
+            optimiser.step()
+        assert optimiser.param_groups[0]["weight_decay"] == 0.5
+        found.append(torch.cat([p.detach().flatten() for p in layer.parameters()]))
+    assert torch.equal(*found)
 
 
 def test_the_soft_loss_by_hand():

@@ -63,6 +63,17 @@ def begin(as_json: bool, quiet: bool, threads: int = 1) -> Talk:
     return Talk(json=as_json, quiet=quiet)
 
 
+def sampler_of(name: str, around: float | None) -> str:
+    """A sampler's name with the size that it draws around."""
+    if around is None:
+        return name
+    if name != "around":
+        from luthier.base.errors import ArgumentError
+
+        raise ArgumentError(f"--around {around:g}: the sampler is {name!r}. Allowed: with --sampler around.")
+    return f"around({around})"
+
+
 def ticker(talk: Talk) -> Any:
     """A line every few seconds while something trains."""
     import time

@@ -29,6 +29,7 @@ from luthier.cli._shrink import (
     begin,
     latency_of,
     limits_of,
+    sampler_of,
     seconds_of,
     ticker,
     work_in,
@@ -94,6 +95,12 @@ def train(
     sampler: Annotated[
         str, typer.Option("--sampler", metavar="NAME", help="uniform_params, log_params, uniform_axes, grid or around.")
     ] = "uniform_params",
+    around: Annotated[
+        float | None,
+        typer.Option(
+            "--around", metavar="X", help="Of --sampler around: share of the parameters (0.5).", show_default=False
+        ),
+    ] = None,
     steps: Annotated[int, typer.Option("--steps", metavar="N", help="Optimiser steps.")] = 1000,
     lr: Rate = 2e-4,
     batch: Batch = 16,
@@ -108,6 +115,7 @@ def train(
 ) -> None:
     """Train a super-network: one model that holds all sub-networks; goes on where it was stopped."""
     talk = begin(as_json, quiet, threads)
+    sampler = sampler_of(sampler, around)
     from luthier.cli import _json
     from luthier.shrink import Distil, pipeline
 
@@ -242,7 +250,15 @@ def verify(
         Path | None,
         typer.Option("--child", metavar="DIR", help="An extracted model; default: a fresh one.", show_default=False),
     ] = None,
-    tolerance: Annotated[float, typer.Option("--tol", metavar="X", help="Share of the largest output.")] = 1e-5,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            "--tol",
+            metavar="X",
+            help="Share of the largest output. Default: 1e-5, in half precision 2e-2.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,

@@ -6,7 +6,8 @@
 
 What is particular to a method is its `loss`: a function `(model, batch, moment)` that returns one tensor, or yields
 several. Each yielded tensor is back-propagated and let go before the next is asked for, so that a sandwich of four
-sub-networks needs the memory of one. Gradients add up; the first tensor is the loss that is reported.
+sub-networks needs the memory of one. Gradients add up; the first tensor is the loss that is reported, unless the
+function puts another into `moment.notes["loss"]`. A tensor that is no finite number ends the run, whichever it is.
 
     def sandwich(model, batch, moment):
         rng = moment.rng()                      # of (seed, step): the same after a resume
@@ -223,16 +224,18 @@ def _step(run: _Run, data: Callable[[int], Batch], loss: Loss, device: torch.dev
     for group in run.optimiser.param_groups:
         group["lr"] = group["initial_lr"] * factor
     run.optimiser.zero_grad(set_to_none=True)
-    losses = []
+    losses, totals = [], []
     notes: dict[str, Any] = {}
     for micro in range(recipe.accumulate):
         batch = {k: v.to(device, non_blocking=True) for k, v in data(step * recipe.accumulate + micro).items()}
         run.tokens += int(batch["targets"].numel()) if "targets" in batch else 0
-        losses.append(_backward(run, loss, batch, Moment(step, recipe.steps, micro, recipe.seed, notes), device))
+        first, total = _backward(run, loss, batch, Moment(step, recipe.steps, micro, recipe.seed, notes), device)
+        losses.append(notes.pop("loss", first))
+        totals.append(total)
     run.sum += sum(float(one) for one in losses) / recipe.accumulate  # one wait for the device in a step
     run.count += 1
     run.factor, run.notes = factor, {name: float(value) for name, value in notes.items()}
-    run.history.diverged = not math.isfinite(run.sum)
+    run.history.diverged = not math.isfinite(run.sum + sum(float(one) for one in totals))
     if run.history.diverged:
         return
     if recipe.clip is not None:
@@ -241,25 +244,22 @@ def _step(run: _Run, data: Callable[[int], Batch], loss: Loss, device: torch.dev
     run.history.step += 1
 
 
-def _backward(run: _Run, loss: Loss, batch: Batch, moment: Moment, device: torch.device) -> torch.Tensor:
-    """Gradients of one batch; the value of the first tensor."""
+def _backward(run: _Run, loss: Loss, batch: Batch, moment: Moment, device: torch.device) -> list[Any]:
+    """Gradients of one batch; the value of the first tensor, and the sum of all."""
     bf16 = run.recipe.precision == "bfloat16"
-    first: list[torch.Tensor] = []
+    values: list[torch.Tensor] = []
 
     def tensors() -> Iterator[torch.Tensor]:
         found = loss(run.model, batch, moment)
-        if isinstance(found, torch.Tensor):
-            yield found
-        else:
-            yield from found
+        yield from ([found] if isinstance(found, torch.Tensor) else found)
 
     source = tensors()
     while True:
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
             tensor = next(source, None)
         if tensor is None:
-            return first[0]
-        first = first or [tensor.detach()]
+            return [values[0], sum(values)]
+        values.append(tensor.detach())
         (tensor / run.recipe.accumulate).backward()  # type: ignore[no-untyped-call]
 
 

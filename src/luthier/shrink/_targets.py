@@ -133,7 +133,7 @@ class Targets:
         return [self._row(f"uniform magnitude {target:g}", model, spec, steps=steps)]
 
     def _scratch(self, target: float, child: Child, folder: Path, steps: int) -> list[Row]:
-        fresh = scratch(self.net, child.spec, seed=self._seed)
+        fresh = scratch(self.net, child.spec, seed=self._seed, task=self.data.task)
         copied = Child(fresh, child.spec, "hf-custom", child.about, child.source)
         model, _, _ = self._trained(copied, folder / "from-scratch", steps, None)
         return [self._row(f"from scratch {target:g}", model, child.spec, steps=steps)]

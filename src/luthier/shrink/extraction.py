@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,8 @@ def extract(net: SuperNet, spec: SubNetSpec, *, format: str = "auto", source: st
         source: Folder of the parent; its tokenizer and generation settings go along.
 
     Raises:
-        ArgumentError: stock was asked for and cannot express this shape; the nearest that it can is named.
+        ArgumentError: stock was asked for and cannot express this shape; the nearest that it can is named. Or adapters
+            are on.
 
     Cost: the memory of the child (and, for a custom one, of nothing else).
     """
@@ -105,6 +106,7 @@ def extract(net: SuperNet, spec: SubNetSpec, *, format: str = "auto", source: st
         "class": type(net.model).__name__,
         "parent": fingerprint(net.model),
         "parent_config": net.model.config.to_dict(),
+        "without": _lacking(net.model),
         "order": None if net.order is None else net.order.to_json(),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
@@ -119,6 +121,7 @@ def cut(net: SuperNet, spec: SubNetSpec, *, stock: bool = False) -> Any:
         spec: Which sub-network.
         stock: As a plain model of transformers.
     """
+    net.plain("cutting a sub-network out")
     shell = Shell(net.model, net.layout, spec.check(net.sizes))
     model = _stock(net, shell, spec) if stock else _own(shell)
     return model.train(net.model.training)
@@ -188,18 +191,36 @@ def _stock(net: SuperNet, shell: Shell, spec: SubNetSpec) -> Any:
     """A plain model of transformers with the sub-network's weights."""
     config = type(net.model.config).from_dict(child_config(net.model.config, net.layout, spec).to_dict())
     config._attn_implementation = net.model.config._attn_implementation
-    parameter = next(net.model.parameters())
-    model: Any = _empty(type(net.model), config).to(device=parameter.device, dtype=parameter.dtype)
+    model: Any = _empty(type(net.model), config).to(next(net.model.parameters()).device)
+    _leave_out(model, _lacking(net.model))
     weights = dict(model.named_parameters(remove_duplicate=False))
-    with torch.no_grad():
-        for name, tensor in _weights(shell).items():
-            own = weights.pop(name, None)
-            if own is None or own.shape != tensor.shape:
-                raise ArgumentError(f"{name}: {tuple(tensor.shape)} has no place in {type(model).__name__}.")
-            own.copy_(tensor)
+    for name, tensor in _weights(shell).items():
+        own = weights.pop(name, None)
+        if own is None or own.shape != tensor.shape:
+            raise ArgumentError(f"{name}: {tuple(tensor.shape)} has no place in {type(model).__name__}.")
+        own.data = tensor.detach().clone().contiguous()  # in its own precision; tied ones twice, to the same
+    for name, buffer in shell.model.named_buffers():
+        place, _, key = name.rpartition(".")
+        held = model.get_submodule(place)._buffers
+        if held.get(key) is not None and held[key].shape == buffer.shape:
+            held[key] = buffer.clone()  # the parent's: rotary frequencies are not of the weights' precision
     if weights:
         raise ArgumentError(f"{type(model).__name__} has parameters that the sub-network lacks: {sorted(weights)[:4]}.")
     model.generation_config = getattr(net.model, "generation_config", None)
+    return model
+
+
+def _lacking(model: Any) -> list[str]:
+    """Paths of modules that this model was made without, though its class may have them, such as BERT's pooler."""
+    paths = ((path, name) for path, module in model.named_modules() for name, m in module._modules.items() if m is None)
+    return [f"{path}.{name}" if path else name for path, name in paths]
+
+
+def _leave_out(model: nn.Module, paths: Iterable[str]) -> nn.Module:
+    """Take out what another model of the class lacks."""
+    for path in paths:
+        place, _, name = path.rpartition(".")
+        model.get_submodule(place)._modules[name] = None
     return model
 
 
@@ -282,13 +303,14 @@ def load(folder: str | Path) -> nn.Module:
     """
     place = Path(folder)
     about = _about(place)
+    without = about.get("without", ())
     if about.get("format") != "hf-custom":
-        return _plain(place)
+        return _leave_out(_plain(place), without)
     cls = getattr(transformers, str(about["class"]), None)
     if not (isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel)):
         raise ArgumentError(f"{place}: class {about['class']!r} is not one of transformers.")
     parent_config = transformers.AutoConfig.for_model(**about["parent_config"])
-    parent = _empty(cls, parent_config)
+    parent = _leave_out(_empty(cls, parent_config), without)
     spec = SubNetSpec.from_json(about["spec"])
     model = _own(Shell(parent, read_layout(parent), spec))
     tensors = load_file(place / WEIGHTS)

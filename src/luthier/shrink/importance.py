@@ -17,7 +17,7 @@ from luthier.shrink._permute import Order
 from luthier.shrink._torch import nn, torch
 from luthier.shrink.oracle import output_path
 from luthier.shrink.spec import SubNetSpec
-from luthier.shrink.supernet import SuperNet, inputs, placed
+from luthier.shrink.supernet import SuperNet, differentiable, evaluating, inputs, placed
 from luthier.shrink.tasks import Data, Task
 
 METHODS = ("magnitude", "activation", "flap", "taylor", "random")
@@ -106,7 +106,7 @@ def rank_units(
         seed: Of "random".
 
     Raises:
-        ArgumentError: data or task are missing.
+        ArgumentError: data or task are missing, or adapters are on.
 
     Source: magnitude and activation as in Minitron and Wanda-sp; An et al. 2024 (FLAP); Ma et al. 2023 (LLM-Pruner,
         Taylor); Men et al. 2024 (block influence); Nemotron Elastic (mse).
@@ -122,7 +122,8 @@ def rank_units(
         raise ArgumentError(f"method={method!r}, layers={layers!r}: needs data. Give batches, or layers='first'.")
     if task is None and (method == "taylor" or layers == "loss"):
         raise ArgumentError(f"method={method!r}, layers={layers!r}: needs a task, whose loss is taken. Give task=...")
-    with _evaluating(net.model):
+    net.plain("rank_units")
+    with evaluating(net.model):
         if method == "magnitude":
             width, heads, inter = _magnitude(net)
         elif method == "random":
@@ -149,16 +150,6 @@ def _removing(handles: Sequence[Any]) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
-    was = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was)
 
 
 class _Places:
@@ -288,6 +279,7 @@ class Moments:
     """
 
     def __init__(self, net: SuperNet, *, whole: bool = True) -> None:
+        net.plain("Moments")
         self.net, self.whole = net, whole
         self.mean: dict[tuple[int, str], torch.Tensor] = {}
         self.second: dict[tuple[int, str], torch.Tensor] = {}
@@ -336,23 +328,21 @@ def _taylor(net: SuperNet, batches: Sequence[Mapping[str, Any]], task: Task) -> 
     sizes = net.sizes
     width = np.zeros(sizes.width)
     heads, inter = np.zeros((sizes.depth, sizes.heads)), np.zeros((sizes.depth, sizes.inter))
-    kept = {name: p.grad for name, p in net.model.named_parameters()}
-    for given in batches:
-        batch = placed(given, net.model)
-        net.model.zero_grad(set_to_none=True)
-        task.loss(task.logits(net.model, batch), batch).backward()  # type: ignore[no-untyped-call]
-        for layer in range(sizes.depth):
-            for part, table in (("attention", heads), ("mlp", inter)):
-                module = projection(net, layer, part)
-                product = module.weight.detach() * module.weight.grad
-                by_input = (product.sum(1) if hasattr(module, "nf") else product.sum(0)).double()
-                table[layer] += by_input.reshape(table.shape[1], -1).sum(1).abs().cpu().numpy()
-        for entry in net.layout.unique():
-            if entry.dims == ("width",) and entry.name.endswith("weight"):
-                p = net.model.get_parameter(entry.name)
-                width += (p.detach() * p.grad).double().abs().cpu().numpy()
-    for name, p in net.model.named_parameters():
-        p.grad = kept[name]
+    with differentiable(net.model):
+        for given in batches:
+            batch = placed(given, net.model)
+            net.model.zero_grad(set_to_none=True)
+            task.loss(task.logits(net.model, batch), batch).backward()  # type: ignore[no-untyped-call]
+            for layer in range(sizes.depth):
+                for part, table in (("attention", heads), ("mlp", inter)):
+                    module = projection(net, layer, part)
+                    product = module.weight.detach() * module.weight.grad
+                    by_input = (product.sum(1) if hasattr(module, "nf") else product.sum(0)).double()
+                    table[layer] += by_input.reshape(table.shape[1], -1).sum(1).abs().cpu().numpy()
+            for entry in net.layout.unique():
+                if entry.dims == ("width",) and entry.name.endswith("weight"):
+                    p = net.model.get_parameter(entry.name)
+                    width += (p.detach() * p.grad).double().abs().cpu().numpy()
     return width, heads, inter
 
 

@@ -27,6 +27,12 @@ class Lora(nn.Module):
         heads: Let parameters outside of the trunk (a classifier) learn too.
         seed: Of the right factors; the left ones are zero, so nothing changes at the start.
 
+    While they are on, `net(...)` and `net.active(...)` compute with them and `net.model(...)` without; what works on
+    the weights alone (cutting out, permuting, ranking, masks) is refused until `merge` or `remove`.
+
+    Raises:
+        ArgumentError: numbers out of range, or the super-network has adapters already.
+
     Source: Hu et al. 2021 (LoRA); on a super-network as in whittle before its removal (code).
     Differs: adapters on all matrices of the layers, fused ones included.
     Cost: rank * (rows + columns) parameters a matrix.
@@ -36,6 +42,7 @@ class Lora(nn.Module):
         super().__init__()
         check("rank", rank, at_least=1, whole=True)
         check("alpha", alpha, above=0)
+        net.plain("Lora")
         self._net = [net]  # in a list, so that its parameters are not this module's
         self.scale = alpha / rank
         self.left, self.right = nn.ParameterDict(), nn.ParameterDict()
@@ -66,7 +73,10 @@ class Lora(nn.Module):
         left, right = self.left[key], self.right[key]
         for dim, taken in takes:
             part = left if dim == 0 else right
-            part = part.narrow(dim, 0, taken) if isinstance(taken, int) else part.index_select(dim, taken)
+            if isinstance(taken, int):
+                part = part.narrow(dim, 0, taken)
+            else:
+                part = part.index_select(dim, taken.to(part.device))
             left, right = (part, right) if dim == 0 else (left, part)
         found: torch.Tensor = self.scale * (left @ right)
         return found

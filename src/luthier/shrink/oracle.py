@@ -24,8 +24,12 @@ def masked(net: SuperNet, spec: SubNetSpec) -> Iterator[nn.Module]:
     Args:
         net: The super-network.
         spec: Which sub-network.
+
+    Raises:
+        ArgumentError: it is not one of this model, or adapters are on.
     """
     spec.check(net.sizes)
+    net.plain("masked")
     with ExitStack() as undo:
         for handle in _handles(net, spec):
             undo.callback(handle.remove)

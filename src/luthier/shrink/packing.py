@@ -74,6 +74,9 @@ def knapsack(
         targets: Shares of the full number of parameters.
         levels: Sizes between nothing and all at which each sub-layer is tried.
 
+    Raises:
+        ArgumentError: a target below the smallest possible; its share is told before anything is tried.
+
     Returns:
         One for each target; layers differ, so stock classes of transformers cannot express them.
 
@@ -83,39 +86,69 @@ def knapsack(
     """
     check("levels", levels, at_least=1, whole=True)
     sizes, costs, full = net.sizes, CostModel(net.layout), net.full
-    whole = task.evaluate(net.model, batches)["loss"]
     total = costs.cost(full).parameters
-    tried: list[list[int]] = []
+    tried = [
+        sorted({round(most * level / levels) for level in range(levels + 1)})
+        for _ in range(sizes.depth)
+        for most in (sizes.groups, sizes.inter)
+    ]
+    empty = [0] * len(tried)
+    least = min(costs.cost(_taken(full, alone)).parameters for alone in _alone(tried, empty))
+    for target in targets:
+        check("target", target, above=0, at_most=1)
+        if round(target * total) < least:
+            raise ArgumentError(
+                f"target={target:g}: {target * total:,.0f} parameters. The smallest possible here has {least:,}, a "
+                f"share of {least / total:.3f}. Ask for more, or search a space with a width ('width', 'joint')."
+            )
     options: list[list[Option]] = []
-    for layer in range(sizes.depth):
-        for part, most in (("groups", sizes.groups), ("inter", sizes.inter)):
-            counts = sorted({round(most * level / levels) for level in range(levels + 1)})
-            listed = []
-            for kept in counts:
-                spec = _changed(full, layer, part, kept)
-                loss = whole
-                if kept < most:
-                    with net.active(spec, dropout=False) as child:
-                        loss = task.evaluate(child, batches)["loss"]
-                listed.append((costs.cost(spec).parameters, loss - whole))
-            least = listed[0][0]
-            options.append([(cost - least, score) for cost, score in listed])
-            tried.append(counts)
+    with net.active(full, dropout=False) as child:
+        whole = task.evaluate(child, batches)["loss"]
+    for place, counts in enumerate(tried):
+        listed = []
+        for kept in counts:
+            spec = _changed(full, *divmod(place, 2), kept)
+            loss = whole
+            if spec != full:
+                with net.active(spec, dropout=False) as child:
+                    loss = task.evaluate(child, batches)["loss"]
+            listed.append((costs.cost(spec).parameters, loss - whole))
+        options.append([(cost - listed[0][0], score) for cost, score in listed])
     rest = total - sum(listed[-1][0] for listed in options)
-    return [_packed(full, tried, options, round(target * total) - rest) for target in targets]
+    found = []
+    for target in targets:
+        budget = round(target * total)
+        numbers = pack(options, budget - rest)
+        if not any(numbers):  # nothing at all is no network: the best that has one sub-layer, and is small enough
+            fit = [a for a in _alone(tried, numbers) if costs.cost(_taken(full, a)).parameters <= budget]
+            found.append(_taken(full, min(fit, key=lambda picks: _score(options, tried, picks))))
+        else:
+            found.append(_taken(full, [tried[place][number] for place, number in enumerate(numbers)]))
+    return found
 
 
-def _packed(full: SubNetSpec, tried: list[list[int]], options: list[list[Option]], budget: int) -> SubNetSpec:
-    picks = [tried[place][number] for place, number in enumerate(pack(options, budget))]
+def _alone(tried: list[list[int]], empty: list[int]) -> list[list[int]]:
+    """What keeps a single sub-layer, of each size that is tried."""
+    return [
+        [*empty[:place], kept, *empty[place + 1 :]] for place, counts in enumerate(tried) for kept in counts if kept
+    ]
+
+
+def _score(options: list[list[Option]], tried: list[list[int]], picks: list[int]) -> float:
+    return sum(options[place][tried[place].index(kept)][1] for place, kept in enumerate(picks))
+
+
+def _taken(full: SubNetSpec, picks: list[int]) -> SubNetSpec:
+    """The sub-network that keeps so many groups, and neurons, of each layer in turn."""
     queries = full.per_layer[0].queries
     parts = [LayerSpec(picks[2 * layer], queries, picks[2 * layer + 1]) for layer in range(len(full.layers))]
-    spec = SubNetSpec.of(full.width, full.layers, parts)
-    return spec if spec.layers else SubNetSpec.of(full.width, [0], [(1, queries, 0)])
+    return SubNetSpec.of(full.width, full.layers, parts)
 
 
-def _changed(full: SubNetSpec, layer: int, part: str, kept: int) -> SubNetSpec:
+def _changed(full: SubNetSpec, layer: int, part: int, kept: int) -> SubNetSpec:
+    """The whole, but for a layer's groups (part 0) or neurons (part 1)."""
     parts = list(full.per_layer)
     one = parts[layer]
-    groups, inter = (kept, one.inter) if part == "groups" else (one.groups, kept)
+    groups, inter = (one.groups, kept) if part else (kept, one.inter)
     parts[layer] = LayerSpec(groups, one.queries, inter)
     return SubNetSpec.of(full.width, full.layers, parts)

@@ -62,12 +62,16 @@ def recover(
     Raises:
         ArgumentError: all have.
 
+    Raises:
+        ArgumentError: numbers out of range, or adapters are on.
+
     Source: the idea as in NVIDIA's guide to Minitron and Puzzle (candidates are ranked after a short distillation).
     Differs: on top of a search with shared weights; each is repaired first, if that lowers its loss.
     Cost: `most` trainings of `steps` steps.
     """
     check("steps", steps, at_least=1, whole=True)
     check("most", most, at_least=1, whole=True)
+    net.plain("recover")
     moments = Moments(net).run(data.calibration(calibration))
     found, broken = [], []
     for point in _below(front, most, targets) if targets else _best(front, most):

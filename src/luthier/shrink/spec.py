@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -127,6 +128,8 @@ class SubNetSpec:
             problems.append("no layer is kept; at least one sub-layer must be")
         if self.layers and (self.layers[0] < 0 or self.layers[-1] >= sizes.depth):
             problems.append(f"layers={list(self.layers)}, the model has {sizes.depth}")
+        if any(after <= before for before, after in itertools.pairwise(self.layers)):
+            problems.append(f"layers={list(self.layers)}, each may be kept once, in ascending order")
         for layer, one in zip(self.layers, self.per_layer, strict=True):
             for name, kept, most in (
                 ("groups", one.groups, sizes.groups),

@@ -21,13 +21,14 @@ from luthier.shrink._fits import check_fits
 from luthier.shrink._torch import nn, torch
 from luthier.shrink.cost import CostModel
 from luthier.shrink.lora import Lora
-from luthier.shrink.samplers import Sampler
+from luthier.shrink.samplers import Sampler, parsed
 from luthier.shrink.spaces import NetSpace
 from luthier.shrink.spec import SubNetSpec
-from luthier.shrink.supernet import SuperNet, inputs, output
+from luthier.shrink.supernet import SuperNet, evaluating, inputs, output
 from luthier.shrink.tasks import Batch, Data, Task
 
 STRATEGIES = ("standard", "random", "random_linear", "ats", "sandwich")
+PARTIAL = ("random", "random_linear", "ats")  # have steps that leave parts of the super-network out
 Terms = list[tuple[float, SubNetSpec]]
 
 
@@ -68,6 +69,18 @@ def say(model: Any, batch: Batch, *, hidden: bool = False) -> Said:
     """Run a model."""
     found = model(**inputs(batch), **({"output_hidden_states": True} if hidden else {}))
     return Said(output(found), found.hidden_states[-1] if hidden else None)
+
+
+def taught_by(teacher: Any, batch: Batch, *, hidden: bool = False) -> Said:
+    """What a teacher says: in evaluation mode, whatever mode it was given in, and without gradients.
+
+    Args:
+        teacher: A model; or a super-network, whose whole speaks, with its adapters.
+        batch: What it reads.
+        hidden: Also its last hidden states.
+    """
+    with evaluating(teacher.model if isinstance(teacher, SuperNet) else teacher), torch.no_grad():
+        return say(teacher, batch, hidden=hidden)
 
 
 def distilled(own: Said, teacher: Said, task: Task, batch: Batch, kd: Distil) -> torch.Tensor:
@@ -145,17 +158,20 @@ class Strategy:
             chosen = free if moment.step % 2 == 0 else plain
         else:
             chosen = [full, self.sampler.space.smallest, *drawn]
+        chosen = sorted(chosen, key=lambda spec: spec != full)  # it teaches the others, so it speaks before them
         return [(1.0 / len(chosen), spec) for spec in chosen]
 
     def __call__(self, model: nn.Module, batch: Batch, moment: Moment) -> Iterator[torch.Tensor]:
-        """One loss for each term."""
+        """One loss for each term; the first one's own task loss, without its weight, is what the step reports."""
         terms, full = self.terms(moment), self.net.full
         hidden = self.kd is not None and self.kd.hidden > 0
         taught = self._taught(batch, hidden) if self.kd is not None and self._needs_teacher(terms) else None
-        for weight, spec in terms:
+        for place, (weight, spec) in enumerate(terms):
             with self.net.active(spec, dropout=self.dropout or spec == full) as child:
                 own = say(child, batch, hidden=hidden)
                 loss = self.task.loss(own.logits, batch)
+                if place == 0:
+                    moment.notes["loss"] = loss.detach()
                 if spec == full:
                     moment.notes["full_loss"] = loss.detach()
                     if self.kd is not None and taught is None:
@@ -169,11 +185,10 @@ class Strategy:
         return self.teacher is not None or all(spec != self.net.full for _, spec in terms)
 
     def _taught(self, batch: Batch, hidden: bool) -> Said:
-        with torch.no_grad():
-            if self.teacher is not None:
-                return say(self.teacher, batch, hidden=hidden)
-            with self.net.active(self.net.full, dropout=False) as whole:
-                return say(whole, batch, hidden=hidden)
+        if self.teacher is not None:
+            return taught_by(self.teacher, batch, hidden=hidden)
+        with torch.no_grad(), self.net.active(self.net.full, dropout=False) as whole:
+            return say(whole, batch, hidden=hidden)
 
 
 def train(
@@ -208,10 +223,12 @@ def train(
         random: Random sub-networks a step (2: usual).
         kd: What sub-networks learn from the whole; None: nothing.
         teacher: A frozen model to learn from in place of the whole.
-        sampler: Kind, or a sampler: where on the size axis quality is spent.
+        sampler: Kind, perhaps with its numbers ("grid(32)", "around(0.3)"), or a sampler: where on the size axis
+            quality is spent.
         steps: Optimiser steps.
         lr: Highest rate of AdamW (2e-4; the encoder paper has 2e-5 for five epochs).
-        decay: Of weights, AdamW's (0: it would shrink what a step does not use).
+        decay: Of weights, AdamW's. Where a step leaves parts of the super-network out, entries without a gradient do
+            not decay.
         peft: Adapters that learn in place of the weights.
         precision: As in `nets.Recipe`.
         seed: Of dropout and drawn sub-networks.
@@ -225,17 +242,18 @@ def train(
         ArgumentError: options out of range, data that the model cannot read, or memory ran out; what was saved stays.
     """
     check_fits(net.model, data)
-    drawn = sampler if isinstance(sampler, Sampler) else Sampler(space, CostModel(net.layout), kind=sampler, seed=seed)
+    costs = CostModel(net.layout)
+    drawn = sampler if isinstance(sampler, Sampler) else Sampler(space, costs, **parsed(sampler), seed=seed)
     chosen = Strategy(net, data.task, drawn, strategy, random, kd if strategy != "standard" else None, teacher)
     holder = net.model if peft is None else nn.ModuleList([net.model, peft])
     recipe = Recipe(steps=steps, seed=seed, save_every=save_every, log_every=log_every, precision=precision)
     about = {
         "strategy": strategy, "random": random, "space": space.name, "sampler": drawn.kind,
-        "kd": None if chosen.kd is None else asdict(chosen.kd), "teacher": teacher is not None,
+        "sampled": drawn.options, "kd": None if chosen.kd is None else asdict(chosen.kd),
+        "teacher": teacher is not None,
     }  # fmt: skip
-    return guarded(
-        holder, data.train, recipe, chosen, lr, decay, folder=folder, resume=resume, hooks=hooks, extra=about
-    )
+    more = {"folder": folder, "resume": resume, "hooks": hooks, "extra": about}
+    return guarded(holder, data.train, recipe, chosen, lr, decay, touched=strategy in PARTIAL, **more)
 
 
 def guarded(
@@ -245,13 +263,17 @@ def guarded(
     loss: Any,
     lr: float,
     decay: float,
+    *,
+    touched: bool = False,
     **more: Any,
 ) -> History:
-    """The training loop with AdamW; memory that runs out is told as such."""
+    """The training loop with AdamW; memory that runs out is told as such. `touched`: without a gradient no decay."""
     check("lr", lr, above=0)
     check("decay", decay, at_least=0)
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(learned, lr=lr, weight_decay=decay)
+    if touched and decay:
+        _decay_touched(optimiser)
     try:
         return run_loop(model, data, optimiser, recipe, loss=loss, **more)
     except (MemoryError, RuntimeError) as error:
@@ -260,6 +282,28 @@ def guarded(
         folder = more.get("folder")
         kept = "" if folder is None else f" Checkpoints in {folder} are kept; the next call goes on from there."
         raise ArgumentError(f"out of memory. Take a smaller batch or shorter texts.{kept}") from error
+
+
+def _decay_touched(optimiser: torch.optim.Optimizer) -> None:
+    """Let weights decay only where a step has a gradient; AdamW itself shrinks whole tensors."""
+    kept: list[float] = []
+
+    def before(optimiser: Any, given: Any, named: Any) -> None:
+        kept[:] = [group["weight_decay"] for group in optimiser.param_groups]
+        with torch.no_grad():
+            for group in optimiser.param_groups:
+                factor = 1 - group["lr"] * group["weight_decay"]
+                for p in group["params"]:
+                    if p.grad is not None:
+                        p.mul_(torch.where(p.grad != 0, factor, 1.0).to(p.dtype))
+                group["weight_decay"] = 0.0
+
+    def after(optimiser: Any, given: Any, named: Any) -> None:
+        for group, decay in zip(optimiser.param_groups, kept, strict=True):
+            group["weight_decay"] = decay
+
+    optimiser.register_step_pre_hook(before)
+    optimiser.register_step_post_hook(after)
 
 
 def finetune(
@@ -279,13 +323,13 @@ def finetune(
     Args:
         model: The model.
         data: The task and its data.
-        teacher: A frozen model to learn from too; None: the task alone.
+        teacher: A frozen model to learn from too, or a super-network with what adapters it has; None: the task alone.
         kd: How.
         steps: Optimiser steps.
         lr: Highest rate.
         seed: Of dropout.
         folder: Where checkpoints go.
-        hooks: Called with each record.
+        hooks: Called with each record; its "loss" is the task's alone.
     """
     check_fits(model, data)
     hidden = kd is not None and kd.hidden > 0 and teacher is not None
@@ -295,9 +339,8 @@ def finetune(
         found = data.task.loss(own.logits, batch)
         if teacher is None or kd is None:
             return found
-        with torch.no_grad():
-            taught = say(teacher, batch, hidden=hidden)
-        return found + distilled(own, taught, data.task, batch, kd)
+        moment.notes["loss"] = found.detach()
+        return found + distilled(own, taught_by(teacher, batch, hidden=hidden), data.task, batch, kd)
 
     recipe = Recipe(steps=steps, seed=seed, save_every=None if folder is None else 200)
     return guarded(model, data.train, recipe, loss, lr, 0.0, folder=folder, hooks=hooks)

@@ -244,9 +244,18 @@ def defaults(**given: Any) -> dict[str, Any]:
     return found
 
 
-def scratch(net: SuperNet, spec: SubNetSpec, *, seed: int = 0) -> Any:
-    """A model of a sub-network's shape with fresh weights: the control that has learnt nothing before."""
+def scratch(net: SuperNet, spec: SubNetSpec, *, seed: int = 0, task: Task | None = None) -> Any:
+    """A model of a sub-network's shape with fresh weights: the control that has learnt nothing before.
+
+    Args:
+        net: The super-network.
+        spec: Whose shape.
+        seed: Of the weights.
+        task: What it is for; the head of a regression begins at the labels' mean, as new heads do elsewhere.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fresh = type(net.model)(net.model.config).eval().to(next(net.model.parameters()).device)
+    if task is not None and task.kind == "regression":
+        _centred(fresh, [name for name, _ in fresh.named_parameters()], task.centre)
     return extract(SuperNet.from_model(fresh), spec).model
