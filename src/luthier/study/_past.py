@@ -31,7 +31,12 @@ def gather(past: Any, *, beside: str | None, but: str | None) -> list[PastTask]:
         ArgumentError: something else, or places that are out of order, doubled, or given for some alone.
         StorageError: a store cannot be read.
     """
-    items = [past] if isinstance(past, (str, Path, PastTask)) or hasattr(past, "as_past") else list(past)
+    alone = isinstance(past, (str, Path, PastTask)) or hasattr(past, "as_past")
+    if not alone and not isinstance(past, Iterable):
+        raise ArgumentError(
+            f"past={past!r}. Allowed: a list of earlier studies. Write past=['runs/march'], or leave it out."
+        )
+    items = [past] if alone else list(past)
     found = [task for i, item in enumerate(items) for task in _tasks(item, f"past[{i}]", beside, but)]
     placed = [task for task, own in found if own]
     if not placed:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from luthier.base.records import Event, Status, Trial
 from luthier.space.problem import PastTask, Problem
 from luthier.space.space import Space
+from luthier.study._arguments import check_order
 from luthier.study._definition import Definition
 from luthier.study._session import Session
 from luthier.study._state import State
@@ -256,6 +257,7 @@ class View:
             order: Where it stands in time or size; None: where it was made to stand, else 0.
         """
         problem = self.problem
+        given = check_order(order)
         told = tuple(
             replace(
                 problem.observe(t.number, t.config, t.metrics, resource=t.resource, status=t.status), task=self.name
@@ -263,7 +265,7 @@ class View:
             for t in self.trials
             if t.status in (Status.COMPLETED, Status.STOPPED) and t.metrics and problem.usable(t.metrics)
         )
-        own = problem.order if order is None else order
+        own = problem.order if given is None else given
         return PastTask(self.name, own or 0.0, problem.space, problem.objectives, told, self.about)
 
     def frame(self) -> dict[str, list[Any]]:
