@@ -118,6 +118,26 @@ class Endless(Inline):
         self.own = {"patience": float("inf")}
 
 
+def test_resume_refuses_a_script_that_starts_its_study_when_imported(place: Path, call: Call) -> None:
+    script = (
+        "import luthier as lu\n\ndef train(run):\n    return run.config['x']\n\n"
+        "study = lu.Study({'x': lu.Float(0, 1)}, searcher='random', folder='s')\n"
+        "study.run(train, trials=3)\nopen('ran', 'a').write('x')\n"
+    )
+    (place / "unguarded.py").write_text(script)
+    with lu.Study({"x": lu.Float(0, 1)}, searcher="random", folder="s") as study:
+        study.run(lambda run: run.config["x"], trials=3, info={"target": "unguarded.py:train", "cwd": str(place)})
+    result = call("resume", "s", "--trials", "5")
+    assert result.exit_code == 1
+    assert (
+        "the script starts a study while it is imported. Put what starts the study under: if __name__" in result.stderr
+    )
+    assert "Or run your script again: it continues study 's'." in result.stderr
+    assert not (place / "ran").exists()
+    with lu.Study.open("s") as study:
+        assert len(study.trials) == 3
+
+
 def test_resume_of_a_study_from_python(place: Path, call: Call) -> None:
     study = lu.Study(lu.Space(x=lu.Float(0, 1)), searcher="random", folder="s")
     result = call("resume", "s")

@@ -108,13 +108,13 @@ def test_calls_take_a_trial_for_its_number() -> None:
 @pytest.mark.parametrize("n", [2.5, -1, "2", None])
 def test_so_many_trials_cannot_be_asked(n: Any) -> None:
     study = make()
-    with pytest.raises(ArgumentError, match="n=.*Allowed: a whole number and at least 0"):
+    with pytest.raises(ArgumentError, match=r"n=.*Allowed: a whole number and at least 0"):
         study.ask(n)
     assert study.trials == []
 
 
 def test_an_added_result_is_named() -> None:
-    with pytest.raises(MetricError, match="study.add reported 0.2. Allowed: metrics by name"):
+    with pytest.raises(MetricError, match=r"study\.add reported 0.2. Allowed: metrics by name"):
         make().add({"lr": 0.1, "width": 8}, 0.2)  # type: ignore[arg-type]
 
 
@@ -139,7 +139,7 @@ def test_folds_that_are_no_numbers_fail_their_trial_alone(folds: Any) -> None:
 def test_folds_told_by_hand_are_numbers() -> None:
     study = make()
     [trial] = study.ask()
-    with pytest.raises(MetricError, match="trial 0 reported folds=.'a', 'b'.. Allowed: a list of numbers"):
+    with pytest.raises(MetricError, match=r"trial 0 reported folds=.'a', 'b'.. Allowed: a list of numbers"):
         study.tell(trial, {"loss": 0.2}, folds=["a", "b"])  # type: ignore[list-item]
     study.tell(trial, {"loss": 0.2}, folds=[0.1, 0.3])
 

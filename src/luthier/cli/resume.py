@@ -123,8 +123,9 @@ def _program(study: Study) -> object:
 
     Raises:
         ArgumentError: it is not there any more.
+        ExecutorError: to import it would run it: it has no guard.
     """
-    from luthier.base.errors import ArgumentError
+    from luthier.base.errors import ArgumentError, ExecutorError
     from luthier.runtime.executors import Command
     from luthier.runtime.executors._function import FunctionTarget
 
@@ -134,6 +135,8 @@ def _program(study: Study) -> object:
     try:
         target = FunctionTarget.parse(settings["target"])
         target.load()
+    except ExecutorError as error:
+        raise ExecutorError(f"{error} Or run your script again: it continues study {study.name!r}.") from error
     except ArgumentError as error:
         raise ArgumentError(
             f"study {study.name!r} was run with {settings['target']}: {error} Put it back, or start the study again "

@@ -19,7 +19,6 @@ from luthier.study._definition import Definition, Part, part
 from luthier.study._past import check_past
 from luthier.study._selection import Selection
 
-
 #: What to improve: a name (minimised), an Objective, a pair of name and goal, several of them, or names with goals.
 Objectives = str | Objective | tuple[str, str] | Sequence[str | Objective | tuple[str, str]] | Mapping[str, str]
 

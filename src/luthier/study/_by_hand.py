@@ -10,6 +10,7 @@ from typing import Any
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, UnsupportedError
 from luthier.base.records import Configuration, Decision, Status, Trial
+from luthier.runtime.executors._function import refuse_while_importing
 from luthier.runtime.storage import Draft
 from luthier.space.space import Space
 from luthier.study._guard import plan, searched
@@ -40,6 +41,7 @@ class ByHand(View):
                 f"ask() under scheduler {self.scheduler_name!r}: it starts trials from checkpoints of others, which "
                 "tell() cannot name. Run a program: study.run(train), with run.save() before each report."
             )
+        refuse_while_importing()
         check("n", n, at_least=0, whole=True)
         with self._lock:
             self._session.sync()

@@ -16,6 +16,7 @@ from luthier.base.records import Status, pairs
 from luthier.base.threads import OneThread
 from luthier.runtime.executors import _again as again
 from luthier.runtime.executors._base import Executor, Limits, Setting, Target
+from luthier.runtime.executors._function import refuse_while_importing
 from luthier.runtime.storage import Draft
 from luthier.space.problem import Benchmark
 from luthier.study._host import StudyHost
@@ -57,6 +58,7 @@ class Loop:
         give_up: int,
         stopping: bool = True,
     ) -> None:
+        refuse_while_importing()
         check("workers", workers, at_least=1, whole=True)
         check("give_up", give_up, at_least=1, whole=True)
         if trials is not None:

@@ -37,8 +37,8 @@ class Study(ByHand):
 
     Args:
         space: Where to search; None when trials name their hyperparameters while running (define-by-run).
-        objectives: What to improve: a metric's name (minimised), an Objective, a pair such as ("accuracy", "max"), several
-            of these, or a mapping such as {"accuracy": "max", "size": "min"}.
+        objectives: What to improve: a metric's name (minimised), an Objective, a pair such as ("accuracy", "max"),
+            several of these, or a mapping such as {"accuracy": "max", "size": "min"}.
         searcher: Who proposes: a name, or a mapping with "name" and the searcher's own arguments.
         scheduler: Who spends the resource: a name or a mapping. "straight" runs every trial to its end.
         fidelity: Axis of the resource, such as ("epoch", 1, 81).
@@ -65,7 +65,8 @@ class Study(ByHand):
         defaults_first: Try the space's default configuration first, so that a result is never compared with nothing.
         repeats: Times each configuration is evaluated, with different seeds; the result is the mean.
         retries: Times a run that was lost (killed worker, dead driver) is started again.
-        storage: URL of the store, such as "sqlite:///study.db", or a file; None: `folder/study.db`, or memory without a folder.
+        storage: URL of the store, such as "sqlite:///study.db", or a file; None: `folder/study.db`, or memory without a
+            folder.
         folder: Where logs and checkpoints of trials go.
         name: Name in the store; default: the folder's name, or "study".
         seed: Decides every random draw.
