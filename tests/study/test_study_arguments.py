@@ -194,3 +194,64 @@ def test_a_report_is_written_of_a_folder_but_not_of_a_result(tmp_path: Path) -> 
     assert page.read_text().startswith("<!DOCTYPE html>")
     with pytest.raises(ArgumentError, match=r"write_report of a Result. Allowed: a Study, its folder"):
         lu.write_report(result, tmp_path / "r.html")  # type: ignore[arg-type]
+
+
+def test_a_space_that_is_not_there_yet_is_not_asked() -> None:
+    study = lu.Study(None, searcher="random")
+    with pytest.raises(LuthierError, match=r"ask\(\) in study 'study', which has no space yet"):
+        study.ask()
+    study.run(lambda run: run.float("x", 0, 1), trials=1)
+    assert set(study.ask()[0].config) == {"x"}
+
+
+def test_steps_may_be_named_while_running() -> None:
+    study = lu.Study(None, searcher="random")
+    study.run(lambda run: run.float("x", 0, 1, step=0.25) + run.int("k", 2, 8, step=2), trials=8)
+    assert {t.config["x"] % 0.25 for t in study.trials} == {0}
+    assert {t.config["k"] % 2 for t in study.trials} == {0}
+
+
+@pytest.mark.parametrize("read", [lambda run: run["lr"], lambda run: run.lr])
+def test_a_hyperparameter_is_looked_for_in_the_configuration(read: Any) -> None:
+    with pytest.raises(LuthierError, match=r"run\.config\['lr'\]"):
+        make().run(read, trials=1, give_up=1)
+
+
+def test_the_order_of_names_makes_no_other_space(tmp_path: Path) -> None:
+    make(folder=tmp_path / "s").close()
+    turned = lu.Space(width=lu.Int(4, 64), lr=lu.Float(1e-4, 1.0, log=True))
+    with lu.Study(turned, searcher="random", folder=tmp_path / "s") as study:
+        assert list(study.space.names) == ["lr", "width"]
+
+
+def test_a_narrower_space_is_not_told_to_be_widened(tmp_path: Path) -> None:
+    make(folder=tmp_path / "s").close()
+    for high, advised in ((32, False), (128, True)):
+        other = lu.Space(lr=lu.Float(1e-4, 1.0, log=True), width=lu.Int(4, high))
+        with pytest.raises(LuthierError, match="made with another definition") as caught:
+            lu.Study(other, searcher="random", folder=tmp_path / "s")
+        assert ("study.widen" in str(caught.value)) is advised
+
+
+def test_a_closed_study_says_how_to_open_it(tmp_path: Path) -> None:
+    with make(folder=tmp_path / "s") as study:
+        pass
+    with pytest.raises(LuthierError, match=r"was closed. Open it again: lu.Study.open\('sqlite:////"):
+        study.events()
+    with make() as study:
+        pass
+    with pytest.raises(LuthierError, match=r"was closed. What it held went with it"):
+        study.events()
+
+
+@pytest.mark.parametrize("url", ["mysql://u:secret@h/x", "redis://u@h/x?password=secret"])
+def test_a_password_is_not_repeated(url: str) -> None:
+    with pytest.raises(LuthierError, match="://u@h/x") as caught:
+        make(storage=url)
+    assert "secret" not in str(caught.value)
+
+
+def test_losses_at_the_end_of_all_floats_can_be_shown(tmp_path: Path) -> None:
+    study = make()
+    study.run(lambda run: (-1.0) ** run.number * 1.7e308, trials=8)
+    assert lu.write_report(study, tmp_path / "r.html").exists()

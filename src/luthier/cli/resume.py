@@ -31,12 +31,13 @@ def resume(
 
     Same program, same settings; nothing that was reported is done again.
     """
-    from luthier.cli._drive import conclude, drive, kept
+    from luthier.cli._drive import check_budget, conclude, drive, kept
     from luthier.cli._progress import Talk
     from luthier.cli._text import heading
     from luthier.runtime.executors import Limits
     from luthier.study import Study
 
+    check_budget(trials, seconds)
     talk = Talk(json=as_json, quiet=quiet)
     with Study.open(where) as study:
         settings = study.settings

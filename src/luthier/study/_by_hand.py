@@ -34,7 +34,8 @@ class ByHand(View):
 
         Returns:
             Up to `n` trials with `number`, `config`, and under a scheduler `until`, the resource up to which to
-            run (a paused trial may come back with a higher one). Fewer, or none, when the space is exhausted.
+            run (a paused trial may come back with a higher one). Fewer, or none, when the space is exhausted. A
+            stopping rule that has ended the study keeps nothing back: look at `stopped`.
         """
         if self._session.engine.scheduler.clones:
             raise UnsupportedError(
@@ -45,6 +46,7 @@ class ByHand(View):
         check("n", n, at_least=0, whole=True)
         with self._lock:
             self._session.sync()
+            self._refuse_empty()
             trials = []
             for _ in range(int(n)):
                 trial = self._session.next(ASKED, self._session.now(), None)
@@ -52,6 +54,15 @@ class ByHand(View):
                     break
                 trials.append(copy(trial))
             return trials
+
+    def _refuse_empty(self) -> None:
+        """Refuse to ask while no hyperparameter is known: the configuration would be empty."""
+        known = any(config for _, config in self._definition.initial) or self._state.queue
+        if self._definition.open_space and not len(self.space) and not known:
+            raise UnsupportedError(
+                f"ask() in study {self.name!r}, which has no space yet: its hyperparameters are named while a program "
+                "runs. Give it one, Study(Space(...)), or run a program: study.run(train, trials=10)."
+            )
 
     def tell(
         self,

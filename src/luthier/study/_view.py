@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.base.records import Event, Status, Trial
+from luthier.runtime.storage._urls import FILE
 from luthier.space.problem import PastTask, Problem
 from luthier.space.space import Space
 from luthier.study._arguments import check_order
@@ -79,14 +80,24 @@ class View:
     @property
     def where(self) -> str:
         """What to give to `Study.open` and to the commands to find this study again."""
-        if self.folder is not None and (self.folder / "study.db").exists():
+        if self.folder is not None and self._lives_in(self.folder):
             return str(self.folder)
         return f"{self.url}#{self.name}"
+
+    def _lives_in(self, folder: Path) -> bool:
+        """Whether the store is the one in this folder, and not another one, such as that which it is a copy of."""
+        file, own = folder / FILE, getattr(self._session.storage, "path", None)
+        return own is not None and file.exists() and Path(own).exists() and file.samefile(own)
 
     @property
     def settings(self) -> dict[str, Any]:
         """How it was last run: program, budget, executor, workers, limits; empty before the first run."""
         return dict(self._state.begun)
+
+    @property
+    def resumable(self) -> bool:
+        """Whether `luthier resume` can go on: the log is not in memory alone, and the last run's program has a name."""
+        return not self.url.startswith("memory:") and any(map(self._state.begun.get, ("command", "target")))
 
     @property
     def trials(self) -> list[Trial]:

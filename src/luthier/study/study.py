@@ -16,6 +16,7 @@ from luthier.base.errors import ArgumentError, SpaceError, StorageError, StudyEx
 from luthier.base.records import Constraint, Event, Fidelity
 from luthier.runtime.executors._base import Executor, Limits, Target
 from luthier.runtime.storage import Storage, open_storage, split_name
+from luthier.runtime.storage._urls import FILE
 from luthier.space.problem import Benchmark, PastTask
 from luthier.space.space import Space
 from luthier.study._arguments import Objectives, define
@@ -148,10 +149,11 @@ class Study(ByHand):
             kept = Definition.from_json(row.problem, seed=row.seed)
             differences = kept.differences(definition)
             if differences:
+                wider = _widens(kept, definition)
                 raise SpaceError(
                     f"study {name!r} in {store.url} was made with another definition: {'; '.join(differences)}. "
-                    "Allowed: the same one. Give another name or folder (--out), open it as it is with Study.open, or "
-                    "widen its space with study.widen(space)."
+                    f"Allowed: the same one. Give another name or folder (--out){',' if wider else ' or'} open it as "
+                    f"it is with Study.open{', or widen its space with study.widen(space)' if wider else ''}."
                 )
             definition = kept
         else:
@@ -206,7 +208,9 @@ class Study(ByHand):
             study._begin(store, row.id, row.name, definition, folder, callbacks, 60.0)
             kept = study._state.begun.get("folder")
             if study.folder is None and kept and Path(kept).is_dir():
-                study.folder = Path(kept)
+                # where another store lives, this one is its copy: their trials share numbers, not files
+                shared = not (Path(kept) / FILE).exists() or study._lives_in(Path(kept))
+                study.folder = Path(kept) if shared else None
         except BaseException:
             store.close()
             raise
@@ -294,6 +298,15 @@ class Study(ByHand):
         with self._lock:
             loop.run(info or {})
         return self.result()
+
+
+def _widens(kept: Definition, asked: Definition) -> bool:
+    """Whether the space that is asked for contains the stored one."""
+    try:
+        kept.problem.space.widen(asked.problem.space)
+    except SpaceError:
+        return False
+    return True
 
 
 def _opened(storage: str | Path | None, folder: str | Path | None) -> str | None:
