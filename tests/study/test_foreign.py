@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import luthier as lu
-from luthier.base.errors import ArgumentError, LuthierWarning, StorageError, StudyExists, StudyNotFound
+from luthier.base.errors import ArgumentError, LuthierWarning, SchemaError, StorageError, StudyExists, StudyNotFound
 from luthier.base.records import Status
 from luthier.study.convert import convert
 from luthier.study.foreign import History, Record, inferred, into_study, listed, numeric
@@ -192,6 +192,13 @@ def test_convert_refuses_an_ending_that_it_cannot_write(tmp_path: Path) -> None:
     convert(str(tmp_path / "a"), str(tmp_path / "run.v2")).close()
     (tmp_path / "old.runs").mkdir()
     convert(str(tmp_path / "a"), str(tmp_path / "old.runs")).close()
+
+
+def test_a_past_of_another_program_is_converted_first() -> None:
+    with pytest.raises(
+        SchemaError, match=r"past\[0\]=.*convert .*optuna.db imported; then past=\['imported'\]"
+    ):
+        lu.Study({"lr": lu.Float(0, 1)}, past=str(DATABASE))
 
 
 def test_convert_says_what_another_program_lacked(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from luthier.base.errors import ArgumentError, LuthierWarning
+from luthier.base.errors import ArgumentError, LuthierWarning, SchemaError
 from luthier.runtime.storage import open_storage, split_name
 from luthier.runtime.storage._urls import FILE, without_password
 from luthier.space.problem import PastTask, Problem
@@ -95,7 +95,14 @@ def _named(text: str, where: str, beside: str | None, but: str | None) -> Iterat
             _starts_without(text, beside, [])  # the store is about to be made
             return
     if name is None or not any(letter in name for letter in "*?["):
-        with Study.open(text) as study:
+        try:
+            study = Study.open(text)
+        except SchemaError as error:
+            raise SchemaError(
+                f"{where}={text!r}: {error} A history of Optuna is converted first: luthier convert {text} imported; "
+                "then past=['imported']."
+            ) from error
+        with study:
             yield _entry(study)
         return
     store = open_storage(url, create=bare)
