@@ -195,9 +195,7 @@ def test_convert_refuses_an_ending_that_it_cannot_write(tmp_path: Path) -> None:
 
 
 def test_a_past_of_another_program_is_converted_first() -> None:
-    with pytest.raises(
-        SchemaError, match=r"past\[0\]=.*convert .*optuna.db imported; then past=\['imported'\]"
-    ):
+    with pytest.raises(SchemaError, match=r"past\[0\]=.*convert .*optuna.db imported; then past=\['imported'\]"):
         lu.Study({"lr": lu.Float(0, 1)}, past=str(DATABASE))
 
 
