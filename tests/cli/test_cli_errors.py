@@ -37,6 +37,8 @@ FORM = "Allowed: file.py:function or package.module:function."
         (["train.py:train", "--constraint", "size"], '--constraint "size". Allowed: a metric and its upper bound, such as "latency_ms<=20". For a lower bound report the negative of the metric.'),
         (["train.py:train", "--tirals", "5"], "No such option: --tirals"),
         (["train.py:train", "--trials", "many"], "Invalid value for '--trials' / '-n'"),
+        (["train.py:train", "--trials", "0"], "--trials=0. Allowed: a whole number and at least 1."),
+        (["train.py:train", "--seconds", "-3"], "--seconds=-3.0. Allowed: a number and above 0."),
         (["--command", "echo"], "--command without a space. Give one: --space space.yaml (names, types and ranges)."),
         (["train.py:train", "--space", "reversed.yaml"], "space file 'reversed.yaml': hyperparameter 'lr': low=5.0 is above high=-5.0. Swap them, or for a fixed value use Fixed(5.0)."),
         (["train.py:train", "--space", "parent.yaml"], "space file 'parent.yaml': hyperparameter 'momentum': its condition"),
@@ -46,7 +48,7 @@ FORM = "Allowed: file.py:function or package.module:function."
 def test_bad_input_of_tune(place: Path, call: Call, words: list[str], message: str) -> None:
     (place / "reversed.yaml").write_text("lr: {type: float, low: 5, high: -5}\n")
     (place / "parent.yaml").write_text("momentum: {type: float, low: 0, high: 1, when: [opt, sgd]}\n")
-    if "--trials" not in words:
+    if not {"--trials", "--seconds"} & set(words):
         words = [*words, "--trials", "2"]
     result = call("tune", *words)
     assert result.exit_code == 1
@@ -55,6 +57,18 @@ def test_bad_input_of_tune(place: Path, call: Call, words: list[str], message: s
     assert result.stderr.count("\n") == 1
     assert "Traceback" not in result.stderr
     assert not list(place.glob("luthier-*/study.db")), "nothing was written"
+
+
+def test_tune_without_a_budget_makes_no_folder(place: Path, call: Call) -> None:
+    result = call("tune", "train.py:train")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: tune without a budget, and this space never ends. Give --trials 100 or --seconds 3600.\n"
+    )
+    assert not list(place.glob("luthier-*"))
+    (place / "few.yaml").write_text("act: {type: choice, values: [relu, tanh]}\n")
+    (place / "fit.py").write_text("def fit(run):\n    return 1.0\n")
+    assert call("tune", "fit.py:fit", "--space", "few.yaml", *INLINE, "--searcher", "grid").exit_code == 0
 
 
 def test_a_program_that_cannot_be_imported(place: Path, call: Call) -> None:

@@ -118,6 +118,26 @@ class Endless(Inline):
         self.own = {"patience": float("inf")}
 
 
+def test_resume_refuses_a_script_that_starts_its_study_when_imported(place: Path, call: Call) -> None:
+    script = (
+        "import luthier as lu\n\ndef train(run):\n    return run.config['x']\n\n"
+        "study = lu.Study({'x': lu.Float(0, 1)}, searcher='random', folder='s')\n"
+        "study.run(train, trials=3)\nopen('ran', 'a').write('x')\n"
+    )
+    (place / "unguarded.py").write_text(script)
+    with lu.Study({"x": lu.Float(0, 1)}, searcher="random", folder="s") as study:
+        study.run(lambda run: run.config["x"], trials=3, info={"target": "unguarded.py:train", "cwd": str(place)})
+    result = call("resume", "s", "--trials", "5")
+    assert result.exit_code == 1
+    assert (
+        "the script starts a study while it is imported. Put what starts the study under: if __name__" in result.stderr
+    )
+    assert "Or run your script again: it continues study 's'." in result.stderr
+    assert not (place / "ran").exists()
+    with lu.Study.open("s") as study:
+        assert len(study.trials) == 3
+
+
 def test_resume_of_a_study_from_python(place: Path, call: Call) -> None:
     study = lu.Study(lu.Space(x=lu.Float(0, 1)), searcher="random", folder="s")
     result = call("resume", "s")
@@ -292,7 +312,8 @@ def test_report(done: Path, call: Call, tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert result.stdout.startswith(f"{tmp_path}/page.html (")
     assert "<html" in (tmp_path / "page.html").read_text()[:200]
-    assert call("report", "done", "-o", str(tmp_path / "no" / "page.html")).exit_code == 1
+    assert call("report", "done", "-o", str(tmp_path / "new" / "page.html")).exit_code == 0
+    assert call("report", "done", "-o", str(tmp_path / "page.html" / "x.html")).exit_code == 1
 
 
 def test_replay(done: Path, call: Call, tmp_path: Path) -> None:
@@ -371,3 +392,63 @@ def test_version_and_help(call: Call) -> None:
     alone = call()
     assert alone.exit_code == 0
     assert "tune" in alone.stdout
+
+
+def test_an_infeasible_pareto_set_names_the_nearest(place: Path, call: Call) -> None:
+    words = ["--minimize", "loss", "--minimize", "size", "--constraint", "size<=-1", "--searcher", "random"]
+    result = call("tune", "train.py:two", *words, *INLINE, "--trials", "4", "--out", "s")
+    assert result.exit_code == 0, result.output
+    with lu.Study.open("s") as study:
+        best = min(study.trials, key=lambda t: t.metrics["size"])
+    near = f"trial {best.number}, size {best.metrics['size']:g} (<= -1)"
+    assert f"Pareto set: empty, no trial keeps all bounds; nearest: {near}" in result.stdout.splitlines()
+    assert "once the program is repaired" not in result.output
+    assert result.stdout.splitlines()[-1] == "next: luthier report s"
+
+
+def test_an_untouched_metric_that_nobody_reports_is_noted(place: Path, call: Call) -> None:
+    tune = ["tune", "train.py:two", *INLINE, "--searcher", "random", "--trials", "2"]
+    said = call(*tune, "--untouched", "siez", "--out", "s").stdout
+    assert "note: no trial reported 'siez', the untouched metric; reported were loss, size" in said.splitlines()
+    assert "untouched metric" not in call(*tune, "--untouched", "size", "--out", "t").stdout
+
+
+def test_only_a_study_that_knows_its_program_is_offered_to_be_resumed(place: Path, call: Call) -> None:
+    with lu.Study({"x": lu.Float(0, 1)}, searcher="random", folder="told") as study:
+        [trial] = study.ask()
+        study.tell(trial, {"loss": 1.0})
+    assert call("show", "told").stdout.splitlines()[-1] == "next: luthier report told"
+    with lu.Study({"x": lu.Float(0, 1)}, searcher="random", folder="ran") as study, pytest.raises(KeyboardInterrupt):
+        study.run(_interrupt, trials=3, info={"target": "train.py:train"})
+    assert call("show", "ran").stdout.splitlines()[-1] == "next: luthier resume ran"
+
+
+def _interrupt(run: lu.Run) -> float:
+    raise KeyboardInterrupt
+
+
+def test_a_copy_is_what_comes_next(place: Path, call: Call) -> None:
+    with lu.Study({"x": lu.Float(0, 1)}, searcher="random", folder="a") as study:
+        study.run(lambda run: run.config["x"], trials=2)
+    copy = f"'sqlite:///{place}/t.db#a'"
+    assert call("convert", "a", "sqlite:///t.db").stdout.splitlines()[-1] == f"next: luthier show {copy}"
+    assert call("show", "t.db").stdout.splitlines()[-1] == f"next: luthier report {copy}"
+
+
+def test_the_best_configuration_goes_first_into_another_study(place: Path, call: Call) -> None:
+    tune = ["tune", "train.py:two", *INLINE, "--searcher", "random", "--trials", "2"]
+    assert call(*tune, "--out", "a").exit_code == 0
+    best = json.loads(call("show", "a", "--json").stdout)["best"]["config"]
+    (place / "best.json").write_text(json.dumps(best))
+    assert call(*tune, "--out", "b", "--first", "best.json", "--seed", "9").exit_code == 0
+    with lu.Study.open("b") as study:
+        assert best in [trial.config for trial in study.trials]
+
+
+@pytest.mark.filterwarnings("default::luthier.base.errors.LuthierWarning")
+def test_a_pattern_of_earlier_studies_that_finds_none_is_a_warning(place: Path, call: Call) -> None:
+    result = call("tune", "train.py:two", *INLINE, "--trials", "1", "--out", "may", "--past", "m*")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        "warning: past 'm*': no study of such a name in may/study.db; this one starts without."
+    ]

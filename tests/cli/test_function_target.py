@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from luthier.base.errors import ArgumentError
+from luthier.base.errors import ArgumentError, ExecutorError
 from luthier.runtime.executors._function import FunctionTarget
 
 
@@ -79,3 +79,22 @@ def test_a_program_that_leaves(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=r"left with sys\.exit\(3\) while it was imported.*__name__"):
         FunctionTarget.parse("leaves.py:train", folder=str(tmp_path)).load()
     assert "leaves" not in sys.modules
+
+
+def test_a_program_that_starts_a_study_is_not_run_by_its_import(tmp_path: Path) -> None:
+    for name, call in (("starts", "study.run(train, trials=2)"), ("asks", "study.ask()")):
+        (tmp_path / f"{name}.py").write_text(
+            "import luthier as lu\n\ndef train(run):\n    return run.config['x']\n\n"
+            f"study = lu.Study({{'x': lu.Float(0, 1)}}, searcher='random')\n{call}\n"
+        )
+        with pytest.raises(ExecutorError, match=r"starts a study while it is imported.*if __name__ =="):
+            FunctionTarget.parse(f"{name}.py:train", folder=str(tmp_path)).load()
+        assert name not in sys.modules
+
+
+def test_a_program_is_imported_with_arguments_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["luthier", "resume", "runs/first"])
+    (tmp_path / "looks_at_argv.py").write_text("import sys\nseen = list(sys.argv)\n\ndef train(run):\n    return 1\n")
+    target = FunctionTarget.parse("looks_at_argv.py:train", folder=str(tmp_path))
+    assert target.module().seen == [str(tmp_path / "looks_at_argv.py")]
+    assert sys.argv == ["luthier", "resume", "runs/first"]

@@ -94,12 +94,13 @@ def test_write_report_makes_one_file_and_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_write_report_says_where_it_cannot_write(tmp_path: Path) -> None:
-    target = tmp_path / "nowhere" / "report.html"
+    (tmp_path / "file").write_text("")
+    target = tmp_path / "file" / "report.html"
     with pytest.raises(ArgumentError) as caught:
         write_report(empty(), target)
     assert str(caught.value) == (
-        f"report {str(target)!r}: No such file or directory. Allowed: a file in a folder that exists and can be "
-        "written. Make the folder, or give another path."
+        f"report {str(target)!r}: {str(tmp_path / 'file')!r} is no folder. Allowed: a file in a folder that can be "
+        "written. Give another path."
     )
 
 

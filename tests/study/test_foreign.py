@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import luthier as lu
-from luthier.base.errors import ArgumentError, StorageError, StudyExists, StudyNotFound
+from luthier.base.errors import ArgumentError, LuthierWarning, SchemaError, StorageError, StudyExists, StudyNotFound
 from luthier.base.records import Status
 from luthier.study.convert import convert
 from luthier.study.foreign import History, Record, inferred, into_study, listed, numeric
@@ -89,6 +89,7 @@ def test_domains_hold_what_was_seen() -> None:
     ("source", "count"),
     [(f"{DATABASE}#curve", 13), (f"sqlite:///{DATABASE}#pair", 6), (f"{JOURNAL}#pair", 6), (str(SYNE_TUNE), 10)],
 )
+@pytest.mark.filterwarnings("ignore::luthier.base.errors.LuthierWarning")  # of what Optuna's trials lack
 def test_convert_recognises_other_programs(tmp_path: Path, source: str, count: int) -> None:
     for dest in (str(tmp_path / "folder"), f"sqlite:///{tmp_path / 'x.db'}#new", str(tmp_path / "y.db")):
         with convert(source, dest) as study:
@@ -157,3 +158,47 @@ def test_convert_unknown_sources(tmp_path: Path) -> None:
         f"{str(tmp_path / 'no')!r} is not there. Allowed: a study that exists. Look for a misspelt path."
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_a_copy_is_found_where_it_is_and_writes_nowhere_else(tmp_path: Path) -> None:
+    with lu.Study(lu.Space(x=lu.Float(0, 1)), searcher="random", folder=tmp_path / "a") as study:
+        study.run(lambda run: run.config["x"], trials=2)
+    copy = tmp_path / "t.db"
+    with convert(str(tmp_path / "a"), f"sqlite:///{copy}") as study:
+        assert study.where == f"sqlite:///{copy}#a"
+        assert study.folder is None
+        study.run(lambda run: run.config["x"], trials=3)
+    with lu.Study.open(f"sqlite:///{copy}") as study:
+        assert (study.where, len(study.trials)) == (f"sqlite:///{copy}#a", 3)
+    with lu.Study.open(tmp_path / "a" / "study.db") as study:
+        assert (study.where, study.folder, len(study.trials)) == (str(tmp_path / "a"), tmp_path / "a", 2)
+
+
+def test_a_folder_beside_a_store_elsewhere_is_remembered(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/all.db"
+    with lu.Study(lu.Space(x=lu.Float(0, 1)), searcher="random", storage=url, folder=tmp_path / "logs") as study:
+        study.run(lambda run: run.config["x"], trials=1)
+        assert study.where == f"{url}#logs"
+    with lu.Study.open(url) as study:
+        assert study.folder == tmp_path / "logs"
+
+
+def test_convert_refuses_an_ending_that_it_cannot_write(tmp_path: Path) -> None:
+    with lu.Study(lu.Space(x=lu.Float(0, 1)), searcher="random", folder=tmp_path / "a") as study:
+        study.run(lambda run: run.config["x"], trials=1)
+    with pytest.raises(ArgumentError, match=r"q.xls' ends in '.xls'. Allowed: .csv, .json, .parquet"):
+        convert(str(tmp_path / "a"), str(tmp_path / "q.xls"))
+    assert not (tmp_path / "q.xls").exists()
+    convert(str(tmp_path / "a"), str(tmp_path / "run.v2")).close()
+    (tmp_path / "old.runs").mkdir()
+    convert(str(tmp_path / "a"), str(tmp_path / "old.runs")).close()
+
+
+def test_a_past_of_another_program_is_converted_first() -> None:
+    with pytest.raises(SchemaError, match=r"past\[0\]=.*convert .*optuna.db imported; then past=\['imported'\]"):
+        lu.Study({"lr": lu.Float(0, 1)}, past=str(DATABASE))
+
+
+def test_convert_says_what_another_program_lacked(tmp_path: Path) -> None:
+    with pytest.warns(LuthierWarning, match=r"curve: .* 'momentum' was absent in 8 trials and counts as"):
+        convert(f"{DATABASE}#curve", str(tmp_path / "x.db")).close()

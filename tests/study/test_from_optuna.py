@@ -42,6 +42,9 @@ def test_optuna_curve(optuna_source: str) -> None:
     assert history.notes == (
         "The range of 'layers' changed between trials: the widest was taken.",
         "The range of 'lr' changed between trials: the widest was taken.",
+        "'momentum' was absent in 8 trials and counts as its default 0.45 there.",
+        "'dropout' was absent in 1 trial and counts as its default 0.25 there.",
+        "'opt' was absent in 1 trial and counts as its default 'sgd' there.",
     )
     assert [t.tags["optuna"] for t in history.trials] == [*map(str, range(12)), "13"]
     statuses = {int(t.tags["optuna"]): t.status for t in history.trials}

@@ -41,8 +41,32 @@ def test_a_pattern_means_the_studies_of_a_store_in_the_order_of_their_making(tmp
 
 
 def test_a_first_study_with_a_pattern_has_no_past(tmp_path):
-    with lu.Study(SPACE, "loss", folder=tmp_path / "new", past="retune-*") as study:
-        assert study.problem.past == ()
+    for _ in range(2):  # the second time its store is there
+        with (
+            pytest.warns(LuthierWarning, match=r"past 'retune-\*': no study of such a name in .*study.db; this"),
+            lu.Study(SPACE, "loss", folder=tmp_path / "new", past="retune-*") as study,
+        ):
+            assert study.problem.past == ()
+
+
+def test_a_pattern_that_finds_nothing_says_what_is_near(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    filled("all.db", "retune-a", 0.1)
+    with pytest.warns(LuthierWarning, match=r"no study of such a name in sqlite:///all.db;.*Names there: 'retune-a'."):
+        lu.Study(SPACE, "loss", storage="sqlite:///all.db", name="b", past="retnue-*").close()
+    for month in ("may", "march"):
+        with lu.Study(SPACE, "loss", searcher="random", folder=month) as study:
+            study.run(lambda run: run.config["lr"], trials=2)
+    with pytest.warns(LuthierWarning, match=r"past 'm\*'.*for folders name each: past=\['march', 'may'\]"):
+        lu.Study(SPACE, "loss", folder="june", past="m*").close()
+
+
+def test_a_study_that_is_named_twice_counts_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with lu.Study(SPACE, "loss", searcher="random", folder="march") as march:
+        march.run(lambda run: run.config["lr"], trials=2)
+        with lu.Study(SPACE, "loss", past=["march", tmp_path / "march", march]) as study:
+            assert [task.name for task in study.problem.past] == ["march"]
 
 
 def test_places_in_order_come_along(tmp_path):

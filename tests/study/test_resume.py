@@ -215,7 +215,7 @@ def test_ctrl_c_leaves_a_resumable_log(tmp_path: Path) -> None:
             run.report(loss=1 / epoch, epoch=epoch)
 
     study = make(tmp_path / "s", scheduler="straight")
-    with pytest.raises(KeyboardInterrupt, match="Continue with: luthier resume"):
+    with pytest.raises(KeyboardInterrupt, match=r"saved up to its last report. Run your script again: it continues"):
         study.run(train, trials=6)
     assert study.trials[3].status is lu.Status.WAITING
     result = study.run(train, trials=6)

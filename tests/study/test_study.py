@@ -106,7 +106,9 @@ def test_all_trials_failing_is_an_error_at_once() -> None:
         raise ValueError("wrong shape")
 
     study = make()
-    with pytest.raises(TrialError, match=r"the first 5 trials all failed.*wrong shape.*luthier resume") as caught:
+    with pytest.raises(
+        TrialError, match=r"the first 5 trials all failed.*wrong shape.*mend the program and run it again"
+    ) as caught:
         study.run(train, trials=100)
     assert caught.value.trial == 4
     assert len(study.trials) == 5

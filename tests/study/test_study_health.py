@@ -64,7 +64,7 @@ def test_a_driver_that_died(study: lu.Study) -> None:
     checks = found(check_study(study))
     assert checks["drivers"] == (
         "warn",
-        "0 alive, 1 dead, 2 trials were running. `luthier resume` takes over from the dead ones.",
+        "0 alive, 1 dead, 2 trials were running. Your script, run again, takes over from the dead ones.",
     )
 
 
@@ -79,6 +79,27 @@ def test_a_log_that_makes_no_sense(study: lu.Study) -> None:
     )
 
 
+def test_a_study_whose_program_is_known_can_be_resumed(tmp_path: Path) -> None:
+    def train(run: lu.Run) -> float:
+        raise KeyboardInterrupt
+
+    study = lu.Study(lu.Space(x=lu.Float(0, 1)), searcher="random", folder=tmp_path / "s")
+    with pytest.raises(KeyboardInterrupt, match="Continue with: luthier resume"):
+        study.run(train, trials=3, info={"target": "train.py:train"})
+    assert study.resumable
+    assert found(check_study(study))["end"][1] == f"interrupted. Continue with: luthier resume {tmp_path}/s"
+
+
+def test_an_interrupted_study_in_memory_is_told_to_be_there_alone() -> None:
+    def train(run: lu.Run) -> float:
+        raise KeyboardInterrupt
+
+    study = lu.Study(lu.Space(x=lu.Float(0, 1)), searcher="random")
+    with pytest.raises(KeyboardInterrupt, match=r"in the memory of this process alone. Call run\(\) again"):
+        study.run(train, trials=3, info={"target": "train.py:train"})
+    assert not study.resumable
+
+
 def test_an_interrupted_run(tmp_path: Path) -> None:
     study = lu.Study(lu.Space(x=lu.Float(0, 1)), searcher="random", folder=tmp_path / "s")
 
@@ -91,5 +112,5 @@ def test_an_interrupted_run(tmp_path: Path) -> None:
         study.run(train, trials=3)
     assert found(check_study(study))["end"] == (
         "warn",
-        f"interrupted. Continue with: luthier resume {tmp_path}/s",
+        "interrupted. Run your script again: it continues.",
     )

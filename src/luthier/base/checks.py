@@ -48,7 +48,7 @@ def check(
     message = f"{name}={value!r}. Allowed: {' and '.join([allowed, *bounds])}."
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # OverflowError: 10**400
         raise ArgumentError(message) from None
     wrong = (
         isinstance(value, (bool, str))

@@ -98,6 +98,7 @@ class Objective:
     goal: Literal["min", "max"] = "min"
 
     def __post_init__(self) -> None:
+        _check_name("objective", self.name, "Objective('loss')")
         if self.goal not in ("min", "max"):
             raise ArgumentError(f"objective {self.name!r}: goal={self.goal!r}. Allowed: 'min', 'max'.")
 
@@ -120,6 +121,7 @@ class Constraint:
     upper: float = 0.0
 
     def __post_init__(self) -> None:
+        _check_name("constraint", self.name, "Constraint('memory_mb', 2000)")
         if not isinstance(self.upper, numbers.Real) or math.isnan(self.upper):
             raise ArgumentError(f"constraint {self.name!r}: upper={self.upper!r}. Allowed: a number, the upper bound.")
 
@@ -139,6 +141,7 @@ class Fidelity:
     high: float = 1
 
     def __post_init__(self) -> None:
+        _check_name("fidelity", self.name, "('epoch', 1, 81)")
         real = isinstance(self.low, numbers.Real) and isinstance(self.high, numbers.Real)
         if not real or not (0 < self.low <= self.high) or not math.isfinite(self.high):
             raise ArgumentError(
@@ -338,9 +341,22 @@ class Card:
     description: str = ""
 
 
+def _check_name(kind: str, name: object, example: str) -> None:
+    if not isinstance(name, str) or not name:
+        raise ArgumentError(f"{kind} {name!r}. Allowed: its name, a text that is not empty. Write {example}.")
+
+
 def finite(values: Mapping[str, float]) -> bool:
     """Whether every value is a finite number."""
     return all(math.isfinite(value) for value in values.values())
+
+
+def as_float(value: Any) -> float:
+    """`float(value)`, where a number beyond the range of floats, such as 10**400, is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def pairs(config: Mapping[str, Any]) -> Iterator[str]:

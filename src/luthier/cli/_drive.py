@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from luthier.base.checks import check
 from luthier.base.errors import LuthierError, StorageError, TrialError
 from luthier.cli import _json
 from luthier.cli._errors import FAILED, INTERRUPTED, USER
@@ -30,6 +31,14 @@ def kept(study: Study) -> Iterator[Study]:
             study.close()
         raise
     study.close()
+
+
+def check_budget(trials: int | None, seconds: float | None) -> None:
+    """Refuse a budget that allows nothing. Raises ArgumentError."""
+    if trials is not None:
+        check("--trials", trials, at_least=1, whole=True)
+    if seconds is not None:
+        check("--seconds", seconds, above=0)
 
 
 def drive(
@@ -115,7 +124,9 @@ def _saved(error: Exception, study: Study) -> str:
 
 def conclude(study: Study, result: Result, talk: Talk) -> None:
     """Print what was found and what to do next; leave with exit code 2 when there is no usable result."""
-    usable = result.best is not None or bool(result.pareto)
+    from luthier.study.result import nearest
+
+    usable = result.best is not None or bool(result.pareto) or nearest(result.trials, study.problem) is not None
     if talk.json:
         _json.write({"event": "result", **_json.study_data(study), "exit": 0 if usable else FAILED})
     talk.say(f"{counts(result)}; {result.reason}" if result.reason else counts(result))
@@ -131,7 +142,18 @@ def conclude(study: Study, result: Result, talk: Talk) -> None:
 
 
 def unheeded(study: Study, result: Result) -> list[str]:
-    """A line where a scheduler that stops early never heard anything on the way: mostly a name that differs."""
+    """A line for what the study was told of and no trial reported: mostly a name that differs."""
+    return [*_unheeded_untouched(study, result), *_unheeded_fidelity(study, result)]
+
+
+def _unheeded_untouched(study: Study, result: Result) -> list[str]:
+    name, reported = study.untouched, dict.fromkeys(n for t in result.trials for r in t.reports for n in r.metrics)
+    if not name or not reported or any(trial.untouched is not None for trial in result.trials):
+        return []
+    return [f"note: no trial reported {name!r}, the untouched metric; reported were {', '.join(reported)}"]
+
+
+def _unheeded_fidelity(study: Study, result: Result) -> list[str]:
     axis, done = study.problem.fidelity, [t for t in result.trials if t.status.value == "completed"]
     if axis is None or axis.low == axis.high or study.scheduler_name == "straight" or not done:
         return []

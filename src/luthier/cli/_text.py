@@ -42,7 +42,8 @@ def closing(result: Result, problem: Problem) -> list[str]:
     """What a study has found, in a few lines: the incumbent with its rule, the default beside it, the Pareto set."""
     lines = []
     if len(problem.objectives) > 1:
-        lines.append(f"Pareto set of {len(result.pareto)}:" if result.pareto else "Pareto set: empty, no usable result")
+        many = len(result.pareto)
+        lines.append(f"Pareto set of {many}:" if many else f"Pareto set: {_empty(result, problem)}")
         lines += [f"  trial {t.number}: {outcome(t, problem)}; {configuration(t)}" for t in result.pareto[:12]]
         if len(result.pareto) > 12:
             lines.append(f"  and {len(result.pareto) - 12} more")
@@ -63,6 +64,18 @@ def closing(result: Result, problem: Problem) -> list[str]:
             else f"default: trial {default.number}, {outcome(default, problem)}{state}"
         )
     return [*lines, *_trust(result)]
+
+
+def _empty(result: Result, problem: Problem) -> str:
+    """Why there is no Pareto set."""
+    from luthier.study.result import nearest
+
+    trial = nearest(result.trials, problem)
+    if trial is None:
+        return "empty, no usable result"
+    over = [c for c in problem.constraints if trial.metrics[c.name] > c.upper]
+    words = ", ".join(f"{c.name} {trial.metrics[c.name]:.6g} (<= {c.upper:g})" for c in over)
+    return f"empty, no trial keeps all bounds; nearest: trial {trial.number}, {words}"
 
 
 def _trust(result: Result) -> list[str]:

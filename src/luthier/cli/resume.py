@@ -31,12 +31,13 @@ def resume(
 
     Same program, same settings; nothing that was reported is done again.
     """
-    from luthier.cli._drive import conclude, drive, kept
+    from luthier.cli._drive import check_budget, conclude, drive, kept
     from luthier.cli._progress import Talk
     from luthier.cli._text import heading
     from luthier.runtime.executors import Limits
     from luthier.study import Study
 
+    check_budget(trials, seconds)
     talk = Talk(json=as_json, quiet=quiet)
     with Study.open(where) as study:
         settings = study.settings
@@ -123,8 +124,9 @@ def _program(study: Study) -> object:
 
     Raises:
         ArgumentError: it is not there any more.
+        ExecutorError: to import it would run it: it has no guard.
     """
-    from luthier.base.errors import ArgumentError
+    from luthier.base.errors import ArgumentError, ExecutorError
     from luthier.runtime.executors import Command
     from luthier.runtime.executors._function import FunctionTarget
 
@@ -134,6 +136,8 @@ def _program(study: Study) -> object:
     try:
         target = FunctionTarget.parse(settings["target"])
         target.load()
+    except ExecutorError as error:
+        raise ExecutorError(f"{error} Or run your script again: it continues study {study.name!r}.") from error
     except ArgumentError as error:
         raise ArgumentError(
             f"study {study.name!r} was run with {settings['target']}: {error} Put it back, or start the study again "

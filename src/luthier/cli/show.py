@@ -63,7 +63,7 @@ def _summary(study: Study, last: int) -> None:
             ],
         )
     unfinished = not result.trials or result.reason in (None, "interrupted")
-    print(follow("resume" if unfinished else "report", study.where))
+    print(follow("resume" if unfinished and study.resumable else "report", study.where))
 
 
 def _importance(study: Study, *, as_json: bool) -> None:

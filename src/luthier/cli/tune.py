@@ -55,7 +55,7 @@ def tune(
     ] = None,
     first: Annotated[
         Path | None,
-        option(_HERE, "FILE", help="Configurations to try first: a list in .yaml or .json."),
+        option(_HERE, "FILE", help="Configurations to try first: one, or a list, in .yaml or .json."),
     ] = None,
     past: Annotated[
         list[str] | None,
@@ -143,7 +143,8 @@ def tune(
     A study that is there already, with the same definition, goes on.
     """
     from luthier.base.checks import check
-    from luthier.cli._drive import conclude, drive, kept, unused
+    from luthier.base.errors import ArgumentError
+    from luthier.cli._drive import check_budget, conclude, drive, kept, unused
     from luthier.cli._own import parts
     from luthier.cli._progress import Talk
     from luthier.cli._text import heading
@@ -158,6 +159,9 @@ def tune(
     check("workers", workers, at_least=1)  # before the folder is there: a study cannot be begun twice
     title = name or (None if out is not None else _name(target, command))
     the = parts(searcher, scheduler, settings or [], stopping or [])
+    check_budget(trials, seconds)
+    if trials is None and seconds is None and not (the.stopping or _ends(scheduler, domains)):
+        raise ArgumentError("tune without a budget, and this space never ends. Give --trials 100 or --seconds 3600.")
     study = Study(
         domains,
         _objectives(minimize or [], maximize or []),
@@ -248,6 +252,14 @@ def _space(file: Path | None, program: Target) -> Space | None:
     return found if isinstance(found, Space) else None
 
 
+def _ends(scheduler: str, space: Space | None) -> bool:
+    """Whether the search ends by itself: its scheduler does, or the space has so many configurations and no more."""
+    from luthier.base.registry import load
+
+    finite = space is not None and space.size is not None
+    return finite or (scheduler != "auto" and load("scheduler", scheduler).ends)  # type: ignore[attr-defined]
+
+
 def _objectives(minimize: Sequence[str], maximize: Sequence[str]) -> list[Objective]:
     from luthier.base.records import Objective
 
@@ -315,6 +327,8 @@ def _configurations(file: Path | None) -> list[Mapping[str, Any]]:
         data = reader(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ArgumentError(f"--first {file}: {error}. Give a list of configurations.") from error
+    if isinstance(data, Mapping):
+        data = [data]
     if not isinstance(data, list) or not all(isinstance(one, Mapping) for one in data):
         raise ArgumentError(f"--first {file}: no list of configurations. Write: [{{lr: 0.1, width: 8}}, ...].")
     return data

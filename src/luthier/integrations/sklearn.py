@@ -315,7 +315,9 @@ class LuthierSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
     def _best(self, trials: Sequence[Trial]) -> int:
         best = self.result_.best
         if best is None:
-            raise ValueError(f"All the {len(trials)} trials failed: {self.result_.rule}.")
+            last = next((trial for trial in reversed(trials) if trial.error), None)
+            why = self.result_.rule if last is None else f"trial {last.number}: {last.error}".rstrip(".")
+            raise ValueError(f"All the {len(trials)} trials failed: {why}.")
         numbers = [trial.number for trial in trials]
         if best.number in numbers:
             return numbers.index(best.number)

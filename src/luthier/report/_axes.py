@@ -134,7 +134,7 @@ def _category(name: str, labels: Iterable[str], when: str) -> Axis:
 
 def _round_levels(low: float, high: float) -> list[float]:
     """Three to six round numbers between two bounds."""
-    raw = (high - low) / 4
+    raw = high / 4 - low / 4  # their difference itself may be beyond all floats
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -89,7 +90,7 @@ def linked(title: str, body: str, *, assets: str, scripts: Sequence[str], data: 
 
 
 def write_page(text: str, path: str | Path, name: str) -> Path:
-    """Write a page; a file that is there is replaced at once.
+    """Write a page; a file that is there is replaced at once, folders that are missing are made.
 
     Args:
         text: The page.
@@ -107,13 +108,16 @@ def write_page(text: str, path: str | Path, name: str) -> Path:
         target = target / name
     draft = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         draft.write_text(text, encoding="utf-8")
         draft.replace(target)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # such as a folder above it that is a file
+            draft.unlink(missing_ok=True)
+        apart = isinstance(error, (FileExistsError, NotADirectoryError))
+        why = f"{str(target.parent)!r} is no folder" if apart else error.strerror or error
         raise ArgumentError(
-            f"report {str(target)!r}: {error.strerror or error}. Allowed: a file in a folder that exists and can be "
-            "written. Make the folder, or give another path."
+            f"report {str(target)!r}: {why}. Allowed: a file in a folder that can be written. Give another path."
         ) from error
     return target
 

@@ -14,13 +14,17 @@ from luthier.space.problem import Problem
 NO_VALUE = frozenset({Status.DIVERGED, Status.FAILED, Status.LOST})
 
 
+#: Size up to which a number is drawn: its square and the width of an axis must stay numbers.
+LARGEST = 1e150
+
+
 def clean(value: Any, digits: int = 7) -> float | None:
-    """A finite float in `digits` significant digits, None for anything else (NaN, infinity, text, nothing)."""
+    """A float in `digits` significant digits, None for what cannot be drawn (NaN, beyond `LARGEST`, text, nothing)."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return float(f"{number:.{digits}g}") if math.isfinite(number) else None
+    return float(f"{number:.{digits}g}") if abs(number) <= LARGEST else None
 
 
 def value_of(trial: Trial, objective: Objective) -> float | None:

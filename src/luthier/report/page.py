@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from luthier.base.errors import ArgumentError
 from luthier.report._document import document, write_page
 from luthier.report._header import header
 from luthier.report._html import element
@@ -15,22 +16,33 @@ from luthier.report._values import duration
 from luthier.report.text import summary
 
 
-def write_report(study: StudyView, path: str | Path) -> Path:
+def write_report(study: StudyView | str | Path, path: str | Path) -> Path:
     """Write a study as one static page.
 
     The page holds its data, its script and the plotting library; it asks nothing of the network and of the reader's
     machine. The same study gives the same bytes.
 
     Args:
-        study: The study.
-        path: File to write, replaced at once if it exists; a folder gets `report.html`.
+        study: The study, its folder or `URL#NAME`.
+        path: File to write, replaced at once if it exists; a folder that exists gets `report.html`.
 
     Returns:
         The file.
 
     Raises:
-        ArgumentError: it cannot be written there.
+        ArgumentError: it cannot be written there, or is no study.
+        StorageError: there is no study of that name.
     """
+    if isinstance(study, (str, Path)):
+        from luthier.study import Study
+
+        with Study.open(study) as opened:
+            return write_report(opened, path)
+    if not hasattr(study, "events"):
+        raise ArgumentError(
+            f"write_report of a {type(study).__name__}. Allowed: a Study, its folder or 'URL#NAME'; a Result knows "
+            "nothing of the log. Write write_report(study, path)."
+        )
     return write_page(render(study), path, "report.html")
 
 

@@ -10,7 +10,17 @@ from math import isfinite
 from typing import Any, Protocol, runtime_checkable
 
 from luthier.base.errors import MetricError
-from luthier.base.records import Card, Configuration, Constraint, Evaluation, Fidelity, Objective, Observation, Status
+from luthier.base.records import (
+    Card,
+    Configuration,
+    Constraint,
+    Evaluation,
+    Fidelity,
+    Objective,
+    Observation,
+    Status,
+    as_float,
+)
 from luthier.space.space import Space
 
 
@@ -78,10 +88,12 @@ class Problem:
         Raises:
             MetricError: an objective or constraint is missing, or a value is no number.
         """
+        if not isinstance(metrics, Mapping):
+            raise MetricError(f"{where} reported {metrics!r}. Allowed: metrics by name, such as {{'loss': 0.3}}.")
         numbers: dict[str, float] = {}
         for name, value in metrics.items():
             try:
-                numbers[name] = float(value)
+                numbers[name] = as_float(value)
             except (TypeError, ValueError):
                 raise MetricError(
                     f"{where} reported {name}={value!r}. Allowed: a number. Report texts with a tag or in the log."
@@ -101,6 +113,27 @@ class Problem:
                     f"Report it: run.report({metric.name}=...){other}."
                 )
         return numbers
+
+    def check_folds(self, folds: Any, *, where: str) -> tuple[float, ...]:
+        """Scores of single folds as floats; NaN and infinity pass.
+
+        Args:
+            folds: What the program reported beside its metrics.
+            where: Who reported, for the message ("trial 3").
+
+        Raises:
+            MetricError: it is no list of numbers.
+        """
+        try:
+            if isinstance(folds, (str, bytes, Mapping)):
+                raise TypeError
+            return tuple([as_float(score) for score in folds])
+        except (TypeError, ValueError):
+            shown = repr(folds)
+            raise MetricError(
+                f"{where} reported folds={shown if len(shown) <= 80 else shown[:77] + '...'}. Allowed: a list of "
+                "numbers, one score a fold. Write folds=[0.31, 0.28, 0.35]."
+            ) from None
 
     def usable(self, metrics: Mapping[str, float]) -> bool:
         """Whether every objective and constraint is a finite number."""

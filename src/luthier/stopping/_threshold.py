@@ -134,7 +134,7 @@ class Threshold:
             if isinstance(pooled, str):
                 return Noise(None, "", pooled)
             if pooled is not None or self.source == "folds":
-                return Noise(pooled, "folds", "from the scores of folds") if pooled is not None else self._none()
+                return Noise(pooled, "folds", "from the scores of folds") if pooled is not None else self._none(found)
         errors: dict[str, float] = {}
         for source, each, among in (
             ("holdout", self._of_split, found),
@@ -144,7 +144,7 @@ class Threshold:
             if isinstance(value, float):
                 errors[source] = value
         if not errors:
-            return self._none()
+            return self._none(found)
         source = max(errors, key=lambda one: errors[one])
         words = {"holdout": "of the hold-out split only", "repeats": f"from {RUNS} or more repetitions"}[source]
         return Noise(errors[source], source, words)
@@ -164,8 +164,17 @@ class Threshold:
             once.setdefault(trial.config, trial)
         return [*once.values()]
 
-    def _none(self) -> Noise:
+    def _none(self, found: Sequence[Trial]) -> Noise:
         name = self.objective.name
+        broken = next((trial.number for trial in found if not _finite(self._scores(trial))), None)
+        if broken is not None and self.source in ("auto", "folds"):
+            return Noise(
+                None,
+                "",
+                f"the noise of {name!r} is unknown: trial {broken} reported NaN or infinity among the scores of its "
+                "folds, and no other trial reported folds that are finite. Leave such folds out, or report the trial's "
+                f"{name!r} as NaN",
+            )
         ways = {
             "folds": f"report folds=[...] beside {name!r}",
             "holdout": f"report {name}_stderr=...",
@@ -201,7 +210,7 @@ class Threshold:
     def _of_folds(self, trial: Trial) -> float | str | None:
         lists = self._scores(trial)
         scores = np.array([score for one in lists for score in one])
-        if len(scores) < 2:
+        if len(scores) < 2 or not _finite(lists):
             return None
         k = self.k or len(lists[0])
         if len(scores) % k or (self.k is None and any(len(one) != k for one in lists)):
@@ -251,6 +260,10 @@ class Threshold:
             return float(np.var(runs, ddof=1)) / len(runs) if len(runs) >= RUNS else None
 
         return each
+
+
+def _finite(lists: Sequence[Sequence[float]]) -> bool:
+    return all(math.isfinite(score) for one in lists for score in one)
 
 
 def corrected(scores: Any, k: int, *, sizes: Any = None, ratio: float | None = None, divisor: str = "k-1") -> float:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
+import math
+import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,10 +19,15 @@ from luthier.study._definition import Definition, Part, part
 from luthier.study._past import check_past
 from luthier.study._selection import Selection
 
+#: What to improve: a name (minimised), an Objective, a pair of name and goal, several of them, or names with goals.
+Objectives = str | Objective | tuple[str, str] | Sequence[str | Objective | tuple[str, str]] | Mapping[str, str]
+
+_GOALS = ("min", "max")
+
 
 def define(
     space: Space | Mapping[str, Any] | None,
-    objectives: str | Objective | Sequence[str | Objective],
+    objectives: Objectives,
     *,
     searcher: Part,
     scheduler: Part,
@@ -43,12 +51,12 @@ def define(
     """
     check("repeats", repeats, at_least=1, whole=True)
     check("retries", retries, at_least=0, whole=True)
-    if isinstance(first, (Mapping, str)):
+    if isinstance(first, (Mapping, str)) or not isinstance(first, Iterable):
         raise ArgumentError(f"first={first!r}. Allowed: a list of configurations. Write first=[{{...}}].")
     the_space = _space(space)
     axis = fidelity if fidelity is None or isinstance(fidelity, Fidelity) else _fidelity(fidelity)
     limits = _limits(constraints)
-    problem = Problem(the_space, _objectives(objectives), limits, axis, tuple(past), order)
+    problem = Problem(the_space, _objectives(objectives), limits, axis, tuple(past), check_order(order))
     check_past(problem)
     _check_names(problem)
     spends = _resolve("scheduler", scheduler)
@@ -115,16 +123,42 @@ def _count(problem: Problem) -> str:
     return " and ".join(repr(o.name) for o in problem.objectives)
 
 
-def _objectives(given: str | Objective | Sequence[str | Objective]) -> tuple[Objective, ...]:
-    items = [given] if isinstance(given, (str, Objective)) else list(given)
+def _objectives(given: Any) -> tuple[Objective, ...]:
+    if isinstance(given, Mapping):
+        items: list[Any] = list(given.items())
+    elif isinstance(given, (str, Objective)) or _is_pair(given):
+        items = [given]
+    elif isinstance(given, Iterable):
+        items = list(given)
+    else:
+        items = [given]  # which `_objective` refuses
     if not items:
         raise ArgumentError("objectives is empty. Give the name of a metric to minimise, such as 'loss'.")
-    return tuple(item if isinstance(item, Objective) else Objective(item) for item in items)
+    return tuple(_objective(item) for item in items)
+
+
+def _objective(given: Any) -> Objective:
+    if isinstance(given, Objective):
+        return given
+    if isinstance(given, str):
+        return Objective(given)
+    if isinstance(given, (tuple, list)) and len(given) == 2 and isinstance(given[0], str):
+        return Objective(*given)
+    raise ArgumentError(
+        f"objectives has {given!r}. Allowed: a metric's name (minimised), an Objective, or a pair of name and goal. "
+        "Write ('accuracy', 'max')."
+    )
+
+
+def _is_pair(given: Any) -> bool:
+    """Whether it is one metric with its goal; a metric that is itself called "min" or "max" is named by Objective."""
+    return isinstance(given, (tuple, list)) and len(given) == 2 and isinstance(given[1], str) and given[1] in _GOALS
 
 
 def _limits(given: Any) -> tuple[Constraint, ...]:
     found = []
-    for one in [given] if isinstance(given, (str, Constraint)) else given:
+    several = isinstance(given, Iterable) and not isinstance(given, (str, Constraint)) and not _is_bound(given)
+    for one in given if several else [given]:
         if isinstance(one, tuple) and len(one) == 2:
             one = Constraint(*one)
         if not isinstance(one, Constraint):
@@ -133,6 +167,23 @@ def _limits(given: Any) -> tuple[Constraint, ...]:
             )
         found.append(one)
     return tuple(found)
+
+
+def _is_bound(given: Any) -> bool:
+    """Whether it is one metric with its upper bound."""
+    return isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str) and not isinstance(given[1], str)
+
+
+def check_order(order: Any) -> float | None:
+    """A place among earlier studies as a number.
+
+    Raises:
+        ArgumentError: it is no finite number.
+    """
+    if order is None or (isinstance(order, numbers.Real) and not isinstance(order, bool) and math.isfinite(order)):
+        return None if order is None else float(order)
+    hint = f" Write order={order!r}.toordinal()." if isinstance(order, datetime.date) else ""
+    raise ArgumentError(f"order={order!r}. Allowed: a finite number, a place in time or in data size.{hint}")
 
 
 def _fidelity(given: Any) -> Fidelity:
@@ -179,6 +230,10 @@ def _rules(given: Sequence[Part]) -> tuple[Mapping[str, Any], ...]:
     """Stopping rules as the store keeps them."""
     if isinstance(given, (str, Mapping)):
         raise ArgumentError(f"stopping={given!r}. Allowed: a list of rules. Write stopping=[{given!r}].")
+    if not isinstance(given, Iterable):
+        raise ArgumentError(
+            f"stopping={given!r}. Allowed: a list of rules. Write stopping=['plateau'], or leave it out."
+        )
     return tuple(_as_stored({"name": rule} if isinstance(rule, str) else rule) for rule in given)
 
 

@@ -15,6 +15,7 @@ from luthier.searchers._surrogates import FITTED, MOST, chosen
 from luthier.space.problem import Problem
 from luthier.space.values import Array
 
+LARGEST = 1e150  # size of a result: its square, which a variance needs, must stay a number
 FEWEST = 5  # results; of fewer a process says what its priors say
 TAIL = 5.0  # interquartile ranges above the median at which bad values are cut: one diverged loss would be all variance
 
@@ -41,14 +42,16 @@ def beliefs(trials: Sequence[Trial], problem: Problem, seed: int) -> Beliefs | N
         seed: Decides which of many trials are left out.
 
     Returns:
-        What it believes of each of them; None of fewer than five, of equal results, and in a space without
-        hyperparameters.
+        What it believes of each of them; None of fewer than five, of equal results, of one beyond `LARGEST`, and in a
+        space without hyperparameters.
 
     Cost: one fit of at most 200 results and one factor of at most 500; a few tenths of a second.
     """
     objective = problem.objectives[0]
     values = np.array([objective.sign * trial.metrics[objective.name] for trial in trials])
     if len(trials) < FEWEST or values.max() == values.min() or not problem.space.dimensions:
+        return None
+    if np.abs(values).max() > LARGEST:
         return None
     y, centre, spread = _standard(values)
     features = KernelFeatures(problem.space)

@@ -10,6 +10,7 @@ from typing import Any
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, UnsupportedError
 from luthier.base.records import Configuration, Decision, Status, Trial
+from luthier.runtime.executors._function import refuse_while_importing
 from luthier.runtime.storage import Draft
 from luthier.space.space import Space
 from luthier.study._guard import plan, searched
@@ -33,26 +34,39 @@ class ByHand(View):
 
         Returns:
             Up to `n` trials with `number`, `config`, and under a scheduler `until`, the resource up to which to
-            run (a paused trial may come back with a higher one). Fewer, or none, when the space is exhausted.
+            run (a paused trial may come back with a higher one). Fewer, or none, when the space is exhausted. A
+            stopping rule that has ended the study keeps nothing back: look at `stopped`.
         """
         if self._session.engine.scheduler.clones:
             raise UnsupportedError(
                 f"ask() under scheduler {self.scheduler_name!r}: it starts trials from checkpoints of others, which "
                 "tell() cannot name. Run a program: study.run(train), with run.save() before each report."
             )
+        refuse_while_importing()
+        check("n", n, at_least=0, whole=True)
         with self._lock:
             self._session.sync()
+            self._refuse_empty()
             trials = []
-            for _ in range(n):
+            for _ in range(int(n)):
                 trial = self._session.next(ASKED, self._session.now(), None)
                 if trial is None:
                     break
                 trials.append(copy(trial))
             return trials
 
+    def _refuse_empty(self) -> None:
+        """Refuse to ask while no hyperparameter is known: the configuration would be empty."""
+        known = any(config for _, config in self._definition.initial) or self._state.queue
+        if self._definition.open_space and not len(self.space) and not known:
+            raise UnsupportedError(
+                f"ask() in study {self.name!r}, which has no space yet: its hyperparameters are named while a program "
+                "runs. Give it one, Study(Space(...)), or run a program: study.run(train, trials=10)."
+            )
+
     def tell(
         self,
-        trial: int,
+        trial: int | Trial,
         metrics: Mapping[str, float] | None = None,
         *,
         resource: float | None = None,
@@ -62,7 +76,7 @@ class ByHand(View):
         """Say what came out of a trial.
 
         Args:
-            trial: The trial's number.
+            trial: The trial, or its number.
             metrics: Name to value.
             resource: Resource spent when this was measured; the trial goes on. None: the trial is done.
             status: How it ended, if not well: "failed", "stopped", "lost". With a resource too: it ended there.
@@ -75,6 +89,7 @@ class ByHand(View):
             ArgumentError: no such trial, one that has ended or is paused, or an argument out of range.
             MetricError: a metric is missing or no number.
         """
+        trial = _number(trial)
         with self._lock:
             self._session.join()
             self._session.sync()
@@ -92,7 +107,7 @@ class ByHand(View):
                 self._session.append([_ending(trial, now, outcome)])
                 return Decision.STOP
             ends = status is not None or resource is None or (axis is not None and resource >= axis.high)
-            return self._record(trial, metrics, resource, now, outcome if ends else None, folds=tuple(folds))
+            return self._record(trial, metrics, resource, now, outcome if ends else None, folds=folds)
 
     def _check_running(self, number: int, outcome: Status) -> None:
         known = self._known(number)
@@ -112,7 +127,7 @@ class ByHand(View):
     def _known(self, number: int) -> Trial:
         try:
             return self._state.trials[number]
-        except KeyError:
+        except (KeyError, TypeError):  # TypeError: what no dictionary could hold
             raise ArgumentError(
                 f"trial {number!r} is not in study {self.name!r}. Allowed: a number that ask() gave."
             ) from None
@@ -125,17 +140,18 @@ class ByHand(View):
         now: float,
         outcome: Status | None,
         *,
-        folds: tuple[float, ...] = (),
+        folds: Sequence[float] = (),
     ) -> Decision:
         """Log a told result; end the trial with its outcome, or decide when it has none yet."""
         problem = self._definition.problem
         numbers = problem.check_metrics(metrics, where=f"trial {number}")
+        scores = problem.check_folds(folds, where=f"trial {number}")
         axis = problem.fidelity
         data: dict[str, Any] = {"metrics": numbers}
         if resource is not None or axis is not None:
             data["resource"] = resource if resource is not None else axis.high  # type: ignore[union-attr]
-        if folds:
-            data["folds"] = list(folds)
+        if scores:
+            data["folds"] = list(scores)
         if self.repeats > 1:
             data["repeat"] = len(self._known(number).repeats)
         report = Draft(now, "reported", number, None, data)
@@ -275,20 +291,21 @@ class ByHand(View):
             )
             return len(planned)
 
-    def tag(self, trial: int, /, **tags: str) -> None:
-        """Mark a trial with `name="text"`."""
+    def tag(self, trial: int | Trial, /, **tags: str) -> None:
+        """Mark a trial (or the one of this number) with `name="text"`."""
         self._annotate(trial, {"tags": {name: str(text) for name, text in tags.items()}})
 
-    def note(self, trial: int, text: str) -> None:
-        """Write a note on a trial; it replaces the last one."""
+    def note(self, trial: int | Trial, text: str) -> None:
+        """Write a note on a trial (or the one of this number); it replaces the last one."""
         self._annotate(trial, {"note": text})
 
-    def _annotate(self, trial: int, data: dict[str, Any]) -> None:
+    def _annotate(self, trial: int | Trial, data: dict[str, Any]) -> None:
+        number = _number(trial)
         with self._lock:
-            self._known(trial)
-            self._session.append([Draft(self._session.now(), "annotated", trial, None, data)])
+            self._known(number)
+            self._session.append([Draft(self._session.now(), "annotated", number, None, data)])
 
-    def widen(self, space: Space) -> None:
+    def widen(self, space: Space | Mapping[str, Any]) -> None:
         """Go on in a larger space: wider ranges, more choices, new hyperparameters with a default.
 
         Earlier trials stay and are understood in the new space.
@@ -297,8 +314,13 @@ class ByHand(View):
             SpaceError: it is not a superset; says where.
         """
         with self._lock:
-            wider = self.space.widen(space)
+            wider = self.space.widen(space if isinstance(space, Space) else Space(space))
             self._session.append([Draft(self._session.now(), "widened", None, None, {"space": wider.to_dict()})])
+
+
+def _number(trial: int | Trial) -> int:
+    """The number of a trial, whichever of the two was given."""
+    return trial.number if isinstance(trial, Trial) else trial
 
 
 def _outcome(given: Status | str) -> Status:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from luthier.base.errors import ArgumentError
+from luthier.base.errors import ArgumentError, SpaceError
 from luthier.base.records import Configuration, Constraint, Fidelity, Objective, Observation, Status
 from luthier.base.registry import load
 from luthier.schedulers._base import Scheduler
@@ -116,7 +117,7 @@ class Definition:
     def differences(self, other: Definition) -> list[str]:
         """Lines that say what differs in what may not change between two openings of a study."""
         mine, theirs = self.problem, other.problem
-        lines = [] if self.open_space else list(theirs.space.difference(mine.space))  # here: asked for; there: stored
+        lines = [] if self.open_space else _space_lines(theirs.space, mine.space)
         apart = bool(lines)  # then the default differs too, which needs no line of its own
         for word, a, b in (
             ("objectives", mine.objectives, theirs.objectives),
@@ -133,6 +134,14 @@ class Definition:
             if a != b and not (apart and word == "first configurations"):
                 lines.append(f"{word}: {a} in the store, {b} here")
         return lines
+
+
+def _space_lines(here: Space, there: Space) -> list[str]:
+    """What differs between a space that is asked for and the stored one, whose order of names is kept."""
+    if list(here.names) != list(there.names) and set(here.names) == set(there.names):
+        with suppress(SpaceError):  # a condition's parent that would come too late
+            here = Space({name: here[name] for name in there.names}, forbid=here.forbidden)
+    return list(here.difference(there))
 
 
 def part(spec: Part) -> tuple[str, dict[str, Any]]:

@@ -84,7 +84,9 @@ def judge(found: Sequence[Trial], trials: Sequence[Trial], problem: Problem) -> 
     rounds: dict[Configuration, dict[int, np.ndarray]] = {}
     for trial in trials:
         if trial.origin == CONFIRM and trial.status is Status.COMPLETED and _holds(trial, problem):
-            folds = trial.reports[-1].folds if len(trial.reports[-1].folds) > 1 else (trial.metrics[name],)
+            folds = trial.reports[-1].folds
+            if len(folds) < 2 or not np.isfinite(folds).all():
+                folds = (trial.metrics[name],)
             rounds.setdefault(trial.config, {})[trial.split_seed] = sign * np.array(folds)
     first = {trial.config: trial for trial in reversed(found)}  # the best of those with the same configuration
     default = next((trial for trial in found if trial.origin == "default"), None)

@@ -58,13 +58,14 @@ class StudyHost:
         if launch.trial in self.over:
             return Decision.STOP
         numbers = self._numbers(message.metrics, n)
+        folds = study._definition.problem.check_folds(message.folds, where=f"trial {n}")
         if message.checkpoint is None and study._session.engine.scheduler.clones:
             self.wrong = MetricError(
                 f"trial {n} reported without a checkpoint; scheduler {study.scheduler_name!r} starts other trials from "
                 "them. Write one before each report: with run.save() as folder: ..."
             )
             raise self.wrong
-        study._session.append([Draft(now, "reported", n, None, _reported(launch, message, numbers))])
+        study._session.append([Draft(now, "reported", n, None, _reported(launch, message, numbers, folds))])
         if not study._definition.problem.usable(numbers):
             self._end(launch, Draft(now, "finished", n, None, self._data(launch, message.seconds, status="diverged")))
             return Decision.STOP
@@ -236,13 +237,15 @@ class StudyHost:
             raise
 
 
-def _reported(launch: Launch, message: Message, numbers: dict[str, float]) -> dict[str, Any]:
+def _reported(
+    launch: Launch, message: Message, numbers: dict[str, float], folds: tuple[float, ...] = ()
+) -> dict[str, Any]:
     """The data of a report's event."""
     data: dict[str, Any] = {"metrics": numbers, "seconds": message.seconds}
     if message.resource is not None:
         data["resource"] = message.resource
-    if message.folds:
-        data["folds"] = list(message.folds)
+    if folds:
+        data["folds"] = list(folds)
     if message.checkpoint:
         data["checkpoint"] = message.checkpoint
     if launch.repeat:

@@ -16,6 +16,7 @@ from luthier.base.records import Status, pairs
 from luthier.base.threads import OneThread
 from luthier.runtime.executors import _again as again
 from luthier.runtime.executors._base import Executor, Limits, Setting, Target
+from luthier.runtime.executors._function import refuse_while_importing
 from luthier.runtime.storage import Draft
 from luthier.space.problem import Benchmark
 from luthier.study._host import StudyHost
@@ -57,6 +58,7 @@ class Loop:
         give_up: int,
         stopping: bool = True,
     ) -> None:
+        refuse_while_importing()
         check("workers", workers, at_least=1, whole=True)
         check("give_up", give_up, at_least=1, whole=True)
         if trials is not None:
@@ -119,9 +121,7 @@ class Loop:
         except KeyboardInterrupt:
             self.executor.close(kill=True)
             self._abandon("interrupted", ended="interrupted")
-            raise KeyboardInterrupt(
-                f"study {study.name!r} is saved up to its last report. Continue with: luthier resume {study.where}"
-            ) from None
+            raise KeyboardInterrupt(self._interrupted()) from None
         except Exception as error:
             self.executor.close(kill=True)
             with suppress(Exception):  # the first error says more than a farewell that the same full disk refuses
@@ -131,6 +131,18 @@ class Loop:
             self.executor.close(kill=kill)
             with suppress(StorageError):
                 study._session.rest()
+
+    def _interrupted(self) -> str:
+        """What is safe after Ctrl-C, and how to go on."""
+        study = self.study
+        if study.url.startswith("memory:"):
+            return (
+                f"study {study.name!r} is in the memory of this process alone. Call run() again to continue; to keep "
+                "it longer give it a folder: Study(..., folder='runs/demo')."
+            )
+        again = f"Continue with: luthier resume {study.where}"
+        how = again if study.resumable else "Run your script again: it continues."
+        return f"study {study.name!r} is saved up to its last report. {how}"
 
     def _target(self) -> Target:
         """What runs; a virtual executor takes what it finds there for a benchmark."""
@@ -262,7 +274,7 @@ class Loop:
             f"{str(trial.error).rstrip('.')}."
             + (f" Its output is in {log}." if log else "")
             + " Nothing is lost; mend the program and "
-            f"continue with: luthier resume {self.study.where}",
+            + (f"continue with: luthier resume {self.study.where}" if self.study.resumable else "run it again."),
             trial=number,
             config=trial.config,
             log=log,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from luthier.base.errors import SchemaError, StorageError
+from luthier.runtime.storage._urls import without_password
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -106,9 +107,10 @@ def connect(source: str) -> Iterator[sa.Connection]:
         with engine.connect() as connection:
             yield connection
     except (sa.exc.SQLAlchemyError, sqlite3.Error, ImportError) as error:
+        shown = without_password(source) if "://" in source else source
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise StorageError(
-            f"{source!r} cannot be read ({reason}). Allowed: a database that this machine can open, with its driver "
+            f"{shown!r} cannot be read ({reason}). Allowed: a database that this machine can open, with its driver "
             "installed. Check the address."
         ) from error
 

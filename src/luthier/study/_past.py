@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import math
 import warnings
@@ -11,8 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from luthier.base.errors import ArgumentError, LuthierWarning
+from luthier.base.errors import ArgumentError, LuthierWarning, SchemaError
 from luthier.runtime.storage import open_storage, split_name
+from luthier.runtime.storage._urls import FILE, without_password
 from luthier.space.problem import PastTask, Problem
 from luthier.space.translation import translate
 
@@ -31,8 +33,17 @@ def gather(past: Any, *, beside: str | None, but: str | None) -> list[PastTask]:
         ArgumentError: something else, or places that are out of order, doubled, or given for some alone.
         StorageError: a store cannot be read.
     """
-    items = [past] if isinstance(past, (str, Path, PastTask)) or hasattr(past, "as_past") else list(past)
-    found = [task for i, item in enumerate(items) for task in _tasks(item, f"past[{i}]", beside, but)]
+    alone = isinstance(past, (str, Path, PastTask)) or hasattr(past, "as_past")
+    if not alone and not isinstance(past, Iterable):
+        raise ArgumentError(
+            f"past={past!r}. Allowed: a list of earlier studies. Write past=['runs/march'], or leave it out."
+        )
+    items = [past] if alone else list(past)
+    once: dict[Any, tuple[PastTask, bool]] = {}  # who is named twice counts once, where it was named first
+    for i, item in enumerate(items):
+        for key, task, own in _tasks(item, f"past[{i}]", beside, but):
+            once.setdefault(key, (task, own))
+    found = [*once.values()]
     placed = [task for task, own in found if own]
     if not placed:
         return [replace(task, order=float(i)) for i, (task, _) in enumerate(found)]
@@ -51,12 +62,12 @@ def gather(past: Any, *, beside: str | None, but: str | None) -> list[PastTask]:
     return placed
 
 
-def _tasks(item: Any, where: str, beside: str | None, but: str | None) -> Iterator[tuple[PastTask, bool]]:
-    """Tasks of one entry, each with whether it has a place of its own."""
+def _tasks(item: Any, where: str, beside: str | None, but: str | None) -> Iterator[tuple[Any, PastTask, bool]]:
+    """Tasks of one entry, each with what tells it from others, and whether it has a place of its own."""
     if isinstance(item, PastTask):
-        yield item, True
+        yield id(item), item, True
     elif hasattr(item, "as_past"):
-        yield item.as_past(), item.problem.order is not None
+        yield _entry(item)
     elif isinstance(item, (str, Path)):
         yield from _named(str(item), where, beside, but)
     else:
@@ -65,7 +76,13 @@ def _tasks(item: Any, where: str, beside: str | None, but: str | None) -> Iterat
         )
 
 
-def _named(text: str, where: str, beside: str | None, but: str | None) -> Iterator[tuple[PastTask, bool]]:
+def _entry(study: Any) -> tuple[Any, PastTask, bool]:
+    memory = study.url.startswith("memory:")  # where names are no addresses
+    key = id(study) if memory else (study.url, study.name)
+    return key, study.as_past(), study.problem.order is not None
+
+
+def _named(text: str, where: str, beside: str | None, but: str | None) -> Iterator[tuple[Any, PastTask, bool]]:
     from luthier.study.study import Study  # a study has a past: each needs the other
 
     url, name = split_name(text)
@@ -75,10 +92,18 @@ def _named(text: str, where: str, beside: str | None, but: str | None) -> Iterat
             raise ArgumentError(f"{where}={text!r}, and this study has no store. Give one, or name it: 'URL#{text}'.")
         url, name = beside, text
         if "://" not in beside and not Path(beside).exists():
-            return  # the store is about to be made: there is nothing earlier
+            _starts_without(text, beside, [])  # the store is about to be made
+            return
     if name is None or not any(letter in name for letter in "*?["):
-        with Study.open(text) as study:
-            yield study.as_past(), study.problem.order is not None
+        try:
+            study = Study.open(text)
+        except SchemaError as error:
+            raise SchemaError(
+                f"{where}={text!r}: {error} A history of Optuna is converted first: luthier convert {text} imported; "
+                "then past=['imported']."
+            ) from error
+        with study:
+            yield _entry(study)
         return
     store = open_storage(url, create=bare)
     try:
@@ -87,12 +112,37 @@ def _named(text: str, where: str, beside: str | None, but: str | None) -> Iterat
     finally:
         store.close()
     if not names and not bare:
-        raise ArgumentError(f"{where}={text!r}: no study of such a name there. See: luthier list studies {url}.")
+        raise ArgumentError(
+            f"{where}={text!r}: no study of such a name there. See: luthier list studies {_shown(url)}."
+        )
+    if not names:
+        _starts_without(text, url, [row.name for row in rows if row.name != but])
     for one in names:
         with Study.open(url, one) as study:
-            task = study.as_past()
-            if task.observations:  # else it is just being made, or nothing came of it
-                yield task, study.problem.order is not None
+            entry = _entry(study)
+            if entry[1].observations:  # else it is just being made, or nothing came of it
+                yield entry
+
+
+def _starts_without(pattern: str, store: str, names: list[str]) -> None:
+    """Warn that a pattern finds nothing, as in the first month; and say what may have been meant."""
+    near = difflib.get_close_matches(pattern.rstrip("*?"), names, n=3, cutoff=0.5)
+    hints = [f"Names there: {', '.join(map(repr, near))}."] if near else []
+    homes = {Path(), *([] if "://" in store else [Path(store).parent.parent])}
+    folders = sorted(
+        {str(file.parent) for home in homes for file in home.glob(f"{pattern}/{FILE}") if str(file) != store}
+        if not Path(pattern).is_absolute()
+        else ()
+    )
+    if folders:
+        listed = ", ".join(map(repr, folders[:5]))
+        hints.append(f"A pattern means studies of one store; for folders name each: past=[{listed}].")
+    text = f"past {pattern!r}: no study of such a name in {_shown(store)}; this one starts without."
+    warnings.warn(" ".join([text, *hints]), LuthierWarning, stacklevel=6)
+
+
+def _shown(store: str) -> str:
+    return without_password(store) if "://" in store else store
 
 
 def check_past(problem: Problem) -> None:

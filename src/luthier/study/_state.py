@@ -138,7 +138,7 @@ class State:
             data.get("resource"),
             metrics,
             data.get("seconds", 0.0),
-            tuple(data.get("folds", ())),
+            _scores(data.get("folds", ())),
             data.get("repeat", 0),
             data.get("checkpoint"),
         )
@@ -263,6 +263,12 @@ def is_new(trial: Trial, report: Report) -> bool:
     if trial.reports[-1].repeat != report.repeat:
         return True
     return report.resource > trial.resource
+
+
+def _scores(logged: Any) -> tuple[float, ...]:
+    """Scores of folds in a report; none where an earlier version let something else than numbers pass."""
+    numbers = isinstance(logged, (list, tuple)) and all(isinstance(score, (int, float)) for score in logged)
+    return tuple(logged) if numbers else ()
 
 
 def _average(trial: Trial) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.base.records import Event, Status, Trial
+from luthier.runtime.storage._urls import FILE
 from luthier.space.problem import PastTask, Problem
 from luthier.space.space import Space
+from luthier.study._arguments import check_order
 from luthier.study._definition import Definition
 from luthier.study._session import Session
 from luthier.study._state import State
@@ -78,14 +80,24 @@ class View:
     @property
     def where(self) -> str:
         """What to give to `Study.open` and to the commands to find this study again."""
-        if self.folder is not None and (self.folder / "study.db").exists():
+        if self.folder is not None and self._lives_in(self.folder):
             return str(self.folder)
         return f"{self.url}#{self.name}"
+
+    def _lives_in(self, folder: Path) -> bool:
+        """Whether the store is the one in this folder, and not another one, such as that which it is a copy of."""
+        file, own = folder / FILE, getattr(self._session.storage, "path", None)
+        return own is not None and file.exists() and Path(own).exists() and file.samefile(own)
 
     @property
     def settings(self) -> dict[str, Any]:
         """How it was last run: program, budget, executor, workers, limits; empty before the first run."""
         return dict(self._state.begun)
+
+    @property
+    def resumable(self) -> bool:
+        """Whether `luthier resume` can go on: the log is not in memory alone, and the last run's program has a name."""
+        return not self.url.startswith("memory:") and any(map(self._state.begun.get, ("command", "target")))
 
     @property
     def trials(self) -> list[Trial]:
@@ -256,6 +268,7 @@ class View:
             order: Where it stands in time or size; None: where it was made to stand, else 0.
         """
         problem = self.problem
+        given = check_order(order)
         told = tuple(
             replace(
                 problem.observe(t.number, t.config, t.metrics, resource=t.resource, status=t.status), task=self.name
@@ -263,7 +276,7 @@ class View:
             for t in self.trials
             if t.status in (Status.COMPLETED, Status.STOPPED) and t.metrics and problem.usable(t.metrics)
         )
-        own = problem.order if order is None else order
+        own = problem.order if given is None else given
         return PastTask(self.name, own or 0.0, problem.space, problem.objectives, told, self.about)
 
     def frame(self) -> dict[str, list[Any]]:

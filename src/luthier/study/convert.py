@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from luthier.base.errors import ArgumentError, StorageError
+from luthier.base.errors import ArgumentError, LuthierWarning, StorageError
 from luthier.base.records import Event
 from luthier.runtime.storage import Draft, Storage, open_storage, split_name
 from luthier.runtime.storage._json import encode
@@ -26,7 +28,8 @@ def convert(source: str, dest: str, *, name: str | None = None) -> Study:
     The source is recognised by what it holds: a database or journal of Optuna, an experiment's folder of Syne Tune,
     or a study of luthier (a folder, a database, a URL). Another program's trials become those of a new study
     (`into_study`). A study of luthier is copied with its whole log, every event as it was and in its order, and read
-    back to compare (`digest`); files of its trials (output, checkpoints) stay where they are.
+    back to compare (`digest`); files of its trials (output, checkpoints) stay where they are, and a copy that goes on
+    does not write among them: trials that were paused start afresh there.
 
     Args:
         source: A file, folder or URL; `#NAME` behind it says which study, if it holds several.
@@ -38,7 +41,7 @@ def convert(source: str, dest: str, *, name: str | None = None) -> Study:
         The study in its new store; where `dest` is a file, the study that was written.
 
     Raises:
-        ArgumentError: the source is nothing that can be read.
+        ArgumentError: the source is nothing that can be read, or `dest` has the ending of another kind of file.
         StudyExists: `dest` has a study of that name.
         StorageError, SchemaError, StudyNotFound: the source or the store cannot be used.
     """
@@ -46,7 +49,7 @@ def convert(source: str, dest: str, *, name: str | None = None) -> Study:
     which = name or inner
     if Path(dest).suffix.lower() in WRITERS:
         history = _foreign(place, which)
-        study = Study.open(place, which) if history is None else into_study(history, searcher="random")
+        study = Study.open(place, which) if history is None else _made(history, searcher="random")
         try:
             study.export(dest)
         except BaseException:
@@ -54,11 +57,30 @@ def convert(source: str, dest: str, *, name: str | None = None) -> Study:
             raise
         return study
     target, new = split_name(dest)
+    _refuse_ending(target)
     history = _foreign(place, which)
     if history is None:
         return _copy(place, which, target, new)
     folder = None if "://" in target or _is_database(Path(target)) else target
-    return into_study(history, storage=None if folder else target, folder=folder, name=new)
+    return _made(history, storage=None if folder else target, folder=folder, name=new)
+
+
+def _made(history: History, **where: Any) -> Study:
+    """A study of another program's; what could not be taken over as it was is said in a warning."""
+    if history.notes:
+        warnings.warn(f"{history.name}: {' '.join(history.notes)}", LuthierWarning, stacklevel=3)
+    return into_study(history, **where)
+
+
+def _refuse_ending(dest: str) -> None:
+    """Refuse what looks like a file of a kind that cannot be written: it would become a folder of that name."""
+    ending = Path(dest).suffix
+    if "://" in dest or not ending[1:].isalpha() or Path(dest).exists() or _is_database(Path(dest)):
+        return
+    raise ArgumentError(
+        f"{dest!r} ends in {ending!r}. Allowed: {', '.join(WRITERS)} for the trials alone, .db for a database, or a "
+        "folder. Give one of these; a folder of such a name has to be there already."
+    )
 
 
 def _is_database(path: Path) -> bool:

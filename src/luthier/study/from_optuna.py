@@ -88,6 +88,10 @@ def history_of(study: ForeignStudy, source: str) -> History:
     space = Space(domains)
     notes = [] if not shift else [f"Steps were moved by {shift}, so that they begin at 1."]
     notes += [f"The range of {name!r} changed between trials: the widest was taken." for name in _changed(ended)]
+    records = tuple(_record(trial, space, names, shift) for trial in ended)
+    for name, count in Counter(name for record in records for name in record.filled).items():
+        trials = f"{count} trial{'' if count == 1 else 's'}"
+        notes.append(f"{name!r} was absent in {trials} and counts as its default {space[name].default!r} there.")
     return History(
         study.name,
         space,
@@ -96,7 +100,7 @@ def history_of(study: ForeignStudy, source: str) -> History:
             for name, goal in zip(names, study.directions, strict=True)
         ),
         fidelity,
-        tuple(_record(trial, space, names, shift) for trial in ended),
+        records,
         dict(Counter(trial.state for trial in study.trials if trial.state not in _STATES)),
         tuple(notes),
     )

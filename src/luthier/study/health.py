@@ -161,19 +161,21 @@ def _check_drivers(study: Study) -> list[Check]:
     found = [Check("trials", "ok", words)]
     if gone or orphans:
         lost = f", {len(orphans)} trials were running" if orphans else ""
-        text = f"{len(alive)} alive, {gone} dead{lost}. `luthier resume` takes over from the dead ones."
+        who = "`luthier resume`" if study.resumable else "Your script, run again,"
+        text = f"{len(alive)} alive, {gone} dead{lost}. {who} takes over from the dead ones."
         return [*found, Check("drivers", "warn", text)]
     return [*found, Check("drivers", "ok", f"{len(alive)} at work" if alive else "none at work")]
 
 
 def _check_end(study: Study) -> Check:
     reason = study.result().reason
+    how = f"Continue with: luthier resume {study.where}" if study.resumable else "Run your script again: it continues."
     if reason == "interrupted":
-        return Check("end", "warn", f"interrupted. Continue with: luthier resume {study.where}")
+        return Check("end", "warn", f"interrupted. {how}")
     if reason is not None:
         return Check("end", "ok", reason)
     if not study.settings:
         return Check("end", "ok", "driven by ask and tell")
     if study._session.storage.drivers(study._session.study):
         return Check("end", "ok", "a run is going on")
-    return Check("end", "warn", f"the last run ended without a word. Continue with: luthier resume {study.where}")
+    return Check("end", "warn", f"the last run ended without a word. {how}")

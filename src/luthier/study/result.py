@@ -84,6 +84,13 @@ def violation(trial: Trial, problem: Problem) -> float:
     return sum(max(0.0, trial.metrics[c.name] - c.upper) for c in problem.constraints)
 
 
+def nearest(trials: Sequence[Trial], problem: Problem) -> Trial | None:
+    """The trial that is nearest to keeping all bounds, where none does; None where one does, or none has a result."""
+    found = candidates(searched(trials), problem, 1)
+    best = min(found, key=lambda t: (violation(t, problem), t.number), default=None)
+    return best if best is not None and violation(best, problem) > 0 else None
+
+
 def contenders(trials: Sequence[Trial], problem: Problem, repeats: int) -> list[Trial]:
     """Feasible trials of the search with a result at the highest resource reached, the best first; one objective."""
     objective = problem.objectives[0]

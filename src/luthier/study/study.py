@@ -12,13 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from luthier.base.errors import SpaceError, StorageError, StudyExists
-from luthier.base.records import Constraint, Event, Fidelity, Objective
+from luthier.base.errors import ArgumentError, SpaceError, StorageError, StudyExists
+from luthier.base.records import Constraint, Event, Fidelity
 from luthier.runtime.executors._base import Executor, Limits, Target
 from luthier.runtime.storage import Storage, open_storage, split_name
+from luthier.runtime.storage._urls import FILE
 from luthier.space.problem import Benchmark, PastTask
 from luthier.space.space import Space
-from luthier.study._arguments import define
+from luthier.study._arguments import Objectives, define
 from luthier.study._by_hand import ByHand
 from luthier.study._definition import Definition, Part
 from luthier.study._past import gather
@@ -37,7 +38,8 @@ class Study(ByHand):
 
     Args:
         space: Where to search; None when trials name their hyperparameters while running (define-by-run).
-        objectives: What to improve: a metric's name (minimised), an Objective, or several.
+        objectives: What to improve: a metric's name (minimised), an Objective, a pair such as ("accuracy", "max"),
+            several of these, or a mapping such as {"accuracy": "max", "size": "min"}.
         searcher: Who proposes: a name, or a mapping with "name" and the searcher's own arguments.
         scheduler: Who spends the resource: a name or a mapping. "straight" runs every trial to its end.
         fidelity: Axis of the resource, such as ("epoch", 1, 81).
@@ -64,7 +66,8 @@ class Study(ByHand):
         defaults_first: Try the space's default configuration first, so that a result is never compared with nothing.
         repeats: Times each configuration is evaluated, with different seeds; the result is the mean.
         retries: Times a run that was lost (killed worker, dead driver) is started again.
-        storage: URL of the store, such as "sqlite:///study.db"; None: `folder/study.db`, or memory without a folder.
+        storage: URL of the store, such as "sqlite:///study.db", or a file; None: `folder/study.db`, or memory without a
+            folder.
         folder: Where logs and checkpoints of trials go.
         name: Name in the store; default: the folder's name, or "study".
         seed: Decides every random draw.
@@ -79,7 +82,7 @@ class Study(ByHand):
     def __init__(
         self,
         space: Space | Mapping[str, Any] | None = None,
-        objectives: str | Objective | Sequence[str | Objective] = "loss",
+        objectives: Objectives = "loss",
         *,
         searcher: Part = "auto",
         scheduler: Part = "straight",
@@ -96,7 +99,7 @@ class Study(ByHand):
         defaults_first: bool = True,
         repeats: int = 1,
         retries: int = 2,
-        storage: str | None = None,
+        storage: str | Path | None = None,
         folder: str | Path | None = None,
         name: str | None = None,
         seed: int = 0,
@@ -122,7 +125,7 @@ class Study(ByHand):
             about=about,
         )
         where = None if folder is None else Path(folder)
-        url = storage if storage is not None else ("memory://" if where is None else str(where / "study.db"))
+        url = _opened(storage, folder) or "memory://"
         title = name or (where.resolve().name if where is not None else "study")
         store = open_storage(url, create=True)
         try:
@@ -146,10 +149,11 @@ class Study(ByHand):
             kept = Definition.from_json(row.problem, seed=row.seed)
             differences = kept.differences(definition)
             if differences:
+                wider = _widens(kept, definition)
                 raise SpaceError(
                     f"study {name!r} in {store.url} was made with another definition: {'; '.join(differences)}. "
-                    "Allowed: the same one. Give another name or folder (--out), open it as it is with Study.open, or "
-                    "widen its space with study.widen(space)."
+                    f"Allowed: the same one. Give another name or folder (--out){',' if wider else ' or'} open it as "
+                    f"it is with Study.open{', or widen its space with study.widen(space)' if wider else ''}."
                 )
             definition = kept
         else:
@@ -204,7 +208,9 @@ class Study(ByHand):
             study._begin(store, row.id, row.name, definition, folder, callbacks, 60.0)
             kept = study._state.begun.get("folder")
             if study.folder is None and kept and Path(kept).is_dir():
-                study.folder = Path(kept)
+                # where another store lives, this one is its copy: their trials share numbers, not files
+                shared = not (Path(kept) / FILE).exists() or study._lives_in(Path(kept))
+                study.folder = Path(kept) if shared else None
         except BaseException:
             store.close()
             raise
@@ -294,8 +300,22 @@ class Study(ByHand):
         return self.result()
 
 
-def _opened(storage: str | None, folder: str | Path | None) -> str | None:
+def _widens(kept: Definition, asked: Definition) -> bool:
+    """Whether the space that is asked for contains the stored one."""
+    try:
+        kept.problem.space.widen(asked.problem.space)
+    except SpaceError:
+        return False
+    return True
+
+
+def _opened(storage: str | Path | None, folder: str | Path | None) -> str | None:
     """The store of a study that is about to be made; None for memory."""
     if storage is not None:
-        return storage
+        if not isinstance(storage, (str, Path)):
+            raise ArgumentError(
+                f"storage={storage!r}. Allowed: the URL of a store, or a database file. Write "
+                "storage='sqlite:///study.db'."
+            )
+        return str(storage)
     return None if folder is None else str(Path(folder) / "study.db")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from luthier.base.errors import ArgumentError
+from luthier.base.records import as_float
 
 
 class Folds:
@@ -41,7 +42,7 @@ class Folds:
             )
         for name, value in metrics.items():
             try:
-                self._scores.setdefault(name, []).append(float(value))
+                self._scores.setdefault(name, []).append(as_float(value))
             except (TypeError, ValueError):
                 raise ArgumentError(f"{self._where}: report_fold({name}={value!r}). Allowed: a number.") from None
         means = {name: math.fsum(scores) / len(scores) for name, scores in self._scores.items()}

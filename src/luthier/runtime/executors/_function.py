@@ -7,14 +7,33 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from luthier.base.errors import ArgumentError, LuthierError, did_you_mean
+from luthier.base.errors import ArgumentError, ExecutorError, LuthierError, did_you_mean
 from luthier.runtime.executors._runner import describe
 
 _FORM = "Allowed: file.py:function or package.module:function."
+
+
+#: The program that is just being imported, None for none.
+_importing: ContextVar[str | None] = ContextVar("importing", default=None)
+
+
+def refuse_while_importing() -> None:
+    """Refuse to start a study while a program is imported for its function: the import would run it to its end.
+
+    Raises:
+        ExecutorError: one is being imported.
+    """
+    text = _importing.get()
+    if text is not None:
+        raise ExecutorError(
+            f"target {text!r}: the script starts a study while it is imported. Put what starts the study under: "
+            'if __name__ == "__main__":'
+        )
 
 
 class FunctionTarget:
@@ -107,6 +126,8 @@ class FunctionTarget:
         Raises:
             ArgumentError: it cannot be imported.
         """
+        token = _importing.set(self.text)
+        arguments, sys.argv = sys.argv, [self.path]  # the program's own are not those of the command that imports it
         try:
             if self.is_file:
                 return _load_file(Path(self.path))
@@ -124,6 +145,9 @@ class FunctionTarget:
                 f"target {self.text!r} cannot be imported: {describe(failure)}. Mend it, so that "
                 f"`python -c 'import {self.path if not self.is_file else Path(self.path).stem}'` works beside it."
             ) from failure
+        finally:
+            sys.argv = arguments
+            _importing.reset(token)
 
 
 def _arrived(path: str, name: str, root: str) -> FunctionTarget:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from luthier.base.errors import SpaceError
 from luthier.base.records import Configuration
@@ -24,6 +24,17 @@ class Naming:
         self._launch, self._channel = launch, channel
         self._answers: dict[str, tuple[Any, Any]] = {}  # name -> domain and value
 
+    if not TYPE_CHECKING:  # else every attribute would be there for a type checker
+
+        def __getattr__(self, name: str) -> NoReturn:
+            hint = ""
+            if not name.startswith("_") and name != "config" and name in self.config:
+                hint = f" The hyperparameter is in its configuration: run.config[{name!r}]."
+            raise AttributeError(f"a Run has no attribute {name!r}.{hint}")
+
+        def __getitem__(self, name: object) -> NoReturn:
+            raise TypeError(f"a Run is no mapping. Hyperparameters are in its configuration: run.config[{name!r}].")
+
     def float(
         self,
         name: str,
@@ -31,12 +42,13 @@ class Naming:
         high: builtins.float,
         *,
         log: bool = False,
+        step: builtins.float | None = None,
         default: builtins.float | None = None,
     ) -> builtins.float:
         """A real hyperparameter named while running; see `luthier.Float`."""
         from luthier.space.domains import Float
 
-        value: builtins.float = self._ask(name, Float(low, high, log=log, default=default))
+        value: builtins.float = self._ask(name, Float(low, high, log=log, step=step, default=default))
         return value
 
     def int(
@@ -46,12 +58,13 @@ class Naming:
         high: builtins.int,
         *,
         log: bool = False,
+        step: builtins.int | None = None,
         default: builtins.int | None = None,
     ) -> builtins.int:
         """A whole-numbered hyperparameter named while running; see `luthier.Int`."""
         from luthier.space.domains import Int
 
-        value: builtins.int = self._ask(name, Int(low, high, log=log, default=default))
+        value: builtins.int = self._ask(name, Int(low, high, log=log, step=step, default=default))
         return value
 
     def choice(self, name: str, *values: Any, default: Any = _UNSET) -> Any:

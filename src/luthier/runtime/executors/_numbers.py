@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from luthier.base.records import as_float
+
 _PLAIN = (float, int, str, bool)
 
 
@@ -13,7 +15,7 @@ def plain_number(value: Any) -> Any:
     if isinstance(value, (int, float, str)) and type(value) in _PLAIN:
         return value
     try:
-        return float(value)
+        return as_float(value)
     except (TypeError, ValueError, RuntimeError):  # RuntimeError: a tensor with several elements
         return repr(value)[:200]
 

@@ -197,12 +197,18 @@ class Run(Naming):
         if fidelity is not None:
             spent = self._resource(fidelity, resource, numbers.pop(fidelity.name, None))
         if not numbers:
-            raise ArgumentError(f"trial {self.number}: report() without a metric. Name one: run.report(loss=0.3).")
+            taken = "resource" if resource is not None else "folds"
+            hint = (
+                "Name one: run.report(loss=0.3)."
+                if resource is None and folds is None
+                else f"A metric of the name {taken!r} goes into a mapping: run.report({{{taken!r}: 0.3}})."
+            )
+            raise ArgumentError(f"trial {self.number}: report() without a metric. {hint}")
         message = Message(
             {name: plain_number(value) for name, value in numbers.items()},
             spent,
             time.monotonic() - self._started,
-            () if folds is None else tuple(plain_number(value) for value in folds),
+            () if folds is None else self._scores(folds),
             self._newest,
         )
         try:
@@ -306,6 +312,16 @@ class Run(Naming):
         if twice:
             raise ArgumentError(f"trial {self.number}: report() was given {twice[0]!r} twice. Name each metric once.")
         return {**metrics, **named}
+
+    def _scores(self, folds: Any) -> tuple[Any, ...]:
+        """Scores of folds as they can be sent; the study judges whether they are numbers."""
+        try:
+            return tuple(plain_number(value) for value in ([folds] if isinstance(folds, str) else folds))
+        except TypeError:
+            raise ArgumentError(
+                f"trial {self.number}: report(folds={plain_number(folds)!r}). Allowed: a list of numbers, one score a "
+                "fold. Write folds=[0.31, 0.28, 0.35]."
+            ) from None
 
     def _resource(self, fidelity: Fidelity, given: Any, named: Any) -> float:
         where = f"trial {self.number}: {fidelity.name}"

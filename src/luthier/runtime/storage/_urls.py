@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import cast
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from luthier.base.errors import UnsupportedError
 from luthier.base.registry import load, names
@@ -40,14 +41,24 @@ def open_storage(url: str, *, create: bool = False) -> Storage:
     if name not in known:
         allowed = ", ".join(f"{one}://" for one in known)
         raise UnsupportedError(
-            f"storage {url!r}: no store is called {scheme!r} here. Allowed: {allowed}, a database file or a folder. "
-            "For one machine take sqlite:///study.db."
+            f"storage {without_password(url)!r}: no store is called {scheme!r} here. Allowed: {allowed}, a database "
+            "file or a folder. For one machine take sqlite:///study.db."
         )
     return _load(name).from_url(url, create=create)
 
 
 def _load(name: str) -> type[Storage]:
     return cast(type[Storage], load("storage", name))
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown."""
+    parts = urlsplit(url)
+    user, mark, host = parts.netloc.rpartition("@")
+    shown = user.partition(":")[0] + mark + host
+    options = [(key, value) for key, value in parse_qsl(parts.query, keep_blank_values=True) if key != "password"]
+    query = urlencode(options, safe="/,")
+    return f"{parts.scheme}://{shown}{parts.path}{'?' + query if query else ''}"
 
 
 def quote(path: Path) -> str:

@@ -43,7 +43,8 @@ def no_such_number(where: str, study: int) -> StudyNotFound:
 
 def was_closed(where: str, url: str) -> StorageError:
     """A call came after close()."""
-    return StorageError(f"{where} was closed. Open it again with open_storage({url!r}).")
+    again = "What it held went with it" if url.startswith("memory:") else f"Open it again: lu.Study.open({url!r})"
+    return StorageError(f"{where} was closed. {again}.")
 
 
 def asked_twice(where: str, trial: int) -> StorageError:

@@ -16,6 +16,7 @@ from luthier.runtime.storage._base import Draft
 from luthier.runtime.storage._migrations import SCHEMA
 from luthier.runtime.storage._sql import SQLStorage
 from luthier.runtime.storage._transactions import Call, T
+from luthier.runtime.storage._urls import without_password
 
 #: First number of the advisory locks of luthier's stores; the second is the study, 0 for the store as a whole.
 _LOCK = 0x1F1D
@@ -86,7 +87,7 @@ class PostgreSQL(SQLStorage):
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", schema):
             raise ArgumentError(f"storage: schema={schema!r}. Allowed: letters, digits and '_', such as 'team_a'.")
         self._psycopg: Any = need("psycopg", what="a PostgreSQL store", extra="postgres")
-        address, secret = _without_password(url)
+        address, secret = without_password(url), url
         self._address = _secrets[address] = secret if secret != address else _secrets.get(address, address)
         self.schema, self._create, self._opened = schema, create, False
         self._gathers = False
@@ -275,16 +276,6 @@ class _Gathering:
     def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> None:
         for row in rows:
             self._cursor.execute(statement, row)
-
-
-def _without_password(url: str) -> tuple[str, str]:
-    """An address as it may be shown, and as it was given."""
-    parts = urlsplit(url)
-    user, mark, host = parts.netloc.rpartition("@")
-    shown = user.partition(":")[0] + mark + host
-    options = [(key, value) for key, value in parse_qsl(parts.query, keep_blank_values=True) if key != "password"]
-    query = urlencode(options, safe="/,")
-    return f"{parts.scheme}://{shown}{parts.path}{'?' + query if query else ''}", url
 
 
 def _code_of(text: str) -> str:
