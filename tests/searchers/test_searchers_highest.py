@@ -5,9 +5,9 @@ import pytest
 
 import luthier as lu
 from luthier.base.errors import ArgumentError
-from luthier.base.records import Configuration, Constraint, Fidelity, Objective, Observation, Status
-from luthier.searchers._highest import Highest, level_of, trials_of
-from luthier.searchers._latest import Latest
+from luthier.base.records import Configuration, Fidelity, Objective, Observation, Status
+from luthier.searchers._highest import Highest, _behind, level_of, tells, trials_of
+from luthier.searchers._latest import Latest, Record
 from luthier.space.problem import Problem
 
 SPACE = lu.Space(x=lu.Float(0, 1))
@@ -38,39 +38,67 @@ def test_the_highest_level_with_enough_by_hand():
     assert len(shown(highest)) == 3, "one at 9 is not enough"
     assert highest.snapshot.number == first, "what is not looked at changes nothing"
     highest.add([told(1, 0.5, 9)])
-    # trial 0 is behind both at 1, and counts with the worse of what they have at 9
-    assert shown(highest) == [(2, 9, (0.3,)), (1, 9, (0.5,)), (0, 1, (0.5,))]
+    assert shown(highest) == [(2, 9, (0.3,)), (1, 9, (0.5,))]
     assert highest.snapshot.number != first
-    assert highest.rows()[:, 0] == pytest.approx([0.02, 0.01, 0.0])
+    assert highest.rows()[:, 0] == pytest.approx([0.02, 0.01])
     assert highest.best(1)[0, 0] == pytest.approx(0.02)
-    assert highest.trials() == [2, 1, 0]
+    assert highest.trials() == [2, 1]
+
+
+def five(further=(0.6, 0.7, 0.8, 0.9, 1.0)):
+    """Five that went on, 0.1 apart at 1, and three that did not: behind two, behind all, and ahead of all."""
+    highest = Highest(PROBLEM, fewest=5)
+    highest.add([told(trial, value, 1) for trial, value in enumerate((0.1, 0.2, 0.3, 0.4, 0.5, 0.2, 0.7, 0.05))])
+    highest.add([told(trial, value, 9) for trial, value in enumerate(further)])
+    return highest
 
 
 def test_who_is_behind_counts_with_the_worst_of_those_ahead_that_went_on():
-    highest = Highest(PROBLEM, fewest=2)
-    highest.add([told(trial, value, 1) for trial, value in enumerate((0.1, 0.2, 0.3, 0.4, 0.05, 0.3))])
-    highest.add([told(0, 0.9, 9), told(2, 0.7, 9)])
-    # 1 is behind 0 alone, 3 behind both, 5 equals one of them, and nobody who went on was ahead of 4
-    assert shown(highest)[2:] == [(1, 1, (0.9,)), (3, 1, (0.9,)), (5, 1, (0.9,))]
+    highest = five()
+    assert shown(highest)[5:] == [(5, 1, (0.7,)), (6, 1, (1.0,))], "and of 7 nothing is known"
+    assert highest.trials() == [0, 1, 2, 3, 4, 5, 6]
+    assert highest.rows()[5:, 0] == pytest.approx([0.05, 0.06])
     before = highest.snapshot.number
-    highest.add([told(3, 0.35, 3)])  # a level of its own, where none that went on was seen
-    assert shown(highest)[2:] == [(1, 1, (0.9,)), (5, 1, (0.9,))]
+    highest.add([told(7, 0.35, 3)])  # a level of its own, where none that went on was seen
+    assert highest.trials() == [0, 1, 2, 3, 4, 5, 6]
     assert highest.snapshot.number > before, "what lies below the level counts too"
-    highest.add([told(3, 0.2, 9)])
-    assert shown(highest) == [(0, 9, (0.9,)), (2, 9, (0.7,)), (3, 9, (0.2,)), (1, 1, (0.9,)), (5, 1, (0.9,))]
+    highest.add([told(6, 1.2, 9)])
+    assert shown(highest)[5:] == [(6, 9, (1.2,)), (5, 1, (0.7,))]
+
+
+@pytest.mark.parametrize(
+    "further", [(1.0, 0.9, 0.8, 0.7, 0.6), (0.8, 0.6, 1.0, 0.9, 0.7), (0.5,) * 5, (0.6, 0.7, 0.8, 0.9)]
+)
+def test_a_level_that_says_nothing_of_the_next_is_not_believed(further):
+    """Turned round, at random, all alike, and too few."""
+    highest = five(further)
+    highest.add([told(8, 2.0, 9)] if len(further) < 5 else [])  # not at 1
+    assert {resource for _, resource, _ in shown(highest)} == {9}
+
+
+def test_the_correlation_is_corrected_for_those_that_did_not_go_on():
+    """Ranks 1 to 5 of 20 went on, with a correlation of 0.6: 0.6 w / sqrt(1 - 0.36 + 0.36 w^2), w = 5.77 / 1.41."""
+    here = [Record(Configuration(x=i / 100), 1.0, (float(i),), ()) for i in range(20)]
+    ahead = [record._replace(values=(value,)) for record, value in zip(here, (1.0, 3.0, 2.0, 5.0, 4.0), strict=False)]
+    assert tells(here, range(5), ahead)
+    weak = [record._replace(values=(value,)) for record, value in zip(here, (2.0, 1.0, 5.0, 3.0, 4.0), strict=False)]
+    assert tells(here, range(5), weak), "0.6 among the best five of twenty is 0.95 among all"
+    assert not tells(here[:5], range(5), weak), "and 0.6 where all went on"
+    assert not tells(here, range(4), ahead[:4])
 
 
 def test_two_objectives_and_a_constraint_must_all_be_behind():
-    problem = Problem(SPACE, (Objective("a"), Objective("b")), (Constraint("size", 1.0),), Fidelity("epoch", 1, 27))
-    highest = Highest(problem, fewest=1)
-    rows = [(0, 1, (1.0, 2.0), 0.0), (1, 1, (2.0, 1.0), 0.5), (2, 1, (2.0, 2.0), 0.0), (3, 1, (3.0, 3.0), 0.6),
-            (0, 9, (0.4, 0.8), -0.1), (1, 9, (0.7, 0.3), -0.2)]  # fmt: skip
-    for trial, resource, values, violation in rows:
-        config = Configuration(x=trial / 100)
-        highest.add([Observation(trial, config, resource, values, (violation,), Status.RUNNING)])
-    found = {round(100 * r.config["x"]): (r.values, r.violations) for r in highest.snapshot.records}
-    assert found[2] == ((0.4, 0.8), (-0.1,)), "0 is ahead of it in all, 1 not in the constraint"
-    assert found[3] == ((0.7, 0.8), (-0.1,)), "the worst of each"
+    here = [Record(Configuration(x=0.0), 1.0, values, violations) for values, violations in (
+        ((1.0, 2.0), (0.0,)), ((2.0, 1.0), (0.5,)), ((2.0, 2.0), (0.0,)), ((3.0, 3.0), (0.6,)), ((0.5, 3.0), (0.0,)))
+    ]  # fmt: skip
+    ahead = [
+        here[0]._replace(values=(0.4, 0.8), violations=(-0.1,)),
+        here[1]._replace(values=(0.7, 0.3), violations=(-0.2,)),
+    ]
+    found = {place: (record.values, record.violations) for place, record in _behind(here, [2, 3, 4], [0, 1], ahead)}
+    assert found == {2: ((0.4, 0.8), (-0.1,)), 3: ((0.7, 0.8), (-0.1,))}, (
+        "the worst of each; nobody is ahead of 4 in all"
+    )
 
 
 @pytest.mark.parametrize("searcher", ["gp", "tpe"])

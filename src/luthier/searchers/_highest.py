@@ -10,7 +10,7 @@ import numpy as np
 
 from luthier.base.checks import check
 from luthier.base.records import Observation, Status
-from luthier.searchers._latest import Latest, Record, Snapshot
+from luthier.searchers._latest import Latest, Record, Snapshot, merit
 from luthier.space.problem import Problem
 from luthier.space.values import Array
 
@@ -31,6 +31,8 @@ def level_of(resource: float | None, problem: Problem) -> int:
 
 #: Snapshots that are kept: the present one and the anchor's, and what they were a moment ago.
 KEPT = 4
+#: Trials that went on, and their rank correlation, from which on a level says how trials stand further on.
+FEWEST, TELLING = 5, 0.8
 
 
 class _Whole(NamedTuple):
@@ -56,7 +58,7 @@ class Highest:
     Where only the good get far, what did not get there would leave no trace, and the search would try its like again
     and again. So a trial that is still below counts too, with the worst values of those that were there ahead of it
     and went on: no worse is known of it, and no better is to be expected. One that nobody who went on was ahead of
-    does not count yet.
+    does not count yet, nor do any at a level that says little of how trials stand further on (`tells`).
 
     Args:
         problem: What is to be solved.
@@ -157,11 +159,44 @@ class Highest:
             rest = [i for i, trial in enumerate(numbers) if trial not in known and here[i].values]
             went = [i for i, trial in enumerate(numbers) if trial in ahead and here[i].values]
             known.update(numbers[i] for i in rest)
+            if not tells(here, went, [ahead[numbers[i]] for i in went]):
+                continue
             for i, record in _behind(here, rest, went, [ahead[numbers[i]] for i in went]):
                 records.append(record)
                 trials.append(numbers[i])
                 rows.append(latest.rows(parts[level])[i : i + 1])
         return _Whole(Snapshot(number, tuple(records)), np.concatenate(rows), trials)
+
+
+def tells(here: Sequence[Record], went: Sequence[int], ahead: Sequence[Record]) -> bool:
+    """Whether what trials have at one level says how they stand further on.
+
+    Args:
+        here: Records of all trials at the level.
+        went: Places of those that went on.
+        ahead: Records of the latter further on.
+
+    Returns:
+        Whether the rank correlation of those that went on, corrected for the narrower spread among them (Thorndike's
+        case 2), is at least `TELLING`; False for fewer than `FEWEST`.
+    """
+    if len(went) < FEWEST:
+        return False
+    standing = np.flatnonzero([bool(record.values) for record in here])
+    start = _ranked(merit([here[i] for i in standing.tolist()]))
+    a, b = _ranked(start[np.isin(standing, went)]), _ranked(merit(ahead))
+    if a.std() == 0.0 or b.std() == 0.0:
+        return False
+    found = float(np.corrcoef(a, b)[0, 1])
+    wider = max(float(start.std() / start[np.isin(standing, went)].std()), 1.0)
+    return found * wider / math.sqrt(1.0 - found**2 + (found * wider) ** 2) >= TELLING
+
+
+def _ranked(values: Array) -> Array:
+    """Ranks from 1; equal values share the mean of theirs."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    found: Array = (np.cumsum(count) - (count - 1) / 2.0)[place]
+    return found
 
 
 def _behind(
