@@ -102,10 +102,10 @@ class Bore(Searcher):
         check("classifier", classifier, one_of=CLASSIFIERS)
         check("acquisition", acquisition, one_of=ACQUISITIONS)
         check("gamma", gamma, above=0, below=1)
-        check("candidates", candidates, at_least=1, whole=True)
+        candidates = check("candidates", candidates, at_least=1, whole=True)
         check("fidelity", fidelity, one_of=WAYS)
         initial = min(max(problem.space.dimensions + 1, FEWEST), MOST) if initial is None else initial
-        check("initial", initial, at_least=1, whole=True)
+        initial = check("initial", initial, at_least=1, whole=True)
         explore = RANDOM[classifier] if explore is None else explore
         check("explore", explore, at_least=0, at_most=1)
         if classifier == "mlp":

@@ -135,10 +135,10 @@ class Botorch(Searcher):
     ) -> None:
         super().__init__(problem, seed=seed)
         check("acquisition", acquisition, one_of=ACQUISITIONS)
-        check("samples", samples, at_least=1, whole=True)
-        check("candidates", candidates, at_least=1, whole=True)
+        samples = check("samples", samples, at_least=1, whole=True)
+        candidates = check("candidates", candidates, at_least=1, whole=True)
         if initial is not None:
-            check("initial", initial, at_least=1, whole=True)
+            initial = check("initial", initial, at_least=1, whole=True)
         module("botorch")  # missing extras are named before any trial runs
         self._initial = initial or min(max(5, problem.space.dimensions + 1), 10)
         self._acquisition, self._samples, self._candidates = acquisition, samples, candidates

@@ -96,10 +96,10 @@ class Gp(Searcher):
         super().__init__(problem, seed=seed)
         check("acquisition", acquisition, one_of=ACQUISITIONS)
         check("warp", warp, one_of=WARPS)
-        check("candidates", candidates, at_least=1, whole=True)
+        candidates = check("candidates", candidates, at_least=1, whole=True)
         check("beta", beta, above=0)
         if initial is not None:
-            check("initial", initial, at_least=1, whole=True)
+            initial = check("initial", initial, at_least=1, whole=True)
         self._initial = initial or min(max(5, problem.space.dimensions + 1), 8)
         self._acquisition, self._candidates, self._beta = acquisition, candidates, beta
         self._features = KernelFeatures(problem.space)

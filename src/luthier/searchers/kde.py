@@ -217,12 +217,12 @@ class Kde(Searcher):
         least: float = 1e-3,
     ) -> None:
         super().__init__(problem, seed=seed)
-        check("candidates", candidates, at_least=1, whole=True)
+        candidates = check("candidates", candidates, at_least=1, whole=True)
         check("share", share, above=0, below=1)
         check("random", random, at_least=0, at_most=1)
         check("factor", factor, above=0)
         check("least", least, at_least=1e-6, at_most=1)  # squares of what is narrower would lose their digits
-        self._candidates, self._share, self._random = int(candidates), share, random
+        self._candidates, self._share, self._random = candidates, share, random
         self._factor, self._least = factor, least
         self._seen = Seen(problem.space)
         self._levels = Levels(problem.space)

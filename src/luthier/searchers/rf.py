@@ -119,10 +119,10 @@ class Rf(Searcher):
     ) -> None:
         super().__init__(problem, seed=seed)
         check("acquisition", acquisition, one_of=ACQUISITIONS)
-        check("initial", initial, at_least=1, whole=True)
-        check("trees", trees, at_least=1, whole=True)
-        check("leaf", leaf, at_least=1, whole=True)
-        check("candidates", candidates, at_least=1, whole=True)
+        initial = check("initial", initial, at_least=1, whole=True)
+        trees = check("trees", trees, at_least=1, whole=True)
+        leaf = check("leaf", leaf, at_least=1, whole=True)
+        candidates = check("candidates", candidates, at_least=1, whole=True)
         check("beta", beta, at_least=0)
         check("explore", explore, at_least=0, at_most=1)
         self._acquisition, self._initial, self._beta, self._explore = acquisition, initial, beta, explore

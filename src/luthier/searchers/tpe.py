@@ -90,12 +90,12 @@ class Tpe(Searcher):
         fidelity: str = "highest",
     ) -> None:
         super().__init__(problem, seed=seed)
-        check("candidates", candidates, at_least=1, whole=True)
-        check("initial", initial, at_least=1, whole=True)
+        candidates = check("candidates", candidates, at_least=1, whole=True)
+        initial = check("initial", initial, at_least=1, whole=True)
         check("share", share, above=0, below=1)
-        check("most", most, at_least=1, whole=True)
+        most = check("most", most, at_least=1, whole=True)
         check("width", width, above=0)
-        self._candidates, self._initial, self._share, self._most = int(candidates), initial, share, most
+        self._candidates, self._initial, self._share, self._most = candidates, initial, share, most
         self._width, self._axes = width, _axes(problem.space)
         self._seen = Seen(problem.space)
         self._latest = trials_of(problem, fidelity, fewest=self._initial)

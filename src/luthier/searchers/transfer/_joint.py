@@ -94,8 +94,7 @@ class Joint(PastFirst):
 
     def __init__(self, problem: Problem, *, seed: int, guard: bool, candidates: int) -> None:
         super().__init__(problem, seed=seed, guard=guard)
-        check("candidates", candidates, at_least=1, whole=True)
-        self._candidates = int(candidates)
+        self._candidates: int = check("candidates", candidates, at_least=1, whole=True)
         if not problem.space.dimensions:
             self._tasks = ()
         if self._tasks:

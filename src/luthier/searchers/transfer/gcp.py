@@ -61,8 +61,7 @@ class Gcp(PastFirst):
         guard: bool = True,
     ) -> None:
         super().__init__(problem, seed=seed, guard=guard)
-        check("initial", initial, at_least=1, whole=True)
-        self._initial = int(initial)
+        self._initial: int = check("initial", initial, at_least=1, whole=True)
         self._common = Common(problem.space, self._tasks, seed=seed, regressor=regressor, candidates=candidates)
         self._hyper: tuple[int, Hyper] | None = None  # a cache, keyed by the anchor
         self._residual: tuple[int, GP | None, Array] = (0, None, np.empty((0, 0)))  # a cache, keyed by the snapshot

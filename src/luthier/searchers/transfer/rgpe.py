@@ -94,8 +94,8 @@ class Rgpe(PastFirst):
 
     def __init__(self, problem: Problem, *, seed: int, initial: int = AFTER, guard: bool = True) -> None:
         super().__init__(problem, seed=seed, guard=False)  # the weights are the guard
-        check("initial", initial, at_least=1, whole=True)
-        self._initial, self._drop = int(initial), bool(guard)
+        initial = check("initial", initial, at_least=1, whole=True)
+        self._initial, self._drop = initial, bool(guard)
         self._first = tuple(select(self._tasks, self._initial))
         self._hyper: tuple[int, Hyper] | None = None  # a cache, keyed by the anchor
         self._kept: tuple[int, _Ensemble | None] = (0, None)  # a cache, keyed by the snapshot
