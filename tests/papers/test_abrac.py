@@ -314,8 +314,10 @@ def test_values_of_tasks_come_to_one_scale():
 def test_diverged_losses_leave_good_values_apart(worst, diverged):
     good = np.arange(1, 7) / 10
     found = scaled(np.concatenate([good, np.full(diverged, worst)]))
-    assert abs(found.mean()) < 1e-8 and abs(found.std() - 1.0) < 1e-8
-    assert (np.diff(found[:6]) > 0.08).all() and (found[6:] > found[5] + 1.0).all()
+    assert abs(found.mean()) < 1e-8
+    assert abs(found.std() - 1.0) < 1e-8
+    assert (np.diff(found[:6]) > 0.08).all()
+    assert (found[6:] > found[5] + 1.0).all()
     equal = scaled(np.concatenate([np.full(10, 0.1), good, np.full(diverged, worst)]))[10:]
     assert (np.diff(equal[:6]) > 0.04).all()
 

@@ -9,9 +9,7 @@ Array = NDArray[np.float64]
 
 LIMIT = 3.0  # what an infinitely bad value becomes, in standard deviations: a diverged loss then stands above bad ones
 ROUNDS, HALVINGS, ENOUGH = 50, 20, 1e-10  # of Newton's method for location and scale: most often some ten rounds
-FAR = (
-    5.0  # widths above the median (a width: from the best value to it) up to which values stay as they are; see `near`
-)
+FAR = 5.0  # widths above the median up to which values stay as they are; see `near`
 SHRINKS, SHRINK = 12, 0.7  # of a spread that cannot be had together with the mean
 
 

@@ -72,8 +72,8 @@ class Grid(Walk):
             numbers = [(start + i * step) % size for i in range(first, min(first + block, size))]
             yield self._cells.rows(numbers)
 
-    def _rest(self, made: int) -> Array:
-        return np.empty((0, self.space.dimensions))
+    def _rest(self, made: int) -> Iterator[Array]:
+        return iter(())
 
 
 class _Cells:
