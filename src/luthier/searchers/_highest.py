@@ -33,7 +33,7 @@ class Highest:
     and a model of each trial's last value, whatever its resource, takes those that were stopped for bad and sends the
     search after fast starters. Here a model sees the values at the highest level that has `fewest` of them (where none
     has, at the one with the most): they compare like with like, and as near to the full resource as can be. A trial
-    that failed is bad at every level. Without a fidelity there is one level.
+    that failed is bad at every level, until it has a result after all. Without a fidelity there is one level.
 
     Args:
         problem: What is to be solved.
@@ -48,7 +48,7 @@ class Highest:
         self._problem, self._fewest = problem, fewest
         self._levels: dict[int, Latest] = {0: Latest(problem.space)}
         self._usable: dict[int, set[int]] = {0: set()}
-        self._failures: list[Observation] = []
+        self._failures: dict[int, Observation] = {}
         self._active = 0
 
     def add(self, observations: Sequence[Observation]) -> None:
@@ -57,12 +57,15 @@ class Highest:
             numbers = (*observation.values, *observation.violations)
             bad = observation.status in (Status.FAILED, Status.DIVERGED) or not all(map(math.isfinite, numbers))
             if bad:
-                self._failures.append(observation)
+                self._failures[observation.trial] = observation
                 for level, latest in self._levels.items():
                     latest.add([observation])
                     self._usable[level].discard(observation.trial)
             elif observation.values:
                 level = level_of(observation.resource, self._problem)
+                if self._failures.pop(observation.trial, None):  # it was overcome
+                    for latest in self._levels.values():
+                        latest.forget_failure(observation.trial)
                 self._at(level).add([observation])
                 self._usable[level].add(observation.trial)
             else:
@@ -72,7 +75,7 @@ class Highest:
     def _at(self, level: int) -> Latest:
         if level not in self._levels:
             self._levels[level] = Latest(self._problem.space, first=level * ROOM)
-            self._levels[level].add(self._failures)
+            self._levels[level].add(list(self._failures.values()))
             self._usable[level] = set()
         return self._levels[level]
 

@@ -92,10 +92,19 @@ def fresh(space: Space, rows: Array, taken: set[bytes]) -> Array:
     return rows[[key not in taken for key in space.unit_keys(rows)]]
 
 
+def unreported(space: Space, pending: Sequence[Configuration], known: Array) -> Array:
+    """Snapped rows of pending configurations that are not among the rows a model learns from; (q, d).
+
+    A running trial that has reported there speaks for itself; one that has reported only elsewhere is still waited for.
+    """
+    return fresh(space, space.encode(pending)[0], set(space.unit_keys(known))) if pending else known[:0]
+
+
 def draw(seen: Seen, taken: set[bytes], rng: np.random.Generator) -> Configuration | None:
     """A random configuration that is not taken, as the priors say; None when the space is exhausted.
 
-    Where the priors say only what is taken, it is drawn without them. An infinite space is never exhausted. Its first draw is `space.sample(1, rng)`, so that searchers that share a generator share their initial design.
+    Where the priors say only what is taken, it is drawn without them. An infinite space is never exhausted. The first
+    draw is `space.sample(1, rng)`, so that searchers that share a generator share their initial design.
 
     Args:
         seen: What was told, for its space.

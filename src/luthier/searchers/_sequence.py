@@ -21,9 +21,10 @@ DRY = 40  # blocks in a row without anything new before the rest is taken anothe
 class Walk(Searcher):
     """Proposal k is point k of a sequence; it depends on (seed, k) alone.
 
-    Points that `forbid` excludes are left out, and, where the space or a branch of its conditions is finite, points that
-    stand for a configuration met before, so the numbering runs over what is left. If the configuration of point k was tried already (by the user), the next
-    point that was not is taken. Conditional hyperparameters have their own dimension also where they are inactive.
+    Points that `forbid` excludes are left out, and, where the space or a branch of its conditions is finite, points
+    that stand for a configuration met before, so the numbering runs over what is left. If the configuration of point k
+    was tried already (by the user), the next point that was not is taken. Conditional hyperparameters have their own
+    dimension also where they are inactive.
 
     A subclass writes `_blocks`.
 

@@ -25,7 +25,8 @@ class Random(Searcher):
 
     Source: Bergstra and Bengio 2012.
     Differs: no duplicates.
-    Cost: O(d) a proposal; where draws can repeat O(n) memory, and on a finite space one listing of it when it is nearly used up.
+    Cost: O(d) a proposal; where draws can repeat O(n) memory, and on a finite space one listing of
+        it when it is nearly used up.
     """
 
     # the past is ignored, which "transfer" would deny; everything else is sound for independent draws

@@ -11,6 +11,7 @@ from luthier.models.acquisition import log_ei
 from luthier.models.gp import GP, Hyper, condition, fit_hyper
 from luthier.searchers._latest import Snapshot
 from luthier.searchers._maximise import maximise
+from luthier.searchers._seen import unreported
 from luthier.searchers.gp import NEAR, believe
 from luthier.searchers.transfer._copula import Common, scores
 from luthier.searchers.transfer._past_first import AFTER, PastFirst
@@ -72,7 +73,7 @@ class Gcp(PastFirst):
             row = self._common.draw(taken, rng)
             return self.space.decode(row)[0] if len(row) else None
         residual, rows = self._fitted()
-        known = self._features(self.space.encode(waiting)[0]) if waiting else np.empty((0, residual.Z.shape[1]))
+        known = self._features(unreported(self.space, waiting, self._latest.rows()))
         process, sigma = believe(residual, known), self._common.sigma
 
         def corrected(some: Array) -> tuple[Array, Array]:
