@@ -12,7 +12,7 @@ from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, LuthierError, MissingExtra, SpaceError, did_you_mean
 from luthier.base.imports import need
 from luthier.base.pareto import fronts, hypervolume, nondominated
-from luthier.base.records import Configuration, Fidelity, Objective, Status
+from luthier.base.records import Configuration, Constraint, Fidelity, Objective, Status
 from luthier.base.seeds import generator, trial_seed
 
 
@@ -109,3 +109,15 @@ def test_records_check_themselves() -> None:
     assert Fidelity("epoch", 1, 81).whole
     assert not Fidelity("fraction", 0.1, 1).whole
     assert [s.ended for s in (Status.RUNNING, Status.PAUSED, Status.WAITING)] == [False] * 3
+
+
+@pytest.mark.parametrize("upper", [float("inf"), float("-inf"), float("nan"), "2"])
+def test_a_constraint_needs_a_finite_bound(upper: object) -> None:
+    with pytest.raises(ArgumentError, match=r"constraint 'mem': upper=.* Allowed: a finite number.*leave .* out"):
+        Constraint("mem", upper)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", [200, 200.0, 2e2, np.int64(200), np.float32(200)])
+def test_a_whole_number_comes_back_as_an_int(given: float) -> None:
+    assert type(check("candidates", given, at_least=1, whole=True)) is int
+    assert check("beta", given, above=0) is given
