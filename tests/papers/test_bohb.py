@@ -49,7 +49,7 @@ def test_density_of_two_numbers_by_hand():
 
 
 def test_density_of_choices_by_hand():
-    """a, a, b of three: 4/9 of all pairs differ, and two of the places 1/3, 2/3, 1 lie 2/9 apart in the mean of squares.
+    """a, a, b of three: 4/9 of all pairs differ, and two of the places 1/3, 2/3, 1 have a mean squared distance of 2/9.
 
     Half of the product is the variance, so h = 1.06 * sqrt(4/81) * 3^(-1/5) = 0.18909.
     """

@@ -59,8 +59,9 @@ class Density:
     that have the column, and d the columns that a row has on average (the normal reference rule). Choices of K values
     have Aitchison and Aitken's kernel, 1 - h where they agree and h / (K - 1) elsewhere, with the same rule for h and
     at most (K - 1) / K, where it is uniform. They have no order, so their variance is that of the numbers 1/K .. 1 in
-    place of the values, averaged over all orders of these: (K + 1) / (12 K) (1 - sum of the squared shares). A column that a row lacks has the uniform kernel, and one that a candidate
-    lacks counts as 1. Densities are relative to the uniform one.
+    place of the values, averaged over all orders of these: (K + 1) / (12 K) (1 - sum of the squared shares). A column
+    that a row lacks has the uniform kernel, and one that a candidate lacks counts as 1. Densities are relative to the
+    uniform one.
 
     Args:
         space: What the columns hold.
