@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from statistics import NormalDist, median
 
@@ -49,30 +48,26 @@ def test_density_of_two_numbers_by_hand():
 
 
 def test_density_of_choices_by_hand():
-    """a, a, b of three: 4/9 of all pairs differ, and two of the places 1/3, 2/3, 1 have a mean squared distance of 2/9.
-
-    Half of the product is the variance, so h = 1.06 * sqrt(4/81) * 3^(-1/5) = 0.18909.
-    """
+    """a, a, b of three: 4/9 of all pairs differ, by 1/3, so h = 1.06 * sqrt(4/9 / 2 / 9) * 3^(-1/5) = 0.13371."""
     space = lu.Space(c=lu.Choice("a", "b", "c"))
     rows, _ = space.encode([{"c": word} for word in "aab"])
     density = Density(space, rows, least=1e-3)
-    assert density.width == pytest.approx([0.18909], rel=1e-4)
+    assert density.width == pytest.approx([0.13371], rel=1e-4)
     at, active = space.encode([{"c": word} for word in "abc"])
-    same, other = 1 - 0.18909, 0.18909 / 2
+    same, other = 1 - 0.13371, 0.13371 / 2
     wanted = [3 * (2 * same + other) / 3, 3 * (same + 2 * other) / 3, 3 * 3 * other / 3]
     assert np.exp(density.log(at, active)) == pytest.approx(wanted, rel=1e-4)
 
 
 def test_choices_have_no_order():
-    """Of two values the deviation is that of two numbers, and of many the mean over all orders of theirs."""
-    counts, widths = np.array([4, 2, 1, 0]), []
-    for order in ((0, 1, 2, 3), (3, 0, 2, 1), (1, 3, 0, 2)):
-        space = lu.Space(c=lu.Choice(*("abcd"[i] for i in order)))
+    """Of two values the deviation is that of two numbers, and of more the same however they are listed."""
+    widths = []
+    for order in ("abcd", "dacb", "bdac"):
+        space = lu.Space(c=lu.Choice(*order))
         rows, _ = space.encode([{"c": word} for word in "aaaabbc"])
         widths.append(Density(space, rows, least=1e-3).width[0])
-    assert widths == pytest.approx([widths[0]] * 3, rel=1e-12)
-    variances = [np.repeat(np.array(places) / 4, counts).var() for places in itertools.permutations(range(4))]
-    assert widths[0] == pytest.approx(1.06 * math.sqrt(np.mean(variances)) * 7 ** (-1 / 5))
+    shares = np.array([4, 2, 1]) / 7
+    assert widths == pytest.approx([1.06 * math.sqrt((1 - shares @ shares) / 2) / 4 * 7 ** (-1 / 5)] * 3)
     two = lu.Space(c=lu.Choice("a", "b"))
     rows, _ = two.encode([{"c": word} for word in "aab"])
     assert Density(two, rows, least=1e-3).width == pytest.approx(1.06 * rows[:, 0].std() * 3 ** (-1 / 5))
