@@ -14,7 +14,7 @@ from luthier.base.errors import ArgumentError, LuthierError, MissingExtra, Space
 from luthier.base.files import new_folder, write_text
 from luthier.base.imports import need
 from luthier.base.pareto import fronts, hypervolume, nondominated
-from luthier.base.records import Configuration, Fidelity, Objective, Status
+from luthier.base.records import Configuration, Constraint, Fidelity, Objective, Status
 from luthier.base.seeds import generator, trial_seed
 
 
@@ -136,3 +136,15 @@ def test_a_folder_takes_its_place_when_it_is_whole(tmp_path: Path) -> None:
         (draft / "three" / "four").write_text("no such folder")
     assert [p.name for p in place.iterdir()] == ["two"]
     assert [p.name for p in place.parent.iterdir()] == ["super"]
+
+
+@pytest.mark.parametrize("upper", [float("inf"), float("-inf"), float("nan"), "2"])
+def test_a_constraint_needs_a_finite_bound(upper: object) -> None:
+    with pytest.raises(ArgumentError, match=r"constraint 'mem': upper=.* Allowed: a finite number.*leave .* out"):
+        Constraint("mem", upper)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", [200, 200.0, np.int64(200), np.float32(200)])
+def test_a_whole_number_comes_back_as_an_int(given: float) -> None:
+    assert type(check("candidates", given, at_least=1, whole=True)) is int
+    assert check("beta", given, above=0) is given

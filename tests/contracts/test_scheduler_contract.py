@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+import luthier as lu
 from luthier.base.records import Decision, Job, Status
-from luthier.base.registry import names
+from luthier.base.registry import load, names, own_arguments
 from luthier.schedulers.asha import Asha
 from luthier.schedulers.straight import Straight
 from luthier.testing.scheduler import check_scheduler
@@ -108,3 +109,32 @@ class Moody(Straight):
 def test_the_battery_catches(broken, own, message):
     with pytest.raises(AssertionError, match=message):
         check_scheduler(broken, **own)
+
+
+COUNTS = {"eta": 2, "brackets": 1, "n": 4, "least": 2, "pool": 4, "top": 2, "population": 4, "runs": 2}
+
+
+@pytest.mark.parametrize("name", names("scheduler"))
+def test_whole_numbers_may_be_written_with_a_point(name, tmp_path):
+    counts = {key: value for key, value in COUNTS.items() if key in own_arguments(load("scheduler", name))}
+    if not counts:
+        pytest.skip("it counts nothing")
+
+    def train(run):
+        for epoch in run.resources():
+            with run.save():  # for those that clone
+                pass
+            run.report(loss=run.config["x"] / epoch, epoch=epoch)
+
+    def told(own, folder):
+        study = lu.Study(
+            lu.Space(x=lu.Float(0.0, 1.0)),
+            searcher="auto" if name in ("bohb", "dehb", "pb2") else "random",
+            scheduler={"name": name, **own},
+            fidelity=("epoch", 1, 4),
+            folder=tmp_path / folder,
+        )
+        study.run(train, trials=4, executor="inline", workers=1)
+        return [(trial.config, trial.status, trial.resource) for trial in study.trials]
+
+    assert told({key: float(value) for key, value in counts.items()}, "points") == told(counts, "none")

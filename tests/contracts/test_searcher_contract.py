@@ -1,12 +1,16 @@
 """Every searcher that the registry knows keeps the contract, and the battery notices who does not."""
 
+import numpy as np
 import pytest
 
+import luthier as lu
 from luthier.base.errors import ArgumentError, MissingExtra
-from luthier.base.registry import load, names
+from luthier.base.records import Objective, Observation
+from luthier.base.registry import load, names, own_arguments
 from luthier.searchers.random import Random
 from luthier.searchers.transfer._history import earlier_tasks
 from luthier.searchers.transfer._selection import select
+from luthier.space.problem import PastTask, Problem
 from luthier.testing.searcher import CHECKS, check_better, check_searcher
 
 SLOW = {"botorch"}  # a good second an ask
@@ -108,3 +112,35 @@ def test_battery_needs_a_known_name():
 def test_battery_needs_known_arguments():
     with pytest.raises(ArgumentError, match=r"has no argument 'candidate'\. Did you mean 'candidates'\?"):
         check_searcher("cqr", candidate=10)
+
+
+def counts(cls):
+    """Small values of the arguments that are whole numbers."""
+    small = {"candidates": 20, "steps": 20, "units": 5, "trees": 4, "samples": 4, "levels": 3, "size": 8}
+    found = [name for name, one in own_arguments(cls).items() if str(one.annotation).split(" |")[0] == "int"]
+    return {name: small.get(name, 5) for name in found}
+
+
+COUNTED = [name for name in names("searcher") if counts(load("searcher", name))]
+
+
+@pytest.mark.parametrize("name", [_marked(name) for name in COUNTED])
+def test_whole_numbers_may_be_written_with_a_point(name):
+    cls, loss = load("searcher", name), (Objective("loss"),)
+    space = lu.Space(x=lu.Float(0.0, 1.0), y=lu.Float(0.0, 1.0), kind=lu.Choice("a", "b"))
+    configs = space.sample(8, np.random.default_rng(0))
+    told = tuple(Observation(i, config, None, (config["x"],)) for i, config in enumerate(configs))
+    past = (PastTask("earlier", 0.0, space, loss, told),) if "transfer" in cls.supports else ()
+
+    def proposed(own):
+        one, found = cls(Problem(space, loss, past=past), seed=0, **own), []
+        for k in range(8):
+            found += one.ask(k=k)
+            one.tell([Observation(k, found[k], None, (found[k]["x"] + found[k]["y"],))])
+        return found
+
+    try:
+        whole = proposed(counts(cls))
+    except MissingExtra as missing:
+        pytest.skip(str(missing))
+    assert proposed({name: float(value) for name, value in counts(cls).items()}) == whole

@@ -195,6 +195,14 @@ def test_warps_keep_the_order_and_standardise(how):
     assert np.isfinite(warp_values(np.array([1e300, -1e300, 0.0]), how)).all()
 
 
+def test_half_rank_keeps_good_values_apart_beside_the_largest_number():
+    good = np.arange(1, 7) / 10
+    for worst in (1e160, 1e200, 1.7e308):
+        np.testing.assert_allclose(
+            warp_values(np.append(good, worst), "half-rank"), warp_values(np.append(good, 1e3), "half-rank"), rtol=1e-9
+        )
+
+
 def test_half_rank_by_hand():
     """Median 2, spread of the better half sqrt(4/3); the two worse ones stand at the quantiles 0.625 and 0.875."""
     warped = warp_values(np.array([0.0, 2.0, 2.0, 3.0, 1e7]), "half-rank")

@@ -11,7 +11,7 @@ from luthier.models import adaptive_basis, bayes_linear
 from luthier.models.adaptive_basis import learn
 from luthier.models.basis_process import condition, fit_map, summarise
 from luthier.models.bayes_linear import evidence_slope, isotropic, regress, relevance, truncated
-from luthier.models.task_scale import scaled
+from luthier.models.task_scale import near, scaled
 from luthier.searchers.transfer import abrac as abrac_module
 from luthier.space.problem import PastTask, Problem
 
@@ -307,6 +307,24 @@ def test_units_of_earlier_tasks_their_order_and_the_memory_of_what_was_learnt_do
 def test_values_of_tasks_come_to_one_scale():
     y = np.random.default_rng(0).standard_normal(30)
     np.testing.assert_array_equal(scaled(y), scaled(1e5 * y - 3e7))
+
+
+@pytest.mark.parametrize("worst", [10.0, 1e4, 1e7, 1e200, 1.7e308])
+@pytest.mark.parametrize("diverged", [1, 2, 3])
+def test_diverged_losses_leave_good_values_apart(worst, diverged):
+    good = np.arange(1, 7) / 10
+    found = scaled(np.concatenate([good, np.full(diverged, worst)]))
+    assert abs(found.mean()) < 1e-8
+    assert abs(found.std() - 1.0) < 1e-8
+    assert (np.diff(found[:6]) > 0.08).all()
+    assert (found[6:] > found[5] + 1.0).all()
+    equal = scaled(np.concatenate([np.full(10, 0.1), good, np.full(diverged, worst)]))[10:]
+    assert (np.diff(equal[:6]) > 0.04).all()
+
+
+def test_values_that_are_not_far_off_are_saturated_as_they_are():
+    for y in (np.random.default_rng(0).random(40), np.random.default_rng(1).standard_normal(40)):
+        np.testing.assert_array_equal(near(y), y)
 
 
 # -- 10: cost ----------------------------------------------------------------------------------------------------------

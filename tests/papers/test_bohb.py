@@ -48,7 +48,7 @@ def test_density_of_two_numbers_by_hand():
 
 
 def test_density_of_choices_by_hand():
-    """a, a, b of three: codes 1/6, 1/6, 1/2, deviation 0.15713, h = 1.06 * 0.15713 * 3^(-1/5) = 0.13371."""
+    """a, a, b of three: 4/9 of all pairs differ, by 1/3, so h = 1.06 * sqrt(4/9 / 2 / 9) * 3^(-1/5) = 0.13371."""
     space = lu.Space(c=lu.Choice("a", "b", "c"))
     rows, _ = space.encode([{"c": word} for word in "aab"])
     density = Density(space, rows, least=1e-3)
@@ -57,6 +57,20 @@ def test_density_of_choices_by_hand():
     same, other = 1 - 0.13371, 0.13371 / 2
     wanted = [3 * (2 * same + other) / 3, 3 * (same + 2 * other) / 3, 3 * 3 * other / 3]
     assert np.exp(density.log(at, active)) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_choices_have_no_order():
+    """Of two values the deviation is that of two numbers, and of more the same however they are listed."""
+    widths = []
+    for order in ("abcd", "dacb", "bdac"):
+        space = lu.Space(c=lu.Choice(*order))
+        rows, _ = space.encode([{"c": word} for word in "aaaabbc"])
+        widths.append(Density(space, rows, least=1e-3).width[0])
+    shares = np.array([4, 2, 1]) / 7
+    assert widths == pytest.approx([1.06 * math.sqrt((1 - shares @ shares) / 2) / 4 * 7 ** (-1 / 5)] * 3)
+    two = lu.Space(c=lu.Choice("a", "b"))
+    rows, _ = two.encode([{"c": word} for word in "aab"])
+    assert Density(two, rows, least=1e-3).width == pytest.approx(1.06 * rows[:, 0].std() * 3 ** (-1 / 5))
 
 
 def test_density_is_a_product_with_the_least_bandwidth_where_all_rows_agree():

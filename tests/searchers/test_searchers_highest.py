@@ -6,9 +6,10 @@ import pytest
 import luthier as lu
 from luthier.base.errors import ArgumentError
 from luthier.base.records import Configuration, Fidelity, Objective, Observation, Status
+from luthier.base.registry import load
 from luthier.searchers._highest import Highest, _behind, level_of, tells, trials_of
 from luthier.searchers._latest import Latest, Record
-from luthier.space.problem import Problem
+from luthier.space.problem import PastTask, Problem
 
 SPACE = lu.Space(x=lu.Float(0, 1))
 PROBLEM = Problem(SPACE, (Objective("loss"),), (), Fidelity("epoch", 1, 27))
@@ -61,7 +62,7 @@ def test_who_is_behind_counts_with_the_worst_of_those_ahead_that_went_on():
     before = highest.snapshot.number
     highest.add([told(7, 0.35, 3)])  # a level of its own, where none that went on was seen
     assert highest.trials() == [0, 1, 2, 3, 4, 5, 6]
-    assert highest.snapshot.number > before, "what lies below the level counts too"
+    assert highest.snapshot.number > before, "what lies below counts too"
     highest.add([told(6, 1.2, 9)])
     assert shown(highest)[5:] == [(6, 9, (1.2,)), (5, 1, (0.7,))]
 
@@ -165,3 +166,64 @@ def test_without_a_fidelity_it_is_the_last_value():
     assert highest.snapshot == latest.snapshot
     with pytest.raises(ArgumentError, match="fidelity='best'"):
         trials_of(problem, "best", fewest=5)
+
+
+LEARNERS = ["gp", "rf", "bore", "tpe", "task-gp", "rgpe", "gcp"]
+
+
+def learner(name):
+    """A searcher that has 12 results at the full resource, and four configurations that are tried next."""
+    space = lu.Space(x=lu.Float(0, 1), y=lu.Float(0, 1))
+    configs = space.sample(24, np.random.default_rng(0))
+    told = [Observation(i, c, 27, (c["x"] + c["y"],), (), Status.COMPLETED) for i, c in enumerate(configs[:12])]
+    cls = load("searcher", name)
+    past = (PastTask("earlier", 0.0, space, PROBLEM.objectives, tuple(told)),) if cls.warms else ()
+    searcher = cls(Problem(space, PROBLEM.objectives, (), PROBLEM.fidelity, past), seed=0)
+    searcher.tell(told)
+    return searcher, configs[12:16]
+
+
+def running(configs, resource):
+    return [Observation(12 + i, c, resource, (c["x"] + c["y"],), (), Status.RUNNING) for i, c in enumerate(configs)]
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_running_trials_that_have_reported_where_the_model_learns_are_not_believed_again(name):
+    searcher, configs = learner(name)
+    searcher.tell(running(configs, 27))
+    assert searcher.ask(k=16, pending=configs) == searcher.ask(k=16)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_running_trials_that_have_reported_only_below_are_still_waited_for(name):
+    searcher, configs = learner(name)
+    silent = searcher.ask(k=16, pending=configs)
+    searcher.tell(running(configs, 1))
+    assert searcher.ask(k=16, pending=configs) == silent
+
+
+def test_who_overcame_a_failure_is_bad_at_no_level():
+    highest = Highest(PROBLEM, fewest=1)
+    highest.add([told(2, 0.7, 9), told(0, None, 1, Status.FAILED), told(0, 0.5, 1)])
+    assert shown(highest) == [(2, 9, (0.7,))]
+    before = highest.snapshot.number
+    highest.add([told(0, 0.4, 13), told(1, 0.9, 27)])
+    assert shown(highest) == [(1, 27, (0.9,))], "neither at a level that was there nor at one that came later"
+    highest.add([told(0, None, 14, Status.FAILED)])
+    assert shown(highest) == [(1, 27, (0.9,)), (0, 14, ())]
+    assert highest.snapshot.number != before
+    assert highest.rows()[:, 0] == pytest.approx([0.01, 0.0])
+
+
+def test_a_trial_that_is_forgotten_leaves_the_rows_of_the_others():
+    latest = Latest(SPACE)
+    latest.add([told(0, 0.1, 27), told(1, None, 27, Status.FAILED), told(2, 0.2, 27)])
+    assert len(latest.rows()) == 3
+    number = latest.snapshot.number
+    latest.forget_failure(0)
+    assert latest.snapshot.number == number, "it has a result"
+    latest.forget_failure(1)
+    assert latest.trials() == [0, 2]
+    assert latest.rows()[:, 0] == pytest.approx([0.0, 0.02])
+    assert len(latest.rows(latest.anchor)) == 2
+    assert latest.snapshot.number > number

@@ -63,3 +63,40 @@ def test_space_too_large_to_list_is_used_up_too(monkeypatch):
     assert len(found) == len(set(found)) == 36
     searcher.tell([Observation(k, config, None, (1.0,)) for k, config in enumerate(found)])
     assert searcher.ask(k=36) == []
+
+
+BRANCHED = lu.Space(model=lu.Choice("lda", "nb", "svm"), C=lu.Float(1e-3, 1e3, log=True, when=("model", "svm")))
+
+
+@pytest.mark.parametrize("name", ["random", "sobol", "halton", "lhs", "gp", "tpe", "evolution"])
+def test_a_finite_branch_of_an_infinite_space_is_not_drawn_again(name):
+    searcher = load("searcher", name)(Problem(BRANCHED, (Objective("loss"),)), seed=0)
+    found = []
+    for k in range(12):
+        found += searcher.ask(k=k)
+        searcher.tell([Observation(k, found[k], None, (float(k),))])
+    assert len(found) == len(set(found)) == 12
+
+
+def test_the_first_draw_stays_where_nothing_repeats():
+    first = [_make(BRANCHED).ask(k=k)[0] for k in range(12)]
+    together, met = _make(BRANCHED).ask(12, k=0), set()
+    for alone, one in zip(first, together, strict=True):
+        assert one == alone or alone in met
+        met.add(one)
+
+
+RARE = lu.Space(a=lu.Choice("x", "y", "z", prior=(1.0, 1e-15, 1e-15)), b=lu.Float(0, 1, when=("a", "z")))
+STEEP = lu.Space(units=lu.Int(1, 200_000, prior=lu.Normal(5000, 1)))
+
+
+@pytest.mark.parametrize("name", ["random", "sobol", "tpe"])
+@pytest.mark.parametrize("space", [STEEP, RARE], ids=["finite", "infinite"])
+def test_a_strong_prior_does_not_use_up_a_space(name, space):
+    found = load("searcher", name)(Problem(space, (Objective("loss"),)), seed=0).ask(30, k=0)
+    assert len(found) == len(set(found)) == 30
+
+
+def test_an_infinite_space_is_never_used_up(monkeypatch):
+    monkeypatch.setattr(_seen, "ROUNDS", 0)
+    assert len(_make(RARE).ask(30, k=0)) == 30

@@ -297,3 +297,11 @@ def test_many_useless_tasks_dilute_less_with_the_guard():
     guarded, plain = np.mean(shares, axis=0)
     assert guarded > 0.5
     assert guarded > plain + 0.1
+
+
+def test_a_first_proposal_that_was_tried_is_not_made_again():
+    problem = Problem(SPACE, LOSS, past=past())
+    first = load("searcher", "task-gp")(problem, seed=0).ask(k=0)
+    searcher = load("searcher", "task-gp")(problem, seed=0)
+    searcher.tell([Observation(0, first[0], None, (), (), Status.STOPPED)])  # over, without a result
+    assert searcher.ask(k=1) != first

@@ -11,6 +11,7 @@ from luthier.base.errors import ArgumentError, ExecutorError, LuthierWarning
 from luthier.base.records import Event
 from luthier.runtime.executors._base import Launch
 from luthier.runtime.executors.inline import Inline
+from luthier.study._definition import Definition
 
 SPACE = lu.Space(lr=lu.Float(1e-4, 1.0, log=True), width=lu.Int(4, 64))
 
@@ -231,3 +232,11 @@ def test_more_studies_than_are_looked_into_are_told(tmp_path, monkeypatch):
     monkeypatch.setattr(listing, "MOST", 2)
     with pytest.warns(LuthierWarning, match="3 studies and databases; the first 2"):
         assert [entry.name for entry in listing.studies(tmp_path)] == ["a", "b"]
+
+
+def test_a_stored_constraint_without_a_bound_binds_nothing() -> None:
+    study = make(constraints=[lu.Constraint("mem", 2.0)])
+    stored = study._definition.to_json()
+    stored["constraints"].append({"name": "time", "upper": float("inf")})
+    problem = Definition.from_json(stored, seed=0).problem
+    assert problem.constraints == (lu.Constraint("mem", 2.0),)

@@ -19,8 +19,8 @@ def check(
     below: float | None = None,
     whole: bool = False,
     one_of: Collection[str] | None = None,
-) -> None:
-    """Refuse a scalar argument that is out of range.
+) -> Any:
+    """A scalar argument; refused when it is out of range.
 
     Args:
         name: The argument's name.
@@ -32,13 +32,16 @@ def check(
         whole: Only whole numbers are allowed.
         one_of: The words allowed; the other bounds do not apply then.
 
+    Returns:
+        The value; as an int where `whole`: 200.0 and 2e3, which files and command lines bring, are whole numbers too.
+
     Raises:
         ArgumentError: naming the argument, what was given and what is allowed.
     """
     if one_of is not None:
         if value not in one_of:
             raise ArgumentError(f"{name}={value!r}. {did_you_mean(str(value), one_of)}")
-        return
+        return value
     allowed = "a whole number" if whole else "a number"
     bounds = [
         f"{word} {bound:g}"
@@ -61,3 +64,4 @@ def check(
     )
     if wrong:
         raise ArgumentError(message)
+    return int(value) if whole else value

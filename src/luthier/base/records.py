@@ -114,7 +114,10 @@ class Constraint:
 
     Args:
         name: Name of the metric.
-        upper: Largest value allowed, in the metric's own unit.
+        upper: Largest value allowed, in the metric's own unit; finite.
+
+    Raises:
+        ArgumentError: `upper` is no finite number.
     """
 
     name: str
@@ -122,8 +125,11 @@ class Constraint:
 
     def __post_init__(self) -> None:
         _check_name("constraint", self.name, "Constraint('memory_mb', 2000)")
-        if not isinstance(self.upper, numbers.Real) or math.isnan(self.upper):
-            raise ArgumentError(f"constraint {self.name!r}: upper={self.upper!r}. Allowed: a number, the upper bound.")
+        if not isinstance(self.upper, numbers.Real) or not math.isfinite(self.upper):
+            raise ArgumentError(
+                f"constraint {self.name!r}: upper={self.upper!r}. Allowed: a finite number, the upper bound. "
+                "If there is none, leave the constraint out."
+            )
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,8 @@ def generate(
         ArgumentError: arguments that do not fit, or a family that trains nothing.
         BenchmarkError: there is a journal or table of another definition, or a fit does not repeat itself.
     """
-    check("seeds", seeds, at_least=1, whole=True)
-    check("jobs", jobs, at_least=0, whole=True)
+    seeds = check("seeds", seeds, at_least=1, whole=True)
+    jobs = check("jobs", jobs, at_least=0, whole=True)
     check("timeout", timeout, above=0)
     name, benchmark = _opened(family, data)
     plan = benchmark.plan(grid)

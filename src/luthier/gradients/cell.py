@@ -33,9 +33,9 @@ class Cell:
     def __init__(
         self, *, nodes: int = 2, channels: int = 8, classes: int = 10, operations: tuple[str, ...] = OPERATIONS
     ) -> None:
-        check("nodes", nodes, at_least=1, whole=True)
-        check("channels", channels, at_least=1, whole=True)
-        check("classes", classes, at_least=2, whole=True)
+        nodes = check("nodes", nodes, at_least=1, whole=True)
+        channels = check("channels", channels, at_least=1, whole=True)
+        classes = check("classes", classes, at_least=2, whole=True)
         for operation in operations:
             check("operations", operation, one_of=OPERATIONS)
         if len(set(operations)) < max(2, len(operations)):

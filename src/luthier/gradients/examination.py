@@ -132,7 +132,7 @@ def examine(problem: Bilevel, hyper: Mapping[str, Tensor], *, probes: int = 20, 
     Source: the power method on finite differences; contraction as in Grazzi et al. 2020.
     Cost: one training, `probes` + 10 steps and two for each name of a hyperparameter, up to 50; memory of a few states.
     """
-    check("probes", probes, at_least=1, whole=True)
+    probes = check("probes", probes, at_least=1, whole=True)
     torch, now = torch_for(WHAT), check_hyper(hyper)
     generator = torch.Generator().manual_seed(seed)
     begun: list[Tree] = []

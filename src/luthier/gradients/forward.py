@@ -26,7 +26,7 @@ class Forward(Method):
 
     def __init__(self, *, chunk: int | None = None) -> None:
         if chunk is not None:
-            check("chunk", chunk, at_least=1, whole=True)
+            chunk = check("chunk", chunk, at_least=1, whole=True)
         self.chunk = chunk
 
     def _gradient(self, problem: Bilevel, hyper: Tensors, warm: Tree) -> Hypergradient:

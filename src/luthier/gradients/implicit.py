@@ -51,7 +51,7 @@ class Implicit(Method):
         scale: float | None = None,
     ) -> None:
         check("solver", solver, one_of=("cg", "neumann", "fixed-point"))
-        check("iterations", iterations, at_least=1, whole=True)
+        iterations = check("iterations", iterations, at_least=1, whole=True)
         check("tolerance", tolerance, at_least=0)
         check("damping", damping, at_least=0)
         if scale is not None:

@@ -39,7 +39,7 @@ class LookAhead:
         warmup: int = 0,
         project: Callable[[Tensors], Tensors] | None = None,
     ) -> None:
-        check("warmup", warmup, at_least=0, whole=True)
+        warmup = check("warmup", warmup, at_least=0, whole=True)
         self.mover = adam(3e-3, decays=(0.5, 0.999)) if mover is None else mover
         self.second_order, self.warmup, self.project = second_order, warmup, project
 

@@ -62,7 +62,7 @@ class RealTime:
         forget: float = 1.0,
         project: Callable[[Tensors], Tensors] | None = None,
     ) -> None:
-        check("every", every, at_least=1, whole=True)
+        every = check("every", every, at_least=1, whole=True)
         check("rate", rate, at_least=0)
         check("forget", forget, above=0, at_most=1)
         self.every, self.rate, self.forget, self.project = every, rate, forget, project

@@ -30,7 +30,7 @@ class Truncated(Method):
     name: ClassVar[str] = "truncated"
 
     def __init__(self, *, last: int = 20) -> None:
-        check("last", last, at_least=1, whole=True)
+        last = check("last", last, at_least=1, whole=True)
         self.last = last
 
     def _gradient(self, problem: Bilevel, hyper: Tensors, warm: Tree) -> Hypergradient:

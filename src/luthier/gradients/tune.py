@@ -101,7 +101,7 @@ def tune_with_gradients(
         (Pedregosa 2016).
     Cost: per outer step that of the method.
     """
-    check("steps", steps, at_least=1, whole=True)
+    steps = check("steps", steps, at_least=1, whole=True)
     check("rate", rate, above=0)
     known = study if study is not None else Study(space, searcher="random", defaults_first=False, name="gradients")
     _fits(known)

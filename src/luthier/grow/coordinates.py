@@ -123,8 +123,8 @@ def coordinate_check(
     Raises:
         ArgumentError: the plan has errors (MU01, MU07), or fewer than three widths.
     """
-    check("steps", steps, at_least=1, whole=True)
-    check("seeds", seeds, at_least=1, whole=True)
+    steps = check("steps", steps, at_least=1, whole=True)
+    seeds = check("seeds", seeds, at_least=1, whole=True)
     ratios = sorted(set(ratios))
     if len(ratios) < 3:
         raise ArgumentError(f"ratios={list(ratios)!r}. Allowed: three widths or more, for a slope.")

@@ -109,7 +109,7 @@ class ScalingLaw:
             ArgumentError: fewer than five runs (three distinct ones for a frontier), or losses that are not positive.
         """
         check("form", form, one_of=("chinchilla", "frontier"))
-        check("bootstrap", bootstrap, at_least=0, whole=True)
+        bootstrap = check("bootstrap", bootstrap, at_least=0, whole=True)
         _check(points)
         label = ""
         sizes, tokens = len({p.size for p in points}), len({p.tokens for p in points})

@@ -119,7 +119,7 @@ def make_plan(
         raise ArgumentError(
             "plan: needs a law of size and tokens. Allowed: six runs or more, of three sizes and counts."
         )
-    check("stages", stages, at_least=0, at_most=3, whole=True)
+    stages = check("stages", stages, at_least=0, at_most=3, whole=True)
     budget = float(flops if flops is not None else 6 * size * float(tokens or 0))
     scratch = Stage(size, budget / 6 / size, None)
     law.predict(scratch.size, scratch.tokens, force=force)

@@ -80,8 +80,8 @@ class _Sweeper:
         max_failure_rate: float = 0.0,
         params: Mapping[str, Any] | None = None,
     ) -> None:
-        check("n_trials", n_trials, at_least=1, whole=True)
-        check("n_jobs", n_jobs, at_least=1, whole=True)
+        n_trials = check("n_trials", n_trials, at_least=1, whole=True)
+        n_jobs = check("n_jobs", n_jobs, at_least=1, whole=True)
         check("max_failure_rate", max_failure_rate, at_least=0, at_most=1)
         self._goals = [direction] if isinstance(direction, str) else [str(one) for one in direction]
         for goal in self._goals:

@@ -81,7 +81,7 @@ def fit_boosted(X: Array, y: Array, rng: np.random.Generator, *, quantiles: int 
         GradientBoostingRegressor(loss="quantile", alpha=float(level), random_state=int(seed)).fit(X[learnt], y[learnt])
         for level, seed in zip(levels, rng.integers(2**31, size=len(levels)), strict=True)
     )
-    apart = _quantiles(models, X[of]) if held else np.empty((0, quantiles))
+    apart = _quantiles(models, X[of]) if held else np.empty((0, len(levels)))
     widenings = corrections(levels, apart, y[of], "reference")
     known = coverages(levels, apart, y[of], "reference", np.arange(held) % 2 == 0)
     return BoostedModel(levels, models, mean, scale, widenings, *known)

@@ -32,7 +32,7 @@ def symmetric_levels(quantiles: int) -> Array:
     Raises:
         ArgumentError: the number is even, or not positive.
     """
-    check("quantiles", quantiles, at_least=1, whole=True)
+    quantiles = check("quantiles", quantiles, at_least=1, whole=True)
     if quantiles % 2 == 0:
         raise ArgumentError(
             f"quantiles={quantiles!r}. Allowed: an odd whole number (the median and symmetric pairs around it), "
@@ -134,10 +134,11 @@ def fit_quantiles(
     Cost: one forest for "oob", "split" and "none", six for "cross".
     """
     levels = symmetric_levels(quantiles)
+    quantiles = len(levels)
     check("conformal", conformal, one_of=CONFORMAL)
     check("level", rule, one_of=RULES)
-    check("trees", trees, at_least=1, whole=True)
-    check("leaf", leaf, at_least=1, whole=True)
+    trees = check("trees", trees, at_least=1, whole=True)
+    leaf = check("leaf", leaf, at_least=1, whole=True)
     X, y = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
     group = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1]
     count = int(group.max(initial=-1)) + 1

@@ -9,6 +9,7 @@ Array = NDArray[np.float64]
 
 LIMIT = 3.0  # what an infinitely bad value becomes, in standard deviations: a diverged loss then stands above bad ones
 ROUNDS, HALVINGS, ENOUGH = 50, 20, 1e-10  # of Newton's method for location and scale: most often some ten rounds
+FAR = 5.0  # widths above the median up to which values stay as they are; see `near`
 SHRINKS, SHRINK = 12, 0.7  # of a spread that cannot be had together with the mean
 
 
@@ -19,12 +20,34 @@ def saturate(z: Array) -> Array:
     return found
 
 
+def near(y: Array) -> Array:
+    """Values up to 5 widths above the median as they are, those farther above between 5 and 10; (n,).
+
+    A width is the way from the best value to the median. Among seven values one diverged loss would use up a
+    spread of 1 even where it saturates, and all good values would become one. Where more than half of the values equal
+    the best one, the median is that of the distinct values.
+
+    Args:
+        y: (n,) finite values, less is better, two distinct ones at least.
+    """
+    low, middle = y.min(), np.median(y)
+    if middle == low:
+        middle = np.median(np.unique(y))
+    width, found = middle - low, y.copy()
+    with np.errstate(over="ignore"):  # endlessly many widths become 10
+        z = (y - middle) / width
+    far = z > FAR
+    found[far] = middle + width * (2.0 * FAR - FAR**2 / z[far])
+    return found
+
+
 def scaled(y: Array, mean: float = 0.0, spread: float = 1.0) -> Array:
     """Values saturated after a shift and a scale such that they have a given mean and spread.
 
     One transformation for all tasks, up to location and scale: where two tasks agree but for their units, so do their
-    values here, however many of them were tried and wherever they lie. Rounded to nine digits, so that unit and origin
-    of a metric change nothing that is computed from them.
+    values here, however many of them were tried and wherever they lie. Values that lie far above the good ones are an
+    exception, see `near`. Rounded to nine digits, so that unit and origin of a metric change nothing that is computed
+    from them.
 
     Args:
         y: (n,) finite values, less is better, n >= 1.
@@ -32,18 +55,17 @@ def scaled(y: Array, mean: float = 0.0, spread: float = 1.0) -> Array:
         spread: Wanted standard deviation, > 0.
 
     Returns:
-        (n,) increasing in y; the mean for all where all are equal. The spread is less where it cannot be had.
+        (n,) in the order of y; the mean for all where all are equal. The spread is less where it cannot be had.
 
     Source: specified for this project, in place of the warping by halves of Song et al. 2024, which depends on which
         half of the trials is the better one.
     Cost: O(n) a round.
     """
     y = np.asarray(y, dtype=float)
-    low, high = float(y.min()), float(y.max())
-    if low == high:
+    if y.min() == y.max():
         return np.full(len(y), mean)
-    # halves first: the difference of the two largest numbers is none
-    y = (0.5 * y - 0.5 * low) / (0.5 * high - 0.5 * low)
+    y = near(0.5 * y)  # halves: the difference of the two largest numbers is none
+    y = (y - y.min()) / (y.max() - y.min())
     for _ in range(SHRINKS):
         z, done = _solve(y, mean, spread)
         if done:

@@ -50,9 +50,16 @@ def warp_values(y: Array, how: str = "half-rank", counted: NDArray[np.bool_] | N
 
 
 def _standard(y: Array) -> Array:
-    spread = y.std()
-    found: Array = (y - y.mean()) / (spread if spread > 0.0 else 1.0)
+    apart = y - y.mean()
+    spread = _spread(apart)
+    found: Array = apart / (spread if spread > 0.0 else 1.0)
     return found
+
+
+def _spread(apart: Array) -> float:
+    """Root of the mean square, also where squares would vanish: beside a loss of 1e200 good ones are some 1e-200."""
+    unit = float(np.ldexp(1.0, np.frexp(np.abs(apart).max())[1]))  # a power of two: no digit changes
+    return unit * float(np.sqrt(np.mean((apart / unit) ** 2)))
 
 
 def _half_rank(y: Array, counted: NDArray[np.bool_]) -> Array:
@@ -60,7 +67,7 @@ def _half_rank(y: Array, counted: NDArray[np.bool_]) -> Array:
 
     median = float(np.median(y[counted]))
     good = y[y <= median]
-    spread = float(np.sqrt(np.mean((good - median) ** 2)))
+    spread = _spread(good - median)
     if spread == 0.0:  # half of all values are equal
         spread = 1.0
     found = y.copy()

@@ -89,7 +89,7 @@ class Batches:
     def __init__(self, tokens: Tokens, size: int, length: int, *, seed: int = 0, start: int = 0) -> None:
         for name, value in (("size", size), ("length", length)):
             check(name, value, at_least=1, whole=True)
-        check("start", start, at_least=0, whole=True)
+        start = check("start", start, at_least=0, whole=True)
         self.tokens, self.size, self.length, self.seed, self.start = tokens, size, length, check_seed(seed), start
         self.windows = (len(tokens) - 1) // length
         if self.windows < 1:
@@ -182,9 +182,9 @@ def synthetic(n: int, *, vocabulary: int = 64, seed: int = 0, fan: int = 8, copy
     Returns:
         The tokens; `floor` is the entropy per token when `copy` is 0, else None.
     """
-    check("n", n, at_least=2, whole=True)
-    check("vocabulary", vocabulary, at_least=2, at_most=65_536, whole=True)
-    check("fan", fan, at_least=1, at_most=vocabulary, whole=True)
+    n = check("n", n, at_least=2, whole=True)
+    vocabulary = check("vocabulary", vocabulary, at_least=2, at_most=65_536, whole=True)
+    fan = check("fan", fan, at_least=1, at_most=vocabulary, whole=True)
     check("copy", copy, at_least=0, at_most=0.9)
     rng = np.random.default_rng([check_seed(seed), SEED_LANGUAGE])
     weights = 1 / np.arange(1, fan + 1)
@@ -215,7 +215,7 @@ def held_out_loss(
     """An `evaluate` for the loop: mean loss in nats per token over the first `count` batches."""
     from luthier.nets.training import next_token
 
-    check("count", count, at_least=1, whole=True)
+    count = check("count", count, at_least=1, whole=True)
     stored = [batches(k) for k in range(count)]
 
     def evaluate(model: nn.Module) -> dict[str, float]:

@@ -128,10 +128,10 @@ class Halving(Scheduler):
     def __init__(self, problem: Problem, searcher: Searcher, *, seed: int, eta: int, grace: float | None) -> None:
         super().__init__(problem, searcher, seed=seed)
         fidelity = needed(problem, self.name)
-        check("eta", eta, at_least=2, whole=True)
+        eta = check("eta", eta, at_least=2, whole=True)
         first = fidelity.low if grace is None else grace
         check("grace", first, at_least=fidelity.low, at_most=fidelity.high, whole=fidelity.whole)
-        self._fidelity, self.eta = fidelity, int(eta)
+        self._fidelity, self.eta = fidelity, eta
         self.grace: float = int(first) if fidelity.whole else first
         self._brackets: list[Bracket] = []
         self._members: dict[int, Member] = {}

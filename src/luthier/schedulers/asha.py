@@ -84,16 +84,16 @@ class Asha(Scheduler):
         fidelity = needed(problem, self.name)
         self._fidelity = fidelity
         check("type", type, one_of=TYPES)
-        check("eta", eta, at_least=2, whole=True)
+        eta = check("eta", eta, at_least=2, whole=True)
         first = fidelity.low if grace is None else grace
         check("grace", first, at_least=fidelity.low, at_most=fidelity.high, whole=fidelity.whole)
-        self.levels = rung_levels(fidelity, int(eta), first)
-        check("brackets", brackets, at_least=1, at_most=len(self.levels), whole=True)
-        self.eta, self.promotes = int(eta), type == "promotion"
+        self.levels = rung_levels(fidelity, eta, first)
+        brackets = check("brackets", brackets, at_least=1, at_most=len(self.levels), whole=True)
+        self.eta, self.promotes = eta, type == "promotion"
         following = zip(self.levels, self.levels[1:], strict=False)
         self._parts = {low: low / high for low, high in following} if share == "quantile" else {}
-        self._weights = bracket_weights(len(self.levels), self.eta, int(brackets))
-        self._ladders = [[self._rung(level) for level in self.levels[s:]] for s in range(int(brackets))]
+        self._weights = bracket_weights(len(self.levels), self.eta, brackets)
+        self._ladders = [[self._rung(level) for level in self.levels[s:]] for s in range(brackets)]
         self._top = len(self.levels) - 1  # highest rung that a trial may be promoted to
         self._brackets: dict[int, int] = {}  # drawn before: a cache
         self._configs: dict[int, Configuration] = {}  # of trials that may be promoted

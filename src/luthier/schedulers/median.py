@@ -81,8 +81,8 @@ class Median(Scheduler):
         self._fidelity = fidelity
         if grace is not None:
             check("grace", grace, at_least=fidelity.low, at_most=fidelity.high)
-        check("least", least, at_least=1, whole=True)
-        self._grace, self._least = grace, int(least)
+        least = check("least", least, at_least=1, whole=True)
+        self._grace, self._least = grace, least
         self._curves: dict[int, Curve] = {}  # of trials under way
         self._over: set[int] = set()  # told to stop: a run that is repeated is told so again
         self._done: list[Curve] = []  # of completed trials, in the order of completion

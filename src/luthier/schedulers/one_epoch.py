@@ -52,12 +52,12 @@ class OneEpoch(Asha):
     ) -> None:
         super().__init__(problem, searcher, seed=seed, type="promotion")
         if pool is not None:
-            check("pool", pool, at_least=1, whole=True)
-        check("top", top, at_least=1, whole=True)
+            pool = check("pool", pool, at_least=1, whole=True)
+        top = check("top", top, at_least=1, whole=True)
         self.levels = (self.levels[0], self.levels[-1]) if len(self.levels) > 1 else self.levels
         self._ladders = [[Rung(level) for level in self.levels]]
         self._top = len(self.levels) - 1
-        self._pool, self._share = pool, int(top)
+        self._pool, self._share = pool, top
         self._budget: int | None = None
         self._elsewhere = 0  # trials that were made elsewhere
         self._tried: set[int] = set()  # trials that have paused at the lowest resource, or ended

@@ -101,7 +101,7 @@ class Pbt(Scheduler):
     ) -> None:
         super().__init__(problem, searcher, seed=seed)
         fidelity = self._fidelity = needed(problem, self.name)
-        check("population", population, at_least=2, whole=True)
+        population = check("population", population, at_least=2, whole=True)
         check("quantile", quantile, above=0, at_most=0.5)
         check("resample", resample, at_least=0, at_most=1)
         if not isinstance(synchronous, bool):
@@ -110,7 +110,7 @@ class Pbt(Scheduler):
         step = max(fidelity.low, round(tenth) if fidelity.whole else tenth) if every is None else every
         check("every", step, at_least=fidelity.low, at_most=fidelity.high, whole=fidelity.whole)
         self.every: float = int(step) if fidelity.whole else float(step)
-        self.population, self.quantile, self.synchronous = int(population), float(quantile), synchronous
+        self.population, self.quantile, self.synchronous = population, float(quantile), synchronous
         self.resample, self.factors = float(resample), check_factors(factors)
         self._high = fidelity.high
         # a run in fractions reports where its grant ends, and nowhere else

@@ -81,8 +81,8 @@ class Race(Scheduler):
         super().__init__(problem, searcher, seed=seed)
         self._fidelity = needed(problem, self.name)
         check("risk", risk, above=0, below=0.5)
-        check("least", least, at_least=2, whole=True)
-        self._risk, self._least = risk, int(least)
+        least = check("least", least, at_least=2, whole=True)
+        self._risk, self._least = risk, least
         self._cards: dict[int, Card] = {}  # of trials under way
         self._over: set[int] = set()  # told to stop: a run that is repeated is told so again
         self._rivals: list[Card] = []  # of the best trials with all folds: one for one objective

@@ -85,8 +85,7 @@ class Schedule(Scheduler):
     ) -> None:
         super().__init__(problem, searcher, seed=seed)
         self._fidelity = needed(problem, self.name)
-        check("runs", runs, at_least=1, whole=True)
-        self.runs = int(runs)
+        self.runs: int = check("runs", runs, at_least=1, whole=True)
         self._high = self._fidelity.high
         self._segments = self._checked(segments)
         self._chains: list[_Chain] = []

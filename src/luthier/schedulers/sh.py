@@ -52,10 +52,10 @@ class Sh(Halving):
         super().__init__(problem, searcher, seed=seed, eta=eta, grace=grace)
         s = steps(self._fidelity, eta=self.eta, grace=self.grace)
         if n is not None:
-            check("n", n, at_least=1, whole=True)
+            n = check("n", n, at_least=1, whole=True)
         high = int(self._fidelity.high) if self._fidelity.whole else self._fidelity.high
         levels = (*(self.grace * self.eta**i for i in range(s)), high)
-        self._plan = Plan(levels, halved(self.eta**s if n is None else int(n), eta=self.eta, rungs=s + 1))
+        self._plan = Plan(levels, halved(self.eta**s if n is None else n, eta=self.eta, rungs=s + 1))
 
     def plan(self, number: int) -> Plan:
         """The same for every bracket."""

@@ -53,7 +53,7 @@ class Highest:
     and a model of each trial's last value, whatever its resource, takes those that were stopped for bad and sends the
     search after fast starters. Here a model sees the values at the highest level that has `fewest` of them (where none
     has, at the one with the most): they compare like with like, and as near to the full resource as can be. A trial
-    that failed is bad at every level. Without a fidelity there is one level.
+    that failed is bad at every level, until it has a result after all. Without a fidelity there is one level.
 
     Where only the good get far, what did not get there would leave no trace, and the search would try its like again
     and again. So a trial that is still below counts too, with the worst values of those that were there ahead of it
@@ -73,10 +73,10 @@ class Highest:
         self._problem, self._fewest = problem, fewest
         self._levels: dict[int, Latest] = {0: Latest(problem.space)}
         self._usable: dict[int, set[int]] = {0: set()}
-        self._failures: list[Observation] = []
+        self._failures: dict[int, Observation] = {}
         self._active = 0
         self._then: dict[int, _Parts] = {}  # all levels as they were when the anchor of one was made
-        self._made: dict[int, _Whole] = {}  # the last ones, by their numbers
+        self._made: dict[tuple[int, int], _Whole] = {}  # the last ones, by the changes at the level and below
 
     def add(self, observations: Sequence[Observation]) -> None:
         """Take over observations, in order."""
@@ -84,12 +84,16 @@ class Highest:
             numbers = (*observation.values, *observation.violations)
             bad = observation.status in (Status.FAILED, Status.DIVERGED) or not all(map(math.isfinite, numbers))
             if bad:
-                self._failures.append(observation)
+                self._failures[observation.trial] = observation
                 for level, latest in self._levels.items():
                     latest.add([observation])
                     self._usable[level].discard(observation.trial)
             elif observation.values:
                 level = level_of(observation.resource, self._problem)
+                if self._failures.pop(observation.trial, None):  # it was overcome
+                    for latest in self._levels.values():
+                        latest.forget_failure(observation.trial)
+                    self._then.clear()  # trials have moved up
                 self._at(level).add([observation])
                 self._usable[level].add(observation.trial)
             else:
@@ -102,7 +106,7 @@ class Highest:
     def _at(self, level: int) -> Latest:
         if level not in self._levels:
             self._levels[level] = Latest(self._problem.space, first=level * ROOM)
-            self._levels[level].add(self._failures)
+            self._levels[level].add(list(self._failures.values()))
             self._usable[level] = set()
         return self._levels[level]
 
@@ -125,7 +129,8 @@ class Highest:
 
     def rows(self, snapshot: Snapshot | None = None) -> Array:
         """Snapped rows of a snapshot's trials, the present one's by default; (n, d)."""
-        return self._made[(snapshot or self.snapshot).number].rows
+        number = (snapshot or self.snapshot).number
+        return next(whole.rows for whole in self._made.values() if whole.snapshot.number == number)
 
     def best(self, count: int) -> Array:
         """Snapped rows of the best trials by merit, the best first; (<= count, d)."""
@@ -133,21 +138,20 @@ class Highest:
 
     def trials(self) -> list[int]:
         """Numbers of the snapshot's trials, in its order."""
-        return self._made[self.snapshot.number].trials
+        return self._whole(self._now()).trials
 
     def _whole(self, parts: _Parts) -> _Whole:
         """The trials at the active level, and those below it that are known to be behind."""
         below = sorted(level for level in parts if level > self._active)
-        # every change at the active level or below it counts, so that equal numbers mean equal trials
-        number = parts[self._active].number + sum(parts[level].number - level * ROOM for level in below)
-        found = self._made.get(number)
+        key = parts[self._active].number, sum(parts[level].number - level * ROOM for level in below)
+        found = self._made.get(key)
         if found is None:
-            found = self._made[number] = self._join(number, parts, below)
+            found = self._made[key] = self._join(parts, below)
             while len(self._made) > KEPT:
                 del self._made[next(iter(self._made))]
         return found
 
-    def _join(self, number: int, parts: _Parts, below: Sequence[int]) -> _Whole:
+    def _join(self, parts: _Parts, below: Sequence[int]) -> _Whole:
         active = parts[self._active]
         records, trials = list(active.records), self._levels[self._active].trials()[: len(active.records)]
         rows = [self._levels[self._active].rows(active)]
@@ -165,6 +169,9 @@ class Highest:
                 records.append(record)
                 trials.append(numbers[i])
                 rows.append(latest.rows(parts[level])[i : i + 1])
+        number = active.number
+        if len(records) > len(active.records):  # every change below counts too: equal numbers mean equal trials
+            number += ROOM // 2 + sum(parts[level].number - level * ROOM for level in below)
         return _Whole(Snapshot(number, tuple(records)), np.concatenate(rows), trials)
 
 

@@ -173,6 +173,18 @@ class Latest:
             if record is not None and (self._newer(observation.trial, record) | self._level(observation.trial, record)):
                 self._changed()
 
+    def forget_failure(self, trial: int) -> None:
+        """Take a trial out again whose record is a failure, as if nothing had been told of it."""
+        record = self._records.get(trial)
+        if record is None or record.values:
+            return
+        del self._records[trial]
+        self._places = {kept: place for place, kept in enumerate(self._records)}
+        self._rows = self._rows[:0]
+        self._changes += 1
+        # at once, the anchor too: rows are those of the records that are left
+        self.snapshot = self.anchor = Snapshot(self._first + self._changes, tuple(self._records.values()))
+
     def _changed(self) -> None:
         self._changes += 1
         if self._changes - (self.snapshot.number - self._first) < math.ceil(len(self._records) / EVERY):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from luthier.space.values import Array
 LISTED = 100_000
 #: Draws in a row that hit nothing new before what is left is listed.
 DRAWS = 64
-#: Times that so many are drawn before a finite space that is too large to be listed counts as exhausted.
+#: Times that so many are drawn, as the priors say and again without them, before a space that is too large to be listed
+#: counts as exhausted.
 ROUNDS = 30
 
 
@@ -54,6 +55,10 @@ class Seen:
         self._keys: set[bytes] = set()
         self._trials: set[int] = set()
         self._waiting: list[Configuration] = []
+        #: Whether two draws can be the same configuration: no continuous hyperparameter is active in all of them.
+        self.repeats = all(
+            levels or name in space.conditions for name, levels in zip(space.columns, space.levels, strict=True)
+        )
         #: Whether the space is finite and small enough to be listed.
         self.listed = 0 not in space.levels and math.prod(space.levels) <= LISTED
 
@@ -87,10 +92,19 @@ def fresh(space: Space, rows: Array, taken: set[bytes]) -> Array:
     return rows[[key not in taken for key in space.unit_keys(rows)]]
 
 
+def unreported(space: Space, pending: Sequence[Configuration], known: Array) -> Array:
+    """Snapped rows of pending configurations that are not among the rows a model learns from; (q, d).
+
+    A running trial that has reported there speaks for itself; one that has reported only elsewhere is still waited for.
+    """
+    return fresh(space, space.encode(pending)[0], set(space.unit_keys(known))) if pending else known[:0]
+
+
 def draw(seen: Seen, taken: set[bytes], rng: np.random.Generator) -> Configuration | None:
     """A random configuration that is not taken, as the priors say; None when the space is exhausted.
 
-    Its first draw is `space.sample(1, rng)`, so that searchers that share a generator share their initial design.
+    Where the priors say only what is taken, it is drawn without them. An infinite space is never exhausted. The first
+    draw is `space.sample(1, rng)`, so that searchers that share a generator share their initial design.
 
     Args:
         seen: What was told, for its space.
@@ -99,16 +113,33 @@ def draw(seen: Seen, taken: set[bytes], rng: np.random.Generator) -> Configurati
     """
     space = seen.space
     [first] = space.sample(1, rng)
-    if space.size is None or seen.keys([first])[0] not in taken:
+    if not seen.repeats or seen.keys([first])[0] not in taken:
         return first
-    if space.size_is_exact and len(taken) >= space.size and not len(seen.left(taken)):
+    size = space.size
+    if size is not None and space.size_is_exact and len(taken) >= size and not len(seen.left(taken)):
         return None
-    found = fresh(space, space.sample_unit(DRAWS, rng), taken)
-    if not len(found):
+    for rows in _draws(seen, taken, rng):
+        found = fresh(space, rows, taken)
+        if len(found):
+            return space.decode(found[:1])[0]
+    return first if size is None else None
+
+
+def _draws(seen: Seen, taken: set[bytes], rng: np.random.Generator) -> Iterator[Array]:
+    """Blocks of snapped rows, among which is something new if there is anything new."""
+    space = seen.space
+    yield space.sample_unit(DRAWS, rng)
+    if seen.listed:
         left = seen.left(taken)
-        found = left[rng.permutation(len(left))[:1]]
-        for _ in range(0 if len(left) or seen.listed else ROUNDS):
-            found = fresh(space, space.sample_unit(DRAWS, rng), taken)
-            if len(found):
-                break
-    return space.decode(found[:1])[0] if len(found) else None
+        yield left[rng.permutation(len(left))[:1]]
+        return
+    for _ in range(ROUNDS):
+        yield space.sample_unit(DRAWS, rng)
+    for _ in range(ROUNDS):
+        yield plain(space, DRAWS, rng)
+
+
+def plain(space: Space, n: int, rng: np.random.Generator) -> Array:
+    """Up to `n` random rows without regard to the priors, snapped; those that `forbid` excludes are left out."""
+    rows = space.snap(rng.random((n, space.dimensions)))
+    return rows[space.allowed(rows)]

@@ -8,21 +8,23 @@ from typing import ClassVar
 
 from luthier.base.records import Configuration, Observation
 from luthier.searchers._base import FEATURES, Searcher
-from luthier.searchers._seen import LISTED, Seen, draw
+from luthier.searchers._seen import LISTED, Seen, draw, plain
 from luthier.space.problem import Problem
 from luthier.space.space import Space
 from luthier.space.values import Array
 
 BLOCK = 256  # points made at a time; a power of two keeps every prefix of Sobol blocks balanced
+PLAIN = 4096  # points drawn without the priors, at last
 DRY = 40  # blocks in a row without anything new before the rest is taken another way
 
 
 class Walk(Searcher):
     """Proposal k is point k of a sequence; it depends on (seed, k) alone.
 
-    Points that `forbid` excludes are left out, and on a finite space points that stand for a configuration met before,
-    so the numbering runs over what is left. If the configuration of point k was tried already (by the user), the next
-    point that was not is taken. Conditional hyperparameters have their own dimension also where they are inactive.
+    Points that `forbid` excludes are left out, and, where the space or a branch of its conditions is finite, points
+    that stand for a configuration met before, so the numbering runs over what is left. If the configuration of point k
+    was tried already (by the user), the next point that was not is taken. Conditional hyperparameters have their own
+    dimension also where they are inactive.
 
     A subclass writes `_blocks`.
 
@@ -40,25 +42,26 @@ class Walk(Searcher):
     def __init__(self, problem: Problem, *, seed: int) -> None:
         super().__init__(problem, seed=seed)
         self._seen = Seen(problem.space)
-        self._keyed = self.ends or problem.space.size is not None
+        self._keyed = self.ends or self._seen.repeats
         self._points = Points(problem.space, self._blocks(), self._rest, keyed=self._keyed)
 
     @abstractmethod
     def _blocks(self) -> Iterator[Array]:
         """The sequence: blocks of positions in the unit cube that follow the priors; (m, d) each."""
 
-    def _rest(self, made: int) -> Array:
-        """Rows that follow where the sequence has hit nothing new for long; (m, d), none where it is over then.
+    def _rest(self, made: int) -> Iterator[Array]:
+        """Rows for where the sequence has hit nothing new for long, (m, d) each; the first new ones follow it.
 
         Args:
             made: How many points there are already.
         """
         rng = self.rng(0, 1, made)
-        if self.space.size is not None and self._seen.listed:
-            rows = self.space.all_rows(LISTED)
-        else:
-            rows = self.space.sample_unit(BLOCK, rng)  # raises where forbid leaves nothing
-        return rows[rng.permutation(len(rows))]
+        listed = self.space.size is not None and self._seen.listed
+        # to sample raises where forbid leaves nothing
+        rows = self.space.all_rows(LISTED) if listed else self.space.sample_unit(BLOCK, rng)
+        yield rows[rng.permutation(len(rows))]
+        if not listed:  # the priors may say only what was met
+            yield plain(self.space, PLAIN, rng)
 
     def tell(self, observations: Sequence[Observation]) -> None:
         """Note what was tried, if the points can be used up; nothing else is learnt."""
@@ -88,7 +91,7 @@ class Points:
     Args:
         space: Where they lie.
         blocks: The sequence; positions that are not snapped.
-        rest: What follows after `DRY` blocks without anything new.
+        rest: Says what may follow after `DRY` blocks without anything new.
         keyed: Whether repeated points are left out, and keys kept.
 
     Attributes:
@@ -96,7 +99,9 @@ class Points:
         keys: Of the same points, if `keyed`.
     """
 
-    def __init__(self, space: Space, blocks: Iterator[Array], rest: Callable[[int], Array], *, keyed: bool) -> None:
+    def __init__(
+        self, space: Space, blocks: Iterator[Array], rest: Callable[[int], Iterator[Array]], *, keyed: bool
+    ) -> None:
         self._space, self._blocks, self._rest, self._keyed = space, blocks, rest, keyed
         self.configs: list[Configuration] = []
         self.keys: list[bytes] = []
@@ -131,9 +136,12 @@ class Points:
                 self._complete = True
                 return
             if self._append(block):
-                self._complete = self._space.size_is_exact and len(self.configs) == self._space.size
+                self._complete = self._all()
                 return
-        self._complete = not self._append(self._rest(len(self.configs))) or self._space.size is not None
+        self._complete = not any(self._append(rows) for rows in self._rest(len(self.configs))) or self._all()
+
+    def _all(self) -> bool:
+        return self._keyed and self._space.size_is_exact and len(self.configs) == self._space.size
 
     def _append(self, block: Array) -> int:
         """Take the points that are allowed and new; says how many."""

@@ -102,7 +102,7 @@ class Auto(Searcher):
     ) -> None:
         super().__init__(problem, seed=seed)
         if budget is not None:
-            check("budget", budget, at_least=1, whole=True)
+            budget = check("budget", budget, at_least=1, whole=True)
         if cost is not None:
             check("cost", cost, at_least=0)
         self.choice = choose(problem, budget=budget, cost=cost)

@@ -20,7 +20,7 @@ from luthier.searchers._base import Searcher
 from luthier.searchers._features import Features
 from luthier.searchers._fidelity import Aggregation, Table
 from luthier.searchers._maximise import maximise
-from luthier.searchers._seen import Seen, draw
+from luthier.searchers._seen import Seen, draw, unreported
 from luthier.space.problem import Problem
 from luthier.space.values import Array
 
@@ -102,10 +102,10 @@ class Bore(Searcher):
         check("classifier", classifier, one_of=CLASSIFIERS)
         check("acquisition", acquisition, one_of=ACQUISITIONS)
         check("gamma", gamma, above=0, below=1)
-        check("candidates", candidates, at_least=1, whole=True)
+        candidates = check("candidates", candidates, at_least=1, whole=True)
         check("fidelity", fidelity, one_of=WAYS)
         initial = min(max(problem.space.dimensions + 1, FEWEST), MOST) if initial is None else initial
-        check("initial", initial, at_least=1, whole=True)
+        initial = check("initial", initial, at_least=1, whole=True)
         explore = RANDOM[classifier] if explore is None else explore
         check("explore", explore, at_least=0, at_most=1)
         if classifier == "mlp":
@@ -143,11 +143,8 @@ class Bore(Searcher):
         return found
 
     def _propose(self, n: int, k: int, pending: Sequence[Configuration]) -> list[Configuration]:
-        told = self._seen.taken()
-        waiting, _ = self.space.encode(pending) if pending else (self._no_rows(), None)
-        keys = self.space.unit_keys(waiting)
-        taken = told | set(keys)
-        waiting = waiting[[key not in told for key in keys]]  # running trials that have reported speak for themselves
+        taken = self._seen.taken(pending)
+        waiting = unreported(self.space, pending, self._told.table().rows) if pending else self._no_rows()
         proposed: list[Configuration] = []
         for i in range(n):
             found = self._one(k + i, taken, waiting)

@@ -24,7 +24,7 @@ from luthier.searchers._features import INACTIVE, Features
 from luthier.searchers._highest import trials_of
 from luthier.searchers._latest import Snapshot
 from luthier.searchers._maximise import STEPS, Score, maximise
-from luthier.searchers._seen import Seen, draw, one_by_one
+from luthier.searchers._seen import Seen, draw, one_by_one, unreported
 from luthier.space.problem import Problem
 from luthier.space.values import Array, Mask
 
@@ -135,10 +135,10 @@ class Botorch(Searcher):
     ) -> None:
         super().__init__(problem, seed=seed)
         check("acquisition", acquisition, one_of=ACQUISITIONS)
-        check("samples", samples, at_least=1, whole=True)
-        check("candidates", candidates, at_least=1, whole=True)
+        samples = check("samples", samples, at_least=1, whole=True)
+        candidates = check("candidates", candidates, at_least=1, whole=True)
         if initial is not None:
-            check("initial", initial, at_least=1, whole=True)
+            initial = check("initial", initial, at_least=1, whole=True)
         module("botorch")  # missing extras are named before any trial runs
         self._initial = initial or min(max(5, problem.space.dimensions + 1), 10)
         self._acquisition, self._samples, self._candidates = acquisition, samples, candidates
@@ -186,7 +186,8 @@ class Botorch(Searcher):
         if known is None:
             return draw(self._seen, taken, rng)
         near = self._latest.best(NEAR)
-        pending = self._encode(self.space.encode(waiting)[0]) if waiting else None
+        silent = unreported(self.space, waiting, self._latest.rows())
+        pending = self._encode(silent) if len(silent) else None
         try:
             with alone(int(self.rng(k, 1).integers(2**31))), module("torch").no_grad():
                 score = self._score(known, pending, self.rng(k, 2))

@@ -116,7 +116,7 @@ class Cmaes(Evolving):
     def __init__(self, problem: Problem, *, seed: int, population: int | None = None, sigma: float = SIGMA) -> None:
         super().__init__(problem, seed=seed)
         if population is not None:
-            check("population", population, at_least=4, whole=True)
+            population = check("population", population, at_least=4, whole=True)
         check("sigma", sigma, above=0)
         space = problem.space
         self._population = population or 4 + math.floor(3 * math.log(max(space.dimensions, 1)))

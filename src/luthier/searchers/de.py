@@ -63,8 +63,8 @@ class De(Evolving):
         crossover: float = 0.5,
     ) -> None:
         super().__init__(problem, seed=seed)
-        check("population", population, at_least=FEWEST, whole=True)
-        check("initial", initial, at_least=1, whole=True)
+        population = check("population", population, at_least=FEWEST, whole=True)
+        initial = check("initial", initial, at_least=1, whole=True)
         check("weight", weight, above=0, at_most=2)
         check("crossover", crossover, at_least=0, at_most=1)
         self._population, self._initial = population, initial

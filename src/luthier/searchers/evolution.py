@@ -60,9 +60,9 @@ class Evolution(Evolving):
         step: float = 0.3,
     ) -> None:
         super().__init__(problem, seed=seed)
-        check("population", population, at_least=2, whole=True)
-        check("tournament", tournament, at_least=1, whole=True)
-        check("initial", initial, at_least=1, whole=True)
+        population = check("population", population, at_least=2, whole=True)
+        tournament = check("tournament", tournament, at_least=1, whole=True)
+        initial = check("initial", initial, at_least=1, whole=True)
         check("step", step, above=0)
         self._population, self._tournament = population, tournament
         self._initial, self._step = initial, step

@@ -21,7 +21,7 @@ from luthier.searchers._kernel_features import KernelFeatures
 from luthier.searchers._maximise import Score, maximise
 from luthier.searchers._polish import polish
 from luthier.searchers._scalarise import scalarise
-from luthier.searchers._seen import Seen, draw, one_by_one
+from luthier.searchers._seen import Seen, draw, one_by_one, unreported
 from luthier.searchers._surrogates import NOISY, Models, Surrogates
 from luthier.space.problem import Problem
 from luthier.space.values import Array, Mask
@@ -96,10 +96,10 @@ class Gp(Searcher):
         super().__init__(problem, seed=seed)
         check("acquisition", acquisition, one_of=ACQUISITIONS)
         check("warp", warp, one_of=WARPS)
-        check("candidates", candidates, at_least=1, whole=True)
+        candidates = check("candidates", candidates, at_least=1, whole=True)
         check("beta", beta, above=0)
         if initial is not None:
-            check("initial", initial, at_least=1, whole=True)
+            initial = check("initial", initial, at_least=1, whole=True)
         self._initial = initial or min(max(5, problem.space.dimensions + 1), 8)
         self._acquisition, self._candidates, self._beta = acquisition, candidates, beta
         self._features = KernelFeatures(problem.space)
@@ -123,7 +123,7 @@ class Gp(Searcher):
         models = self._ready()
         if models is None:
             return draw(self._seen, taken, rng)
-        waiting = self._features(self.space.encode(pending)[0]) if pending else np.empty((0, models.Z.shape[1]))
+        waiting = self._features(unreported(self.space, pending, self._latest.rows()))
         score, process, best = self._score(models, waiting, k, rng)
         near = self._latest.best(NEAR)
         rows, scores = maximise(self._seen, taken, score, rng, near=near, candidates=self._candidates)

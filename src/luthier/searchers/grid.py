@@ -57,8 +57,8 @@ class Grid(Walk):
     ends = True
 
     def __init__(self, problem: Problem, *, seed: int, levels: int = 5) -> None:
-        check("levels", levels, at_least=1, whole=True)
-        self._cells = _Cells(problem.space, _values(problem.space, int(levels)))
+        levels = check("levels", levels, at_least=1, whole=True)
+        self._cells = _Cells(problem.space, _values(problem.space, levels))
         if problem.space.dimensions and not self._cells.size:
             raise ArgumentError(f"searcher 'grid': forbid leaves no point of the grid with levels={levels}. Take more.")
         super().__init__(problem, seed=seed)
@@ -72,8 +72,8 @@ class Grid(Walk):
             numbers = [(start + i * step) % size for i in range(first, min(first + block, size))]
             yield self._cells.rows(numbers)
 
-    def _rest(self, made: int) -> Array:
-        return np.empty((0, self.space.dimensions))
+    def _rest(self, made: int) -> Iterator[Array]:
+        return iter(())
 
 
 class _Cells:

@@ -38,8 +38,7 @@ class Lhs(Walk):
     """
 
     def __init__(self, problem: Problem, *, seed: int, size: int = 64) -> None:
-        check("size", size, at_least=1, whole=True)
-        self._size = int(size)
+        self._size: int = check("size", size, at_least=1, whole=True)
         super().__init__(problem, seed=seed)
 
     def _blocks(self) -> Iterator[Array]:

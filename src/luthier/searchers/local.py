@@ -47,7 +47,7 @@ class Local(Evolving):
 
     def __init__(self, problem: Problem, *, seed: int, initial: int = 5, step: float = 0.3) -> None:
         super().__init__(problem, seed=seed)
-        check("initial", initial, at_least=1, whole=True)
+        initial = check("initial", initial, at_least=1, whole=True)
         check("step", step, above=0)
         self._initial, self._step = initial, step
 

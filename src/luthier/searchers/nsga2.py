@@ -71,9 +71,9 @@ class Nsga2(Evolving):
         self, problem: Problem, *, seed: int, population: int = 10, offspring: int = 1, initial: int = 10
     ) -> None:
         super().__init__(problem, seed=seed)
-        check("population", population, at_least=2, whole=True)
-        check("offspring", offspring, at_least=1, whole=True)
-        check("initial", initial, at_least=2, whole=True)
+        population = check("population", population, at_least=2, whole=True)
+        offspring = check("offspring", offspring, at_least=1, whole=True)
+        initial = check("initial", initial, at_least=2, whole=True)
         self._population, self._offspring, self._initial = population, offspring, initial
         space = problem.space
         self._numbers, self._choices = places(space, ("float", "int", "ordinal")), places(space, ("choice",))

@@ -15,16 +15,18 @@ from luthier.space.problem import Problem
 class Random(Searcher):
     """Draws each configuration by itself; the yardstick of every other searcher.
 
-    Proposal k depends on (seed, k) alone. On a finite space what was tried or is pending is not drawn again, so that
-    every configuration is tried once and then none is left.
+    Proposal k depends on (seed, k) alone. Where draws can be the same configuration, because the space or a branch of
+    its conditions is finite, what was tried or is pending is not drawn again: on a finite space every configuration is
+    tried once and then none is left.
 
     Args:
         problem: What is to be solved.
         seed: Decides every draw, >= 0.
 
     Source: Bergstra and Bengio 2012.
-    Differs: no duplicates on finite spaces.
-    Cost: O(d) a proposal; on a finite space O(n) memory, and one listing of it when it is nearly used up.
+    Differs: no duplicates.
+    Cost: O(d) a proposal; where draws can repeat O(n) memory, and on a finite space one listing of
+        it when it is nearly used up.
     """
 
     # the past is ignored, which "transfer" would deny; everything else is sound for independent draws
@@ -34,15 +36,14 @@ class Random(Searcher):
     def __init__(self, problem: Problem, *, seed: int) -> None:
         super().__init__(problem, seed=seed)
         self._seen = Seen(problem.space)
-        self._finite = problem.space.size is not None
 
     def tell(self, observations: Sequence[Observation]) -> None:
-        """Note what was tried, if the space is finite; nothing else is learnt."""
-        if self._finite:
+        """Note what was tried, if it can be drawn again; nothing else is learnt."""
+        if self._seen.repeats:
             self._seen.add(observations)
 
     def _propose(self, n: int, k: int, pending: Sequence[Configuration]) -> list[Configuration]:
-        if not self._finite:
+        if not self._seen.repeats:
             return [self.space.sample(1, self.rng(k + i))[0] for i in range(n)]
         taken = self._seen.taken(pending)
         proposed: list[Configuration] = []

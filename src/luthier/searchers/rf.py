@@ -21,7 +21,7 @@ from luthier.searchers._features import Features
 from luthier.searchers._highest import trials_of
 from luthier.searchers._maximise import Score, maximise
 from luthier.searchers._scalarise import chebyshev
-from luthier.searchers._seen import Seen, draw, one_by_one
+from luthier.searchers._seen import Seen, draw, one_by_one, unreported
 from luthier.searchers._surrogates import signed
 from luthier.space.problem import Problem
 from luthier.space.values import Array, Mask
@@ -119,10 +119,10 @@ class Rf(Searcher):
     ) -> None:
         super().__init__(problem, seed=seed)
         check("acquisition", acquisition, one_of=ACQUISITIONS)
-        check("initial", initial, at_least=1, whole=True)
-        check("trees", trees, at_least=1, whole=True)
-        check("leaf", leaf, at_least=1, whole=True)
-        check("candidates", candidates, at_least=1, whole=True)
+        initial = check("initial", initial, at_least=1, whole=True)
+        trees = check("trees", trees, at_least=1, whole=True)
+        leaf = check("leaf", leaf, at_least=1, whole=True)
+        candidates = check("candidates", candidates, at_least=1, whole=True)
         check("beta", beta, at_least=0)
         check("explore", explore, at_least=0, at_most=1)
         self._acquisition, self._initial, self._beta, self._explore = acquisition, initial, beta, explore
@@ -175,8 +175,9 @@ class Rf(Searcher):
         known = self._now()
         if known is None or self.rng(k, 2).random() < self._explore:
             return draw(self._seen, taken, rng)
-        if waiting:
-            known = self._believe(known, self._features(self.space.encode(waiting)[0]))
+        silent = unreported(self.space, waiting, self._latest.rows())
+        if len(silent):
+            known = self._believe(known, self._features(silent))
         score = self._score(known, self.rng(k, 1))
         near = self._latest.best(NEAR)
         rows, _ = maximise(self._seen, taken, score, rng, near=near, candidates=self._candidates)

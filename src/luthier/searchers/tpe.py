@@ -16,7 +16,7 @@ from luthier.models.parzen import Axis, Parzen
 from luthier.searchers._base import Searcher
 from luthier.searchers._highest import trials_of
 from luthier.searchers._latest import Snapshot
-from luthier.searchers._seen import Seen, draw, fresh
+from luthier.searchers._seen import Seen, draw, fresh, unreported
 from luthier.space.domains import Choice
 from luthier.space.number import Number
 from luthier.space.problem import Problem
@@ -90,12 +90,12 @@ class Tpe(Searcher):
         fidelity: str = "highest",
     ) -> None:
         super().__init__(problem, seed=seed)
-        check("candidates", candidates, at_least=1, whole=True)
-        check("initial", initial, at_least=1, whole=True)
+        candidates = check("candidates", candidates, at_least=1, whole=True)
+        initial = check("initial", initial, at_least=1, whole=True)
         check("share", share, above=0, below=1)
-        check("most", most, at_least=1, whole=True)
+        most = check("most", most, at_least=1, whole=True)
         check("width", width, above=0)
-        self._candidates, self._initial, self._share, self._most = int(candidates), initial, share, most
+        self._candidates, self._initial, self._share, self._most = candidates, initial, share, most
         self._width, self._axes = width, _axes(problem.space)
         self._seen = Seen(problem.space)
         self._latest = trials_of(problem, fidelity, fewest=self._initial)
@@ -182,9 +182,7 @@ class Tpe(Searcher):
         if self._bad is None or self._bad[0] != key:
             rows = self._latest.rows()
             bad = rows[model.bad]
-            if pending:
-                reported = set(self.space.unit_keys(rows))
-                bad = np.concatenate([bad, fresh(self.space, self.space.encode(pending)[0], reported)])
+            bad = np.concatenate([bad, unreported(self.space, pending, rows)])
             self._bad = (key, self._density(bad, None))
         return self._bad[1]
 

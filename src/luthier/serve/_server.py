@@ -47,7 +47,7 @@ class Server:
         token: str | None = None,
     ) -> None:
         uvicorn = need("uvicorn", what="luthier serve", extra="serve")
-        check("port", port, at_least=0, at_most=65535, whole=True)
+        port = check("port", port, at_least=0, at_most=65535, whole=True)
         if token is not None and len(token) < LEAST_TOKEN:
             raise ArgumentError(
                 f"token of {len(token)} letters. Allowed: at least {LEAST_TOKEN}, drawn at random. Leave it out, and "

@@ -110,7 +110,7 @@ def read_questions(path: str | Path, *, limit: int | None = None, seed: int = 0,
         )
     if limit is None or limit >= len(made):
         return made
-    check("limit", limit, at_least=1, whole=True)
+    limit = check("limit", limit, at_least=1, whole=True)
     picked = np.random.default_rng([seed, 61]).choice(len(made), size=limit, replace=False)
     return [made[i] for i in sorted(picked)]
 

@@ -40,7 +40,7 @@ class Lora(nn.Module):
 
     def __init__(self, net: SuperNet, *, rank: int = 8, alpha: float = 16.0, heads: bool = True, seed: int = 0) -> None:
         super().__init__()
-        check("rank", rank, at_least=1, whole=True)
+        rank = check("rank", rank, at_least=1, whole=True)
         check("alpha", alpha, above=0)
         net.plain("Lora")
         self._net = [net]  # in a list, so that its parameters are not this module's

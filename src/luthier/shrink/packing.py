@@ -84,7 +84,7 @@ def knapsack(
     Differs: a dynamic programme; the score is the task's loss; the width stays.
     Cost: 2 * depth * levels passes over the data, then O(depth * levels) a target.
     """
-    check("levels", levels, at_least=1, whole=True)
+    levels = check("levels", levels, at_least=1, whole=True)
     sizes, costs, full = net.sizes, CostModel(net.layout), net.full
     total = costs.cost(full).parameters
     tried = [

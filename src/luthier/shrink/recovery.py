@@ -69,8 +69,8 @@ def recover(
     Differs: on top of a search with shared weights; each is repaired first, if that lowers its loss.
     Cost: `most` trainings of `steps` steps.
     """
-    check("steps", steps, at_least=1, whole=True)
-    check("most", most, at_least=1, whole=True)
+    steps = check("steps", steps, at_least=1, whole=True)
+    most = check("most", most, at_least=1, whole=True)
     net.plain("recover")
     moments = Moments(net).run(data.calibration(calibration))
     found, broken = [], []

@@ -90,7 +90,7 @@ class Sampler:
         seed: int = 0,
     ) -> None:
         check("sampler", kind, one_of=KINDS)
-        check("bins", bins, at_least=2, whole=True)
+        bins = check("bins", bins, at_least=2, whole=True)
         check("target", target, above=0, at_most=1)
         check("spread", spread, above=0)
         self.space, self.costs, self.kind = space, costs, kind

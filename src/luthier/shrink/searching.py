@@ -132,8 +132,8 @@ def search(
         check("objective", name, one_of=("error", "loss", STOCK, *COSTS))
         if name == "latency_ms" and latency is None:
             raise ArgumentError("objective 'latency_ms': needs to be measured. Give latency=Latency.fitted(...).")
-    check("evals", evals, at_least=1, whole=True)
-    check("parts", parts, at_least=1, at_most=max(1, len(data.search)), whole=True)
+    evals = check("evals", evals, at_least=1, whole=True)
+    parts = check("parts", parts, at_least=1, at_most=max(1, len(data.search)), whole=True)
     evaluator = Evaluator(net, data, latency=latency, tokens=tokens)
     searcher = dict(METHODS.get(method, {"name": method}))
     study = Study(

@@ -150,7 +150,7 @@ def preset(
     check("space", name, one_of=PRESETS)
     if not isinstance(sizes, Sizes):
         raise ArgumentError(f"sizes: a {type(sizes).__name__}. Allowed: those of a super-network, net.sizes.")
-    check("multiple", multiple, at_least=1, whole=True)
+    multiple = check("multiple", multiple, at_least=1, whole=True)
     order = tuple(ranking) or tuple(range(sizes.depth))
     if protect:
         order = tuple(dict.fromkeys((0, sizes.depth - 1, *order)))

@@ -26,7 +26,7 @@ def perturb(encoding: Encoding, rows: Array, rng: np.random.Generator, *, change
     Returns:
         (n, d) snapped.
     """
-    check("changes", changes, at_least=1, whole=True)
+    changes = check("changes", changes, at_least=1, whole=True)
     check("step", step, above=0)
     moved = rows.copy()
     left = np.arange(len(rows))

@@ -86,10 +86,10 @@ class Threshold:
     ) -> None:
         check("threshold", source, one_of=SOURCES)
         check("divisor", divisor, one_of=("k-1", "k"))
-        check("pool", pool, at_least=1, whole=True)
+        pool = check("pool", pool, at_least=1, whole=True)
         self._numbers(epsilon, relative, source)
         self.objective, self.axis, self.source = objective, axis, source
-        self.epsilon, self.relative, self.pool, self.divisor = epsilon, relative, int(pool), divisor
+        self.epsilon, self.relative, self.pool, self.divisor = epsilon, relative, pool, divisor
         self.sizes = _sizes(folds)
         self.k = int(folds) if isinstance(folds, (int, float)) else None if self.sizes is None else len(self.sizes)
         for name, value in (("ratio", ratio), ("examples", examples)):

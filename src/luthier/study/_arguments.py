@@ -49,8 +49,8 @@ def define(
     Raises:
         ArgumentError, SpaceError, UnsupportedError: something does not fit; nothing was written yet.
     """
-    check("repeats", repeats, at_least=1, whole=True)
-    check("retries", retries, at_least=0, whole=True)
+    repeats = check("repeats", repeats, at_least=1, whole=True)
+    retries = check("retries", retries, at_least=0, whole=True)
     if isinstance(first, (Mapping, str)) or not isinstance(first, Iterable):
         raise ArgumentError(f"first={first!r}. Allowed: a list of configurations. Write first=[{{...}}].")
     the_space = _space(space)
@@ -77,8 +77,8 @@ def define(
             warm=not _warms(searcher),
             recalls=kind.recalls,  # type: ignore[attr-defined]
         ),
-        int(repeats),
-        int(retries),
+        repeats,
+        retries,
         space is None,
         _rules(stopping),
         selection or Selection(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from math import isfinite
 from typing import Any
 
 from luthier.base.errors import ArgumentError, SpaceError
@@ -95,7 +96,8 @@ class Definition:
         problem = Problem(
             Space.from_dict(data["space"]),
             tuple(Objective(**o) for o in data["objectives"]),
-            tuple(Constraint(**c) for c in data["constraints"]),
+            # studies of earlier versions may have some without a bound: these bind nothing
+            tuple(Constraint(**c) for c in data["constraints"] if isfinite(c["upper"])),
             None if data["fidelity"] is None else Fidelity(**data["fidelity"]),
             tuple(_past_from_json(task) for task in data["past"]),
             data.get("order"),

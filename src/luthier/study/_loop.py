@@ -59,10 +59,10 @@ class Loop:
         stopping: bool = True,
     ) -> None:
         refuse_while_importing()
-        check("workers", workers, at_least=1, whole=True)
-        check("give_up", give_up, at_least=1, whole=True)
+        workers = check("workers", workers, at_least=1, whole=True)
+        give_up = check("give_up", give_up, at_least=1, whole=True)
         if trials is not None:
-            check("trials", trials, at_least=1, whole=True)
+            trials = check("trials", trials, at_least=1, whole=True)
         if seconds is not None:
             check("seconds", seconds, above=0)
         ends = study._session.engine.scheduler.ends or (stopping and bool(study._definition.stopping))

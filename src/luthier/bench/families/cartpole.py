@@ -64,8 +64,8 @@ class Cartpole(BaseBenchmark):
     trains = True
 
     def __init__(self, kind: str, *, most: int = MOST) -> None:
-        check("most", most, at_least=WINDOW, whole=True)
-        self._most = int(most)
+        most = check("most", most, at_least=WINDOW, whole=True)
+        self._most = most
         self.space = reduced() if kind == "reduced" else full()
         self.fidelity, self.objectives = FIDELITY, (OBJECTIVE,)
         self.bounds = {"episodes": (float(WINDOW), float(self._most))}

@@ -56,7 +56,7 @@ class Fcnet(Grids):
 
     def __init__(self, *, first: int | None = None) -> None:
         if first is not None:
-            check("first", first, at_least=1, at_most=EPOCHS, whole=True)
+            first = check("first", first, at_least=1, at_most=EPOCHS, whole=True)
         self._first = first
 
     def tasks(self) -> Sequence[str]:

@@ -150,7 +150,7 @@ class Nasbench201(Grids):
     }
 
     def __init__(self, *, first: int = 1, unpickle: bool = False) -> None:  # 1: all that there is
-        check("first", first, at_least=1, at_most=EPOCHS, whole=True)
+        first = check("first", first, at_least=1, at_most=EPOCHS, whole=True)
         self._first, self._unpickle = first, unpickle
 
     def tasks(self) -> Sequence[str]:

@@ -33,7 +33,7 @@ class Pool:
         limits: Limits | None = None,
         start_seconds: float = 60.0,
     ) -> None:
-        check("workers", workers, at_least=1, whole=True)
+        workers = check("workers", workers, at_least=1, whole=True)
         check("environment", environment, one_of=("own", "this"))
         self._environment: Literal["own", "this"] = environment
         self._workers, self._limits, self._start_seconds = workers, limits, start_seconds
@@ -51,7 +51,7 @@ class Pool:
             ArgumentError: the pool has no such worker.
             LuthierError: what `load` raises.
         """
-        check("worker", worker, at_least=0, below=self._workers, whole=True)
+        worker = check("worker", worker, at_least=0, below=self._workers, whole=True)
         key = f"{name} {json.dumps(options or {}, sort_keys=True)}", worker
         if key not in self._live:
             self._live[key] = load(

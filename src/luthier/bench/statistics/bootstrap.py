@@ -112,8 +112,8 @@ def hierarchical(
     Cost: O(tasks * seeds * replicates + tasks * draws) for each point.
     """
     check("level", level, above=0, below=1)
-    check("draws", draws, at_least=1, whole=True)
-    check("replicates", replicates, at_least=1, whole=True)
+    draws = check("draws", draws, at_least=1, whole=True)
+    replicates = check("replicates", replicates, at_least=1, whole=True)
     table = np.asarray(values, dtype=float)
     if table.ndim not in (2, 3) or 0 in table.shape:
         raise ArgumentError(

@@ -90,7 +90,7 @@ def friedman(values: ArrayLike) -> Friedman:
 @cache
 def nemenyi_q(methods: int, alpha: float = 0.05) -> float:
     """Quantile of the studentised range for infinitely many degrees of freedom, over the square root of 2."""
-    check("methods", methods, at_least=2, whole=True)
+    methods = check("methods", methods, at_least=2, whole=True)
     check("alpha", alpha, above=0, below=1)
     return float(studentized_range.ppf(1 - alpha, methods, np.inf) / math.sqrt(2))
 
@@ -103,7 +103,7 @@ def critical_difference(methods: int, tasks: int, alpha: float = 0.05) -> float:
 
     Source: Demsar 2006, equation CD = q sqrt(k (k + 1) / (6 N)).
     """
-    check("tasks", tasks, at_least=1, whole=True)
+    tasks = check("tasks", tasks, at_least=1, whole=True)
     return nemenyi_q(methods, alpha) * math.sqrt(methods * (methods + 1) / (6 * tasks))
 
 

@@ -68,7 +68,7 @@ class Analysis:
     """
 
     def __init__(self, comparison: Comparison, *, draws: int = DRAWS) -> None:
-        check("draws", draws, at_least=1, whole=True)
+        draws = check("draws", draws, at_least=1, whole=True)
         self.comparison, self.plan, self.draws = comparison, comparison.plan, draws
         self.shown = comparison.shown
         self.methods = self.shown[: len(comparison.methods)]

@@ -102,7 +102,7 @@ def run(
         StorageError: another run holds the folder.
         LuthierError: a method or task cannot run here, and the plan does not say to skip it.
     """
-    check("jobs", jobs, at_least=0, whole=True)
+    jobs = check("jobs", jobs, at_least=0, whole=True)
     home, begin = Path(folder), time.monotonic()
     _known(plan, [*methods, *fresh], tasks)
     with locked(home):

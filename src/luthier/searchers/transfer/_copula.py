@@ -81,9 +81,9 @@ class Common:
         self, space: Space, tasks: Sequence[EarlierTask], *, seed: int, regressor: str, candidates: int
     ) -> None:
         check("regressor", regressor, one_of=REGRESSORS)
-        check("candidates", candidates, at_least=1, whole=True)
+        candidates = check("candidates", candidates, at_least=1, whole=True)
         self._space, self._tasks, self._seed = space, tasks, seed
-        self._regressor, self._most = regressor, int(candidates)
+        self._regressor, self._most = regressor, candidates
 
     @cached_property
     def _fitted(self) -> tuple[Callable[[Array], Array], float]:

@@ -13,6 +13,7 @@ from luthier.models.acquisition import log_ei
 from luthier.models.task_scale import scaled
 from luthier.searchers._latest import Snapshot
 from luthier.searchers._maximise import STEPS, Score, maximise
+from luthier.searchers._seen import unreported
 from luthier.searchers.gp import NEAR, Gp
 from luthier.searchers.transfer._past_first import AFTER, PastFirst
 from luthier.space.problem import Problem
@@ -94,8 +95,7 @@ class Joint(PastFirst):
 
     def __init__(self, problem: Problem, *, seed: int, guard: bool, candidates: int) -> None:
         super().__init__(problem, seed=seed, guard=guard)
-        check("candidates", candidates, at_least=1, whole=True)
-        self._candidates = int(candidates)
+        self._candidates: int = check("candidates", candidates, at_least=1, whole=True)
         if not problem.space.dimensions:
             self._tasks = ()
         if self._tasks:
@@ -139,8 +139,9 @@ class Joint(PastFirst):
         if len(rows) > LONG:
             return None
         if not len(rows) and not waiting:
-            return self.space.decode(self._first()[None])[0]
-        pending = self.space.encode(waiting)[0] if waiting else rows[:0]
+            first = self._first()[None]
+            return self.space.decode(first)[0] if self.space.unit_keys(first)[0] not in taken else None
+        pending = unreported(self.space, waiting, rows)
         model = self._now().believing(pending)
         best = float(model.predict(np.concatenate([rows, pending]))[0].min())
         near = np.concatenate([self._latest.best(NEAR), self._first()[None]])

@@ -157,12 +157,12 @@ class Abrac(Joint):
     ) -> None:
         check("head", head, one_of=HEADS)
         check("acquisition", acquisition, one_of=("ei", "ts"))
-        check("units", units, at_least=1, whole=True)
-        check("steps", steps, at_least=1, whole=True)
+        units = check("units", units, at_least=1, whole=True)
+        steps = check("steps", steps, at_least=1, whole=True)
         super().__init__(problem, seed=seed, guard=guard, candidates=candidates)
         self._head, self._agree = head, bool(agree) and head != "isotropic"
         self._rest, self._retrain, self._acquisition = bool(rest) and head == "map", bool(retrain), acquisition
-        self._units, self._steps = int(units), int(steps)
+        self._units, self._steps = units, steps
         self._encode = _Encoders(Features(problem.space), self._features)
         # caches, keyed by the numbers of anchors
         self._followed: tuple[int, tuple[Basis, Prior]] | None = None

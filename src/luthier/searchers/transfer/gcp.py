@@ -11,6 +11,7 @@ from luthier.models.acquisition import log_ei
 from luthier.models.gp import GP, Hyper, condition, fit_hyper
 from luthier.searchers._latest import Snapshot
 from luthier.searchers._maximise import maximise
+from luthier.searchers._seen import unreported
 from luthier.searchers.gp import NEAR, believe
 from luthier.searchers.transfer._copula import Common, scores
 from luthier.searchers.transfer._past_first import AFTER, PastFirst
@@ -61,8 +62,7 @@ class Gcp(PastFirst):
         guard: bool = True,
     ) -> None:
         super().__init__(problem, seed=seed, guard=guard)
-        check("initial", initial, at_least=1, whole=True)
-        self._initial = int(initial)
+        self._initial: int = check("initial", initial, at_least=1, whole=True)
         self._common = Common(problem.space, self._tasks, seed=seed, regressor=regressor, candidates=candidates)
         self._hyper: tuple[int, Hyper] | None = None  # a cache, keyed by the anchor
         self._residual: tuple[int, GP | None, Array] = (0, None, np.empty((0, 0)))  # a cache, keyed by the snapshot
@@ -73,7 +73,7 @@ class Gcp(PastFirst):
             row = self._common.draw(taken, rng)
             return self.space.decode(row)[0] if len(row) else None
         residual, rows = self._fitted()
-        known = self._features(self.space.encode(waiting)[0]) if waiting else np.empty((0, residual.Z.shape[1]))
+        known = self._features(unreported(self.space, waiting, self._latest.rows()))
         process, sigma = believe(residual, known), self._common.sigma
 
         def corrected(some: Array) -> tuple[Array, Array]:

@@ -16,6 +16,7 @@ from luthier.models.gp import GP, Hyper, condition, fit_hyper
 from luthier.models.warp import warp_values
 from luthier.searchers._latest import Snapshot
 from luthier.searchers._maximise import maximise
+from luthier.searchers._seen import unreported
 from luthier.searchers._surrogates import chosen
 from luthier.searchers.gp import NEAR, believe
 from luthier.searchers.transfer._past_first import AFTER, PastFirst
@@ -94,8 +95,8 @@ class Rgpe(PastFirst):
 
     def __init__(self, problem: Problem, *, seed: int, initial: int = AFTER, guard: bool = True) -> None:
         super().__init__(problem, seed=seed, guard=False)  # the weights are the guard
-        check("initial", initial, at_least=1, whole=True)
-        self._initial, self._drop = int(initial), bool(guard)
+        initial = check("initial", initial, at_least=1, whole=True)
+        self._initial, self._drop = initial, bool(guard)
         self._first = tuple(select(self._tasks, self._initial))
         self._hyper: tuple[int, Hyper] | None = None  # a cache, keyed by the anchor
         self._kept: tuple[int, _Ensemble | None] = (0, None)  # a cache, keyed by the snapshot
@@ -123,7 +124,7 @@ class Rgpe(PastFirst):
             return next((c for c, key in zip(self._first, keys, strict=True) if key not in taken), None)
         ensemble = self._ensemble()
         known = self._features(ensemble.rows)
-        pending = self._features(self.space.encode(waiting)[0]) if waiting else known[:0]
+        pending = self._features(unreported(self.space, waiting, self._latest.rows()))
         aware = ensemble.beside(known[:BESIDE], pending)
         best = float(ensemble.predict(known)[0].min())
         near = self._latest.best(NEAR)

@@ -43,8 +43,8 @@ class SimpleOrdered(Listed):
     def __init__(
         self, problem: Problem, *, seed: int, points: int = POINTS, shuffled: bool = False, guard: bool = True
     ) -> None:
-        check("points", points, at_least=1, whole=True)
-        self._most, self._shuffled = int(points), bool(shuffled)
+        points = check("points", points, at_least=1, whole=True)
+        self._most, self._shuffled = points, bool(shuffled)
         super().__init__(problem, seed=seed, guard=guard)
 
     def _list(self) -> Iterator[Configuration]:

@@ -45,8 +45,8 @@ class SimplePrevious(Listed):
     def __init__(
         self, problem: Problem, *, seed: int, points: int = POINTS, replay: bool = False, guard: bool = True
     ) -> None:
-        check("points", points, at_least=1, whole=True)
-        self._most = REPLAYED if replay else int(points)
+        points = check("points", points, at_least=1, whole=True)
+        self._most = REPLAYED if replay else points
         super().__init__(problem, seed=seed, guard=guard)
 
     def _list(self) -> Iterator[Configuration]:
