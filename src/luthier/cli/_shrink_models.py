@@ -213,7 +213,7 @@ def score(
     from luthier.shrink import load, read_data, read_questions, score_choices
     from luthier.shrink._fits import check_fits
     from luthier.shrink.choices import asks
-    from luthier.shrink.tasks import classes_of
+    from luthier.shrink.reading import classes_of
     from luthier.shrink.workspace import checked_device
 
     net = load(model).to(checked_device(device)).eval()
