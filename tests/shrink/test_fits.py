@@ -131,8 +131,8 @@ def test_what_a_decoder_says_of_a_text_does_not_depend_on_its_batch(tmp_path, fa
     check_fits(net, among)
     [many] = among.test
     said = among.task.logits(net, many)
-    for batch, own in zip(alone.test, said, strict=True):
-        assert torch.allclose(alone.task.logits(net, batch)[0], own, atol=1e-5)
+    for one, own in zip(alone.test, said, strict=True):
+        assert torch.allclose(alone.task.logits(net, one)[0], own, atol=1e-5)
     net.config.pad_token_id = 0
     with pytest.raises(ArgumentError, match="filled with token 3, the model's pad_token_id is 0"):
         check_fits(net, among)

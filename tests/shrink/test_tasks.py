@@ -186,7 +186,7 @@ def test_a_classifiers_own_classes_keep_their_places(tmp_path):
 
 def test_a_table_with_one_class_is_refused():
     rows = [{"text": f"row {i}", "label": "yes"} for i in range(40)]
-    with pytest.raises(ArgumentError, match="all 40 labels are 'yes'. Allowed: two or more that differ"):
+    with pytest.raises(ArgumentError, match=r"all 40 labels are 'yes'\. Allowed: two or more that differ"):
         examples(rows, Words(), size=4, length=12)
 
 

@@ -94,7 +94,7 @@ def classes_of(folder: str | Path | None) -> tuple[str, ...]:
 
 
 def _kind_of(folder: str | Path | None) -> str:
-    """ "regression" for a folder whose model has one output, else nothing: a classifier may get a new head."""
+    """Of a folder whose model has one output: a regression; else nothing, as a classifier may get a new head."""
     config = _config(folder)
     return "regression" if _classifies(config) and len(config.get("id2label") or "01") == 1 else ""
 

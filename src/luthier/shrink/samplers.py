@@ -66,6 +66,8 @@ class Sampler:
         check("target", target, above=0, at_most=1)
         check("spread", spread, above=0)
         self.space, self.costs, self.kind = space, costs, kind
+        self.settings = {"kind": kind, "bins": bins, "target": target, "spread": spread, "low": low, "high": high,
+                         "seed": seed}  # fmt: skip
         self._target, self._spread = target, spread
         self._full = int(costs.parameters(costs.arrays([SubNetSpec.full(space.sizes)]))[0])
         ends = [space.smallest, space.largest]

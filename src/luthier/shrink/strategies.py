@@ -20,6 +20,7 @@ from luthier.nets.training import train as run_loop
 from luthier.shrink._fits import check_fits
 from luthier.shrink._torch import nn, torch
 from luthier.shrink.cost import CostModel
+from luthier.shrink.extraction import fingerprint
 from luthier.shrink.lora import Lora
 from luthier.shrink.samplers import Sampler
 from luthier.shrink.spaces import NetSpace
@@ -233,27 +234,39 @@ def train(
         "strategy": strategy, "random": random, "space": space.name, "sampler": drawn.kind,
         "kd": None if chosen.kd is None else asdict(chosen.kd), "teacher": teacher is not None,
     }  # fmt: skip
+    about |= {"sampling": drawn.settings, "axes": space.space.to_dict()["hyperparameters"],
+              "ranking": list(space.ranking), "lora": None if peft is None else peft.settings}  # fmt: skip
+    taught_by = None if chosen.kd is None else teacher
     return guarded(
-        holder, data.train, recipe, chosen, lr, decay, folder=folder, resume=resume, hooks=hooks, extra=about
+        holder, data, recipe, chosen, lr, decay, about, taught_by, folder=folder, resume=resume, hooks=hooks
     )
 
 
 def guarded(
     model: Any,
-    data: Callable[[int], Mapping[str, Any]],
+    data: Data,
     recipe: Recipe,
     loss: Any,
     lr: float,
     decay: float,
+    about: Mapping[str, Any],
+    teacher: Any,
     **more: Any,
 ) -> History:
-    """The training loop with AdamW; memory that runs out is told as such."""
+    """The training loop with AdamW; memory that runs out is told as such.
+
+    A training that goes on has to have in common with its beginning, beside its recipe: data, teacher, and `about`.
+    """
     check("lr", lr, above=0)
     check("decay", decay, at_least=0)
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(learned, lr=lr, weight_decay=decay)
+    extra = dict(about)
     try:
-        return run_loop(model, data, optimiser, recipe, loss=loss, **more)
+        if more.get("folder") is not None:
+            extra["data"] = data.identity()
+            extra["taught_by"] = None if teacher is None else fingerprint(teacher)
+        return run_loop(model, data.train, optimiser, recipe, loss=loss, extra=extra, **more)
     except (MemoryError, RuntimeError) as error:
         if not (isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)):
             raise
@@ -272,6 +285,7 @@ def finetune(
     lr: float = 2e-4,
     seed: int = 0,
     folder: str | Path | None = None,
+    about: Mapping[str, Any] | None = None,
     hooks: Sequence[Callable[[dict[str, Any]], None]] = (),
 ) -> History:
     """Train one model on its own, as an extracted sub-network or a baseline.
@@ -284,8 +298,13 @@ def finetune(
         steps: Optimiser steps.
         lr: Highest rate.
         seed: Of dropout.
-        folder: Where checkpoints go.
+        folder: Where checkpoints go; a run that was killed goes on from there, with the same data, teacher and `kd`.
+        about: What else it must have in common then, such as which model it began as; JSON.
         hooks: Called with each record.
+
+    Raises:
+        ArgumentError: options out of range, data that the model cannot read, memory ran out, or the folder holds
+            another run.
     """
     check_fits(model, data)
     hidden = kd is not None and kd.hidden > 0 and teacher is not None
@@ -300,4 +319,7 @@ def finetune(
         return found + distilled(own, taught, data.task, batch, kd)
 
     recipe = Recipe(steps=steps, seed=seed, save_every=None if folder is None else 200)
-    return guarded(model, data.train, recipe, loss, lr, 0.0, folder=folder, hooks=hooks)
+    taught = teacher is not None and kd is not None
+    common = {**(about or {}), "kd": asdict(kd) if taught and kd is not None else None}
+    taught_by = teacher if taught else None
+    return guarded(model, data, recipe, loss, lr, 0.0, common, taught_by, folder=folder, hooks=hooks)
