@@ -123,6 +123,7 @@ class Targets:
             self.say(f"no baseline of this size: {error}")
             return None
         pruned = extract(start, spec, source=child.source)
+        pruned.about |= {name: child.about[name] for name in ("trained_on",) if name in child.about}
         # a classifier's head is new, and teaches nothing
         teacher = start.model if self.data.task.kind == "lm" else None
         model, steps, _ = self._trained(pruned, folder / "uniform-magnitude", lambda m: steps, teacher)

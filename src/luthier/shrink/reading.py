@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from luthier.base.errors import ArgumentError
+from luthier.base.errors import ArgumentError, LuthierWarning
 from luthier.base.imports import need
 from luthier.nets.data import Tokens
 from luthier.shrink.tasks import Data, examples, language
@@ -91,6 +92,35 @@ def classes_of(folder: str | Path | None) -> tuple[str, ...]:
     names = [str(named[key]) for key in sorted(named, key=int)]
     plain = all(name == f"LABEL_{i}" for i, name in enumerate(names))
     return tuple(str(i) for i in range(len(names))) if plain else tuple(names)
+
+
+def trained_on(folder: str | Path, data: str | Path, seed: int | None = None) -> dict[str, Any]:
+    """How a model of luthier's was trained on a file: "seed", "texts", "label", "kind"; of another file the seed alone.
+
+    A table is split by the seed, so under another one the rows to test on are rows that the model has learnt.
+
+    Args:
+        folder: Of the model.
+        data: The file.
+        seed: That was asked for, if one was.
+
+    Warns:
+        LuthierWarning: it is another than the model's for this table.
+    """
+    place, about = Path(data), Path(folder) / "luthier.json"
+    told = json.loads(about.read_text(encoding="utf-8")) if about.is_file() else {}
+    trained: list[dict[str, Any]] = list(told.get("trained_on", ()))
+    known = next((one for one in reversed(trained) if one["data"] == str(place.resolve())), None)
+    if known is None:
+        return {"seed": trained[-1]["seed"] if trained else 0}
+    if seed is not None and seed != known["seed"] and place.suffix in TABLES:
+        warnings.warn(
+            f"seed={seed}: {folder} was trained on {place} as seed {known['seed']} splits it, so most rows that this "
+            "seed tests on were learnt.",
+            LuthierWarning,
+            stacklevel=2,
+        )
+    return known
 
 
 def _kind_of(folder: str | Path | None) -> str:

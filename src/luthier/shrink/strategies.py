@@ -237,9 +237,7 @@ def train(
     about |= {"sampling": drawn.settings, "axes": space.space.to_dict()["hyperparameters"],
               "ranking": list(space.ranking), "lora": None if peft is None else peft.settings}  # fmt: skip
     taught_by = None if chosen.kd is None else teacher
-    return guarded(
-        holder, data, recipe, chosen, lr, decay, about, taught_by, folder=folder, resume=resume, hooks=hooks
-    )
+    return guarded(holder, data, recipe, chosen, lr, decay, about, taught_by, folder=folder, resume=resume, hooks=hooks)
 
 
 def guarded(

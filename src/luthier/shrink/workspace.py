@@ -3,7 +3,7 @@
 run/config.json       model, data, space and what else was given
 run/rank.json         importance, and the order that the weights are in
 run/train/            checkpoints of the super-network's training
-run/super/            the trained super-network, a plain folder of transformers
+run/super/            the trained super-network, a plain folder of transformers, and where it comes from
 run/search/study.db   the search; run/front.json: what it has found
 run/children/         extracted sub-networks
 """
@@ -24,7 +24,7 @@ from luthier.nets.families import family_of
 from luthier.shrink._fits import check_length
 from luthier.shrink._permute import Order
 from luthier.shrink._torch import torch
-from luthier.shrink.extraction import extract
+from luthier.shrink.extraction import ABOUT, extract
 from luthier.shrink.front import Front
 from luthier.shrink.importance import Ranking
 from luthier.shrink.reading import read_data
@@ -167,9 +167,14 @@ class Workspace:
         """The task and its data."""
         c = self.config
         sizes = {"size": c["batch"], "length": c["length"], "seed": c["seed"], "classes": c.get("classes")}
-        found = read_data(c["data"], c["model"], **sizes, texts=c.get("texts") or (), label=c.get("label") or "")
-        if found.task.names and "classes" not in c:
-            self.remember(classes=list(found.task.names))  # every step of a run answers in the same order
+        columns = {"texts": c.get("texts") or (), "label": c.get("label") or "", "kind": c.get("kind") or ""}
+        found = read_data(c["data"], c["model"], **sizes, **columns)
+        kept = {"kind": found.task.kind} if found.task.kind != "lm" else {}
+        if found.task.names:
+            kept["classes"] = list(found.task.names)  # every step of a run answers in the same order
+        new = {name: value for name, value in kept.items() if name not in c}
+        if new:
+            self.remember(**new)
         return found
 
     def model(self, task: Task) -> Any:
@@ -204,9 +209,21 @@ class Workspace:
             net.ranking = Ranking.from_json(found["ranking"]).layer_order
         return net
 
+    def provenance(self) -> dict[str, Any]:
+        """What this run adds to where a model of it comes from: data and seed, and how its units were ranked."""
+        names = ("data", "seed", "texts", "label", "kind")
+        found: dict[str, Any] = {"trained_on": [{n: self.config[n] for n in names if n in self.config}]}
+        path = self.folder / RANK
+        if path.is_file():
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            found["order"] = kept["order"]
+            found["importance"] = {"method": kept["ranking"]["method"], "layers": kept["ranking"]["layers_by"]}
+        return found
+
     def save_super(self, net: SuperNet) -> None:
-        """Write the trained super-network."""
+        """Write the trained super-network, and where it comes from."""
         net.model.save_pretrained(self.folder / "super")
+        (self.folder / "super" / ABOUT).write_text(json.dumps(self.provenance(), indent=1) + "\n", encoding="utf-8")
 
     def supernet(self) -> SuperNet:
         """The trained super-network, its weights in their order.
