@@ -41,6 +41,8 @@ def test_data_that_do_not_fit(make, said):
     with pytest.raises(ArgumentError, match=said):
         shrink.search(net, space, data, evals=1)
     with pytest.raises(ArgumentError, match=said):
+        shrink.standard_search(net, space, data, evals=1)
+    with pytest.raises(ArgumentError, match=said):
         shrink.finetune(net.model, data, steps=1)
 
 

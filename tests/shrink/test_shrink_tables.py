@@ -6,6 +6,7 @@ import pytest
 from _models import model, torch, transformers
 from typer.testing import CliRunner
 
+from luthier.base.errors import LuthierWarning
 from luthier.cli._progress import Talk
 from luthier.cli._shrink import latency_of
 from luthier.shrink import Latency, SubNetSpec, SuperNet, pipeline
@@ -60,6 +61,7 @@ def test_a_child_knows_its_training(place):
     assert about(place / "run" / "super")["trained_on"] == told["trained_on"]
 
 
+@pytest.mark.filterwarnings("default")
 def test_a_child_is_scored_and_tuned_on_the_split_that_it_was_trained_on(place):
     child, data = place / "run" / "children" / "small", place / "words.csv"
     own = json.loads(call("score", child, "--data", data, "--json", *SMALL).stdout)
@@ -67,6 +69,7 @@ def test_a_child_is_scored_and_tuned_on_the_split_that_it_was_trained_on(place):
     assert json.loads(asked.stdout) == own
     assert "seed" not in asked.stderr
     other = call("score", child, "--data", data, "--json", "--seed", 0, *SMALL)
+    assert "warning: seed=0: " in other.stderr
     assert json.loads(other.stdout) != own
     call("finetune", child, "--data", data, "--out", place / "tuned", "--steps", 1, *SMALL)
     told = about(place / "tuned")
@@ -75,7 +78,6 @@ def test_a_child_is_scored_and_tuned_on_the_split_that_it_was_trained_on(place):
 
 
 def test_another_seed_is_warned_of(place, tmp_path):
-    from luthier.base.errors import LuthierWarning
     from luthier.shrink.reading import trained_on
 
     child = place / "run" / "children" / "small"
