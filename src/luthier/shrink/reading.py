@@ -120,7 +120,7 @@ def trained_on(folder: str | Path, data: str | Path, seed: int | None = None) ->
             LuthierWarning,
             stacklevel=2,
         )
-    return known
+    return dict(known)
 
 
 def _kind_of(folder: str | Path | None) -> str:

@@ -167,9 +167,13 @@ class Workspace:
         """The task and its data."""
         c = self.config
         sizes = {"size": c["batch"], "length": c["length"], "seed": c["seed"], "classes": c.get("classes")}
-        columns = {"texts": c.get("texts") or (), "label": c.get("label") or "", "kind": c.get("kind") or ""}
+        columns: dict[str, Any] = {
+            "texts": c.get("texts") or (),
+            "label": c.get("label") or "",
+            "kind": c.get("kind") or "",
+        }
         found = read_data(c["data"], c["model"], **sizes, **columns)
-        kept = {"kind": found.task.kind} if found.task.kind != "lm" else {}
+        kept: dict[str, Any] = {"kind": found.task.kind} if found.task.kind != "lm" else {}
         if found.task.names:
             kept["classes"] = list(found.task.names)  # every step of a run answers in the same order
         new = {name: value for name, value in kept.items() if name not in c}
