@@ -167,11 +167,8 @@ class Workspace:
         """The task and its data."""
         c = self.config
         sizes = {"size": c["batch"], "length": c["length"], "seed": c["seed"], "classes": c.get("classes")}
-        columns: dict[str, Any] = {
-            "texts": c.get("texts") or (),
-            "label": c.get("label") or "",
-            "kind": c.get("kind") or "",
-        }
+        columns: dict[str, Any] = {"texts": c.get("texts"), "label": c.get("label"), "kind": c.get("kind")}
+        columns = {name: value or "" for name, value in columns.items()}
         found = read_data(c["data"], c["model"], **sizes, **columns)
         kept: dict[str, Any] = {"kind": found.task.kind} if found.task.kind != "lm" else {}
         if found.task.names:
