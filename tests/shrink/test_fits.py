@@ -7,7 +7,9 @@ from _models import batch, model
 from luthier import shrink
 from luthier.base.errors import ArgumentError
 from luthier.nets.data import synthetic
+from luthier.shrink._fits import check_fits
 from luthier.shrink.tasks import examples, language
+from luthier.shrink.workspace import open_model
 
 
 def lm(length=16, vocabulary=40):
@@ -38,6 +40,8 @@ def test_data_that_do_not_fit(make, said):
         shrink.train(net, space, data, steps=1)
     with pytest.raises(ArgumentError, match=said):
         shrink.search(net, space, data, evals=1)
+    with pytest.raises(ArgumentError, match=said):
+        shrink.standard_search(net, space, data, evals=1)
     with pytest.raises(ArgumentError, match=said):
         shrink.finetune(net.model, data, steps=1)
 
@@ -108,3 +112,39 @@ def test_a_row_without_a_label_is_told():
         examples(rows, Letters(), texts="line", label="kind")
     found = examples([r for r in rows if r.get("kind")], Letters(), texts="line", label="kind")
     assert found.task.labels == 2
+
+
+class Words:
+    """A tokenizer of letters whose padding is not the model's."""
+
+    pad_token_id = 3
+
+    def __call__(self, text, truncation, max_length):
+        return {"input_ids": [ord(c) % 60 + 5 for c in text][:max_length]}
+
+
+@pytest.mark.parametrize("family", ["mistral", "gpt2"])
+def test_what_a_decoder_says_of_a_text_does_not_depend_on_its_batch(tmp_path, family):
+    rows = [{"text": "ab c" * (i % 4), "label": i % 2} for i in range(40)]
+    alone, among = (examples(rows, Words(), texts="text", size=n, length=12) for n in (1, 40))
+    model(family).save_pretrained(tmp_path)
+    net = open_model(tmp_path, among.task)
+    assert net.config.pad_token_id == 3
+    check_fits(net, among)
+    [many] = among.test
+    said = among.task.logits(net, many)
+    for one, own in zip(alone.test, said, strict=True):
+        assert torch.allclose(alone.task.logits(net, one)[0], own, atol=1e-5)
+    net.config.pad_token_id = 0
+    with pytest.raises(ArgumentError, match="filled with token 3, the model's pad_token_id is 0"):
+        check_fits(net, among)
+
+
+def test_an_encoder_keeps_its_own_padding(tmp_path):
+    """It does not look for a row's last word, and RoBERTa counts its positions from that number on."""
+    rows = [{"text": "ab c" * (i % 4), "label": i % 2} for i in range(40)]
+    data = examples(rows, Words(), texts="text", size=8, length=12)
+    model("roberta").save_pretrained(tmp_path)
+    net = open_model(tmp_path, data.task)
+    assert net.config.pad_token_id == 1
+    check_fits(net, data)

@@ -102,13 +102,38 @@ def test_a_child_that_was_changed_does_not_pass():
         verify(net, spec, child, [batch("bert")])
 
 
-def test_half_precision_becomes_single_on_processors(tmp_path):
+@pytest.mark.parametrize("accelerator", [False, True])
+def test_half_precision_becomes_single_where_a_run_trains(tmp_path, monkeypatch, accelerator):
+    """Whatever the machine has beside its processor."""
     from luthier.shrink.workspace import open_model
 
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: accelerator)
     model("llama").half().save_pretrained(tmp_path)
-    found = open_model(tmp_path)
-    expected = torch.float16 if torch.cuda.is_available() else torch.float32
-    assert {p.dtype for p in found.parameters()} == {expected}
+    assert {p.dtype for p in open_model(tmp_path).parameters()} == {torch.float32}
+
+
+def test_a_head_for_another_number_of_answers_is_replaced_with_a_word(tmp_path):
+    from luthier.base.errors import LuthierWarning
+    from luthier.shrink import Task
+    from luthier.shrink.workspace import open_model
+
+    model("bert", num_labels=3).save_pretrained(tmp_path)
+    with pytest.warns(LuthierWarning, match="another number of answers than the 2 of the data"):
+        found = open_model(tmp_path, Task("classification", 2, names=("no", "yes")))
+    assert found.config.num_labels == found.classifier.out_features == 2
+    with pytest.warns(LuthierWarning, match="than the 1 of the data"):
+        assert open_model(tmp_path, Task("regression", centre=2.5)).classifier.bias.tolist() == [2.5]
+
+
+def test_weights_of_other_sizes_than_the_configuration_are_no_new_head(tmp_path):
+    from luthier.shrink import Task
+    from luthier.shrink.workspace import open_model
+
+    net = model("bert")
+    net.config.intermediate_size += 8
+    net.save_pretrained(tmp_path)
+    with pytest.raises(ArgumentError, match=r"bert\.\S+ has another shape than config\.json says"):
+        open_model(tmp_path, Task("classification", 2))
 
 
 def test_a_new_head_of_a_regression_begins_at_the_mean_of_the_labels(tmp_path):

@@ -29,8 +29,10 @@ from luthier.shrink import (
     search,
     standard_search,
 )
+from luthier.shrink import latency as latency_module
 from luthier.shrink.front import hypervolume_of
 from luthier.shrink.importance import columns, projection
+from luthier.shrink.latency import Measured
 from luthier.shrink.searching import Evaluator, title
 from luthier.shrink.supernet import output
 from luthier.shrink.tasks import language
@@ -347,8 +349,31 @@ def test_latency_is_measured_and_predicted(net):
     specs = [SubNetSpec.uniform(net.sizes, layers=range(n), inter=u) for n in (1, 2, 3) for u in (8, 40)]
     found = Latency.fitted(net, specs, held_out=specs[:3], tokens=8, runs=2, rounds=2)
     assert found(net.full) > 0
-    assert found(specs[0]) <= found(net.full)
-    assert Latency.from_json(net, found.to_json())(net.full) == found(net.full)
+    assert found.predicted(specs[0]) <= found.predicted(net.full)
+    assert Latency.from_json(net, found.to_json()).predicted(net.full) == found.predicted(net.full)
     one, two = measure([net.model, net.model], tokens=8, runs=2, rounds=2, decode=True)
     assert one.runs == two.runs == 4
     assert one.low_ms <= one.median_ms <= one.high_ms
+
+
+@pytest.mark.parametrize(("tau", "predicts"), [(0.95, True), (float("nan"), True), (0.5, False)])
+def test_latency_is_measured_where_predictions_rank_badly(net, monkeypatch, tau, predicts):
+    asked = []
+
+    def timed(models, **more):
+        asked.append((sum(p.numel() for p in models[0].parameters()), more["tokens"], more["decode"]))
+        return [Measured(7.0, 7.0, 7.0, 15, 1, 8, 1, "cpu")]
+
+    monkeypatch.setattr(latency_module, "measure", timed)
+    kept = Latency(net, np.zeros(6), tokens=8, batch=1, tau=tau, decode=True).to_json()
+    found = Latency.from_json(net, kept)
+    assert [found(net.full), found(net.full)] == ([0.0, 0.0] if predicts else [7.0, 7.0])
+    full = CostModel(net.layout).cost(net.full).parameters
+    assert asked == ([] if predicts else [(full, 8, True)])
+
+
+def test_more_tokens_than_positions_are_told_before_anything_is_timed():
+    with pytest.raises(ArgumentError, match=r"tokens=65: the model has 64 positions\. Allowed: at most so many"):
+        measure([model("gpt2")], tokens=65)
+    with pytest.raises(ArgumentError, match=r"tokens=64, and 1 more: .*Allowed: at most 63"):
+        measure([model("gpt2")], tokens=64, decode=True)

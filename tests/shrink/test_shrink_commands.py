@@ -111,7 +111,7 @@ def test_a_size_to_draw_around(place):
     assert "target=0.01 of" in call(*words, "--sampler", "around", "--around", 0.01, code=1).output
     call(*words, "--sampler", "around", "--around", 0.8)
     assert call(*words, "--sampler", "around", "--around", 0.9, code=1).output.count(
-        "holds a run with sampled.target=0.8"
+        "holds a run with sampling.target=0.8"
     )
 
 

@@ -14,7 +14,7 @@ from luthier.nets.data import synthetic
 from luthier.nets.training import Moment
 from luthier.shrink import CostModel, Distil, Lora, Sampler, SubNetSpec, SuperNet, Task, extract, preset, train, verify
 from luthier.shrink._shell import names, takes
-from luthier.shrink.strategies import STRATEGIES, Said, Strategy, _decay_touched, distilled, taught_by
+from luthier.shrink.strategies import STRATEGIES, Said, Strategy, _decay_touched, distilled, finetune, taught_by
 from luthier.shrink.supernet import output
 from luthier.shrink.tasks import Data, language
 
@@ -336,3 +336,61 @@ def test_memory_that_runs_out_is_told_as_such(tmp_path):
     data = Data(CLASSES, full, held, held, held)
     with pytest.raises(ArgumentError, match=r"out of memory\. Take a smaller batch.*are kept"):
         train(net, preset(net.sizes, "small"), data, steps=2, folder=tmp_path)
+
+
+TEXT = language(synthetic(3000, vocabulary=90), size=2, length=8)
+
+
+def begun(folder, *, seed=3, **more):
+    net = SuperNet.from_model(model("qwen3", seed=seed))
+    data, ranking = more.pop("data", TEXT), more.pop("ranking", ())
+    space = more.pop("space", None) or preset(net.sizes, "small", ranking=ranking)
+    if "target" in more:
+        more["sampler"] = Sampler(space, CostModel(net.layout), kind="around", target=more.pop("target"))
+    if "alpha" in more:
+        more["peft"] = Lora(net, rank=2, alpha=more.pop("alpha"))
+    train(net, space, data, steps=1, random=1, folder=folder, **more)
+
+
+OTHER = language(synthetic(3000, vocabulary=90, seed=1), size=2, length=8)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "said"),
+    [
+        ({}, {"data": OTHER}, "data.batch='"),
+        ({}, {"ranking": (2, 1, 0)}, r"ranking=\[0, 1, 2\], this one has \[2, 1, 0\]"),
+        ({"target": 0.9}, {"target": 0.6}, "sampling.target=0.9, this one has 0.6"),
+        ({"alpha": 16}, {"alpha": 64}, "lora.alpha=16.0, this one has 64.0"),
+        ({}, {"teacher": 5}, "teacher=False, this one has True"),
+        ({"teacher": 4}, {"teacher": 5}, "taught_by='"),
+    ],
+    ids=["data", "ranking", "sampler", "adapters", "a teacher", "another teacher"],
+)
+def test_a_training_goes_on_only_as_it_began(tmp_path, first, then, said):
+    first, then = (
+        {k: model("qwen3", seed=v) if k == "teacher" else v for k, v in given.items()} for given in (first, then)
+    )
+    begun(tmp_path, **first)
+    begun(tmp_path, **first)  # the same goes on
+    with pytest.raises(ArgumentError, match=f"holds a run with {said}.*Choose another folder"):
+        begun(tmp_path, **then)
+
+
+def test_a_fine_tuning_goes_on_only_as_it_began(tmp_path):
+    teachers = [model("qwen3", seed=s) for s in (4, 5)]
+
+    def tuned(data=TEXT, **more):
+        finetune(model("qwen3"), data, steps=1, folder=tmp_path, **more)
+
+    tuned(teacher=teachers[0], about={"child": "a"})
+    tuned(teacher=teachers[0])
+    for more, said in (
+        ({"teacher": teachers[0], "data": OTHER}, "data.batch"),
+        ({"teacher": teachers[1]}, "taught_by"),
+        ({}, "kd"),
+        ({"teacher": teachers[0], "kd": Distil(tau=9.0)}, "kd.tau=2.0, this one has 9.0"),
+        ({"teacher": teachers[0], "about": {"child": "b"}}, "child='a', this one has 'b'"),
+    ):
+        with pytest.raises(ArgumentError, match=f"holds a run with {said}"):
+            tuned(**more)

@@ -9,7 +9,7 @@ from _models import torch, transformers
 
 from luthier.base.errors import ArgumentError
 from luthier.shrink import Task, examples, read_data
-from luthier.shrink.tasks import classes_of
+from luthier.shrink.reading import classes_of, read_table
 
 
 class Words:
@@ -182,3 +182,52 @@ def test_a_classifiers_own_classes_keep_their_places(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({**config, "architectures": ["BertModel"]}))
     assert classes_of(tmp_path) == ()
     assert classes_of(None) == ()
+
+
+def test_a_table_with_one_class_is_refused():
+    rows = [{"text": f"row {i}", "label": "yes"} for i in range(40)]
+    with pytest.raises(ArgumentError, match=r"all 40 labels are 'yes'\. Allowed: two or more that differ"):
+        examples(rows, Words(), size=4, length=12)
+
+
+def test_rows_are_filled_with_the_tokenizers_padding_or_the_models():
+    class Bare(Words):
+        pad_token_id = None
+
+    class Three(Words):
+        pad_token_id = 3
+
+    def filled(tokenizer, **more):
+        data = examples(ROWS, tokenizer, size=4, length=12, **more)
+        batch = data.train(0)
+        return data.task.pad, set(batch["input_ids"][batch["attention_mask"] == 0].tolist())
+
+    assert filled(Three()) == (3, {3})
+    assert filled(Three(), pad=9) == (3, {3})
+    assert filled(Bare(), pad=9) == (9, {9})
+    assert filled(Bare()) == (0, {0})
+
+
+def test_a_text_without_tokens_counts_as_one():
+    class Plain(Words):
+        pad_token_id = 3
+
+        def __call__(self, text, truncation, max_length):
+            return {"input_ids": [ord(c) % 90 + 4 for c in text][:max_length]}
+
+    rows = [{"text": "ab" * (i % 3), "label": i % 2} for i in range(40)]
+    data = examples(rows, Plain(), texts="text", size=1, length=12)
+    for batch in (*data.search, *data.select, *data.test, *(data.train(k) for k in range(20))):
+        assert batch["input_ids"].numel() > 0
+        assert int(batch["attention_mask"].sum()) > 0
+
+
+def test_the_mark_at_the_beginning_of_a_file_is_no_part_of_a_columns_name(tmp_path):
+    (tmp_path / "a.csv").write_text("label,text\n1,x\n", encoding="utf-8-sig")
+    assert read_table(tmp_path / "a.csv") == [{"label": "1", "text": "x"}]
+
+
+def test_a_text_has_no_kind(tmp_path):
+    (tmp_path / "a.txt").write_text("abcdefghij" * 200)
+    with pytest.raises(ArgumentError, match=r"kind='regression': .*a\.txt' is a text, without labels"):
+        read_data(tmp_path / "a.txt", size=2, length=8, kind="regression")

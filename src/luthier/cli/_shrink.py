@@ -28,6 +28,16 @@ Label = Annotated[
     str | None,
     typer.Option("--label", metavar="COLUMN", help="Column with the label. Default: label, labels, score or target."),
 ]
+Kind = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        metavar="NAME",
+        help="What a table's labels are: classification or regression. Default: numbers that are not whole make a "
+        "regression.",
+        show_default=False,
+    ),
+]
 OutRun = Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run.")]
 SpaceName = Annotated[
     str, typer.Option("--space", metavar="NAME", help="small, medium, layer, sublayer, large, width or joint.")
@@ -38,6 +48,10 @@ Multiple = Annotated[
     int, typer.Option("--multiple", metavar="N", help="Neurons and channels come in multiples; 64 suits GPUs.")
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Decides every random draw.")]
+ItsSeed = Annotated[
+    int | None,
+    typer.Option("--seed", metavar="N", help="Of split and draws. Default: its training's.", show_default=False),
+]
 Rate = Annotated[float, typer.Option("--lr", metavar="X", help="Highest learning rate.")]
 MethodName = Annotated[
     str, typer.Option("--method", metavar="NAME", help="random, local, nsga2, evolution, ehvi, scalarised, ...")
@@ -111,23 +125,34 @@ def limits_of(given: list[str]) -> dict[str, float]:
     return found
 
 
-def latency_of(work: Any, talk: Talk, *, specs: int = 24, held_out: int = 12) -> Any:
-    """A predictor, fitted to sub-networks of the run's space; kept in the run's folder."""
+def latency_of(work: Any, talk: Talk, *, specs: int = 24, held_out: int = 20) -> Any:
+    """A predictor, fitted to sub-networks of the run's space; kept in the run's folder for this device and threads."""
     import numpy as np
 
     from luthier.shrink import CostModel, Latency, Sampler
+    from luthier.shrink._torch import torch
+    from luthier.shrink.extraction import fingerprint
 
     net = work.supernet()
+    here = {"device": work.device, "threads": torch.get_num_threads(), "net": fingerprint(net.model)}
     path = work.folder / "latency.json"
     if path.is_file():
-        return Latency.from_json(net, json.loads(path.read_text(encoding="utf-8")))
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if all(kept.get(name) == value for name, value in here.items()):
+            return _told(Latency.from_json(net, kept), talk)
     sampler = Sampler(work.space(net), CostModel(net.layout))
     drawn = [sampler.draw(np.random.default_rng([7, k])) for k in range(specs + held_out)]
     talk.detail(f"measuring {len(drawn)} sub-networks, batch 1, {work.config['length']} tokens")
     found = Latency.fitted(net, drawn[:specs], held_out=drawn[specs:], tokens=work.config["length"])
     talk.detail(f"latency predictor: Kendall's tau {found.tau:.2f} on {held_out} sub-networks it has not seen")
-    write_text(path, json.dumps(found.to_json()) + "\n")
-    return found
+    write_text(path, json.dumps({**found.to_json(), **here}) + "\n")
+    return _told(found, talk)
+
+
+def _told(latency: Any, talk: Talk) -> Any:
+    if not latency.predicts:
+        talk.detail(f"tau {latency.tau:.2f} is below 0.9: each sub-network of the search is measured instead")
+    return latency
 
 
 def seconds_of(text: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,12 +12,13 @@ from luthier.cli._shrink import (
     Batch,
     DataFile,
     Device,
+    ItsSeed,
+    Kind,
     Label,
     Length,
     Model,
     Multiple,
     Rate,
-    Seed,
     Texts,
     Threads,
     begin,
@@ -90,6 +90,7 @@ def finetune(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write to.")],
     texts: Texts = None,
     label: Label = None,
+    kind: Kind = None,
     teacher: Annotated[
         Path | None, typer.Option("--teacher", metavar="MODEL", help="Learn from it too.", show_default=False)
     ] = None,
@@ -98,7 +99,7 @@ def finetune(
     lr: Rate = 2e-4,
     batch: Batch = 16,
     length: Length = 64,
-    seed: Seed = 0,
+    seed: ItsSeed = None,
     threads: Threads = 1,
     device: Device = "cpu",
     as_json: Json = False,
@@ -107,18 +108,24 @@ def finetune(
 ) -> None:
     """Train an extracted model further, with or without a teacher; goes on where it was stopped."""
     talk = begin(as_json, quiet, threads)
+    from luthier.base.errors import ArgumentError
     from luthier.cli import _json
-    from luthier.shrink import Child, Distil, SubNetSpec, load, read_data
+    from luthier.shrink import Child, Distil, SubNetSpec
     from luthier.shrink import finetune as tune
     from luthier.shrink._fits import check_trained
-    from luthier.shrink.workspace import checked_device
+    from luthier.shrink.extraction import about_of
 
-    model = load(child).to(checked_device(device))
-    about = json.loads((child / "luthier.json").read_text(encoding="utf-8"))
-    columns = {"texts": texts or (), "label": label or ""}
-    task = read_data(data, child, size=batch, length=length, seed=seed, **columns)
+    about = about_of(child)
+    if "spec" not in about:
+        raise ArgumentError(
+            f"{child}: not an extracted child, as no luthier.json there says what it is of its parent. Allowed: a "
+            "folder that extract or finetune has written."
+        )
+    model = _opened(child, device, learns=True)
+    columns = {"texts": texts or (), "label": label or "", "kind": kind or ""}
+    task, seed = _read(model, child, data, seed, size=batch, length=length, **columns)
     before = task.task.evaluate(model, task.test)
-    wise = None if teacher is None else load(teacher).to(checked_device(device)).eval()
+    wise = None if teacher is None else _opened(teacher, device)
     out.mkdir(parents=True, exist_ok=True)
     history = tune(
         model,
@@ -129,11 +136,14 @@ def finetune(
         lr=lr,
         seed=seed,
         folder=out / "train",
+        about={"child": {"parent": about.get("parent"), "spec": about["spec"]}},
         hooks=[ticker(talk)],
     )
     check_trained(str(out), history, steps=steps, lr=lr)
     after = task.task.evaluate(model, task.test)
-    rest = {k: v for k, v in about.items() if k not in ("format", "spec")}
+    rest: dict[str, Any] = {k: v for k, v in about.items() if k not in ("format", "spec")}
+    learnt = {"data": str(data.resolve()), "seed": seed, **columns, "steps": steps, "lr": lr}
+    rest["trained_on"] = [*rest.get("trained_on", ()), {**learnt, "teacher": None if teacher is None else str(teacher)}]
     Child(model, SubNetSpec.from_json(about["spec"]), about["format"], rest, child).save(out)
     if talk.json:
         _json.write({"before": before, "after": after, "folder": out})
@@ -141,6 +151,34 @@ def finetune(
     talk.say(
         f"test loss {before['loss']:.4f} -> {after['loss']:.4f}, {score} {before[score]:.4f} -> {after[score]:.4f}"
     )
+
+
+def _opened(folder: Path, device: str, *, learns: bool = False) -> Any:
+    """A model on a device; in single precision on processors, which emulate half, and wherever weights learn."""
+    from luthier.shrink import load
+    from luthier.shrink._torch import torch
+    from luthier.shrink.workspace import checked_device
+
+    found: Any = load(folder)
+    if learns or torch.device(checked_device(device)).type == "cpu":
+        found = found.float()
+    return found.to(device).eval()
+
+
+def _read(model: Any, folder: Path, data: Path, seed: int | None, **more: Any) -> tuple[Any, int]:
+    """Data for a model, split and read as when it was trained on them, and the seed; checked to fit it."""
+    from luthier.shrink import read_data
+    from luthier.shrink._fits import check_fits
+    from luthier.shrink.reading import trained_on
+
+    known = trained_on(folder, data, seed)
+    columns = {name: more.pop(name) or known.get(name) or "" for name in ("texts", "label", "kind")}
+    seed = known["seed"] if seed is None else seed
+    task = read_data(data, folder, seed=seed, **more, **columns)
+    if task.task.pad is not None and getattr(model.config, "pad_token_id", None) is None:
+        model.config.pad_token_id = task.task.pad
+    check_fits(model, task)
+    return task, seed
 
 
 def profile(
@@ -164,12 +202,14 @@ def profile(
 
     from luthier.cli import _json
     from luthier.nets.families import family_of
-    from luthier.shrink import load, measure
-    from luthier.shrink.workspace import checked_device
+    from luthier.shrink import measure
+    from luthier.shrink._fits import check_length
 
     names = [child, *([against] if against is not None else [])]
-    models = [load(name).to(checked_device(device)).eval() for name in names]
+    models = [_opened(name, device) for name in names]
     causal = all(family_of(model.config).causal and hasattr(model, "generate") for model in models)
+    for model in models:
+        check_length(model, tokens, name="tokens", more=int(causal))
     found: dict[str, Any] = {}
     for kind in ("prefill", *(["decode"] if causal else [])):
         times = measure(models, batch=batch, tokens=tokens, runs=runs, rounds=rounds, decode=kind == "decode")
@@ -194,12 +234,13 @@ def score(
     ],
     texts: Texts = None,
     label: Label = None,
+    kind: Kind = None,
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", help="Most questions, drawn by the seed.", show_default=False)
     ] = None,
     batch: Batch = 16,
     length: Length = 64,
-    seed: Seed = 0,
+    seed: ItsSeed = None,
     threads: Threads = 1,
     device: Device = "cpu",
     as_json: Json = False,
@@ -212,22 +253,19 @@ def score(
 
     from luthier.base.errors import ArgumentError
     from luthier.cli import _json
-    from luthier.shrink import load, read_data, read_questions, score_choices
-    from luthier.shrink._fits import check_fits
+    from luthier.shrink import read_questions, score_choices
     from luthier.shrink.choices import asks
-    from luthier.shrink.tasks import classes_of
-    from luthier.shrink.workspace import checked_device
+    from luthier.shrink.reading import classes_of
 
-    net = load(model).to(checked_device(device)).eval()
+    net = _opened(model, device)
     if asks(data):
-        told = score_choices(net, read_questions(data, limit=limit, seed=seed), model, rows=batch)
+        told = score_choices(net, read_questions(data, limit=limit, seed=seed or 0), model, rows=batch)
         if talk.json:
             _json.write({**asdict(told), "beyond_chance": told.beyond_chance})
         talk.say(str(told))
         return
-    columns = {"texts": texts or (), "label": label or ""}
-    task = read_data(data, model, size=batch, length=length, seed=seed, **columns)
-    check_fits(net, task)
+    columns = {"texts": texts or (), "label": label or "", "kind": kind or ""}
+    task, _ = _read(net, model, data, seed, size=batch, length=length, **columns)
     names = classes_of(model)
     own = names != tuple(map(str, range(len(names))))  # without names of its own, the number of classes has to do
     if own and task.task.kind == "classification" and task.task.names != names:

@@ -13,6 +13,7 @@ from luthier.cli._shrink import (
     Batch,
     DataFile,
     Device,
+    Kind,
     Label,
     Length,
     MethodName,
@@ -48,6 +49,7 @@ def rank(
     out: OutRun,
     texts: Texts = None,
     label: Label = None,
+    kind: Kind = None,
     method: Annotated[
         str, typer.Option("--method", metavar="NAME", help="activation, magnitude, flap, taylor or random.")
     ] = "activation",
@@ -70,7 +72,7 @@ def rank(
     from luthier.shrink import pipeline
 
     given = {"model": model, "data": data, "batch": batch, "length": length}
-    work = work_in(out, device, **given, seed=seed, texts=texts, label=label)
+    work = work_in(out, device, **given, seed=seed, texts=texts, label=label, kind=kind)
     found = pipeline.rank(work, method=method, layers=layers, batches=batches)
     if talk.json:
         _json.write({"method": method, "layers": found.layer_order, "file": out / "rank.json"})
@@ -85,6 +87,7 @@ def train(
     out: OutRun,
     texts: Texts = None,
     label: Label = None,
+    kind: Kind = None,
     space: SpaceName = "small",
     strategy: Annotated[
         str, typer.Option("--strategy", metavar="NAME", help="sandwich, random, random_linear, ats or standard.")
@@ -120,7 +123,7 @@ def train(
     from luthier.shrink import Distil, pipeline
 
     given = {"model": model, "data": data, "space": space, "batch": batch, "length": length}
-    work = work_in(out, device, **given, multiple=multiple, seed=seed, texts=texts, label=label)
+    work = work_in(out, device, **given, multiple=multiple, seed=seed, texts=texts, label=label, kind=kind)
     pipeline.train_super(
         work,
         strategy=strategy,
@@ -278,7 +281,7 @@ def verify(
 
     work = Workspace(run)
     net, one = work.supernet(), SubNetSpec.from_json(spec.read_text(encoding="utf-8"))
-    model = cut(net, one).model if child is None else load(child)
+    model = cut(net, one).model if child is None else load(child).float()
     try:
         parity = compare(net, one, model, work.data().search[:2], tolerance=tolerance)
     except ParityError as error:
@@ -312,6 +315,7 @@ def run_(
     out: OutRun = Path("luthier-shrink"),
     texts: Texts = None,
     label: Label = None,
+    kind: Kind = None,
     space: SpaceName = "small",
     method: MethodName = "nsga2",
     evals: Annotated[int, typer.Option("--evals", metavar="N", help="Most sub-networks to evaluate.")] = 100,
@@ -336,7 +340,7 @@ def run_(
     from luthier.study import Study
 
     given = {"model": model, "data": data, "space": space, "batch": batch, "length": length}
-    work = work_in(out, device, **given, multiple=multiple, seed=seed, texts=texts, label=label)
+    work = work_in(out, device, **given, multiple=multiple, seed=seed, texts=texts, label=label, kind=kind)
     found = pipeline.run(
         work,
         seconds=seconds_of(budget),

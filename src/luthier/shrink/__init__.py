@@ -51,7 +51,7 @@ _EXPORTS = {
     "pack": "luthier.shrink.packing",
     "preset": "luthier.shrink.spaces",
     "rank_units": "luthier.shrink.importance",
-    "read_data": "luthier.shrink.tasks",
+    "read_data": "luthier.shrink.reading",
     "read_questions": "luthier.shrink.choices",
     "recover": "luthier.shrink.recovery",
     "repair": "luthier.shrink.repairing",

@@ -36,8 +36,14 @@ def check_trained(what: str, history: History, *, steps: int, lr: float) -> None
         )
 
 
-def check_length(model: Any, length: int) -> None:
+def check_length(model: Any, length: int, *, name: str = "length", more: int = 0) -> None:
     """Refuse sequences that are longer than the model's positions.
+
+    Args:
+        model: A model of transformers.
+        length: Tokens.
+        name: Of the argument that said so.
+        more: Tokens that come after them.
 
     Raises:
         ArgumentError: they are.
@@ -45,8 +51,10 @@ def check_length(model: Any, length: int) -> None:
     most = getattr(model.config, "max_position_embeddings", None)
     if most is not None:
         most -= family_of(model.config).position_offset
-        if length > most:
-            raise ArgumentError(f"length={length}: the model has {most} positions. Allowed: at most so many.")
+        if length + more > most:
+            after = f", and {more} more" if more else ""
+            allowed = f"{most - more}" if more else "so many"
+            raise ArgumentError(f"{name}={length}{after}: the model has {most} positions. Allowed: at most {allowed}.")
 
 
 def check_fits(model: Any, data: Any) -> None:
@@ -57,7 +65,8 @@ def check_fits(model: Any, data: Any) -> None:
         data: What should be a task with its data.
 
     Raises:
-        ArgumentError: no data, longer texts than positions, tokens that the model lacks, or another head.
+        ArgumentError: no data, longer texts than positions, tokens that the model lacks, another head, or another
+            token for padding.
     """
     if not isinstance(data, Data):
         raise ArgumentError(f"data={_named(data)}. Allowed: what read_data, examples or language gives.")
@@ -75,6 +84,7 @@ def check_fits(model: Any, data: Any) -> None:
             "tokenizer: read_data(file, model_folder)."
         )
     _check_head(model, data)
+    _check_pad(model, data)
 
 
 def _check_head(model: Any, data: Data) -> None:
@@ -87,6 +97,17 @@ def _check_head(model: Any, data: Data) -> None:
         raise ArgumentError(
             f"data: {labels} label{'s' if labels > 1 else ''}, and the model's head has {model.config.num_labels}. "
             f"Load it with num_labels={labels}."
+        )
+
+
+def _check_pad(model: Any, data: Data) -> None:
+    """Padding has to be the model's own where it finds a row's last word by it."""
+    pad, own = data.task.pad, getattr(model.config, "pad_token_id", None)
+    if pad is not None and own != pad and family_of(model.config).causal:
+        raise ArgumentError(
+            f"data: rows are filled with token {pad}, the model's pad_token_id is {own}; its answer would depend on "
+            f"what else is in a batch. Set model.config.pad_token_id = {pad}, or read the data with the model's own "
+            "tokenizer."
         )
 
 

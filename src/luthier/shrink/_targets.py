@@ -127,6 +127,7 @@ class Targets:
             self.say(f"no baseline of this size: {error}")
             return []
         pruned = extract(start, spec, source=child.source)
+        pruned.about |= {name: child.about[name] for name in ("trained_on",) if name in child.about}
         # a classifier's head is new, and teaches nothing
         teacher = start.model if self.data.task.kind == "lm" else None
         model, _, _ = self._trained(pruned, folder / "uniform-magnitude", steps, teacher)

@@ -22,7 +22,7 @@ from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
 from luthier.base.imports import need
 from luthier.shrink._torch import torch
-from luthier.shrink.tasks import TABLES, rows_of, tokenizer_of
+from luthier.shrink.reading import TABLES, rows_of, tokenizer_of
 
 LETTERS = "ABCD"
 Z = 1.959963984540054  # of a two-sided interval of 95 %

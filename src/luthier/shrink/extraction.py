@@ -23,7 +23,8 @@ from luthier.shrink.supernet import SuperNet
 
 FORMATS = ("auto", "hf-stock", "hf-custom")
 WEIGHTS, SPEC, ABOUT = "model.safetensors", "spec.json", "luthier.json"
-CARRIED = ("generation_config.json", "vocab.txt", "merges.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
+CARRIED = ("generation_config.json", "chat_template.jinja", "vocab.txt", "merges.txt", "vocab.json", "spiece.model",
+           "sentencepiece.bpe.model")  # fmt: skip
 
 
 @dataclass
@@ -66,7 +67,7 @@ class Child:
         (place / SPEC).write_text(json.dumps(self.spec.to_json()) + "\n", encoding="utf-8")
         about = {"format": self.format, "spec": self.spec.to_json(), **self.about}
         (place / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-        if self.source is not None:
+        if self.source is not None and self.source.resolve() != place.resolve():
             for path in self.source.iterdir():
                 if path.name in CARRIED or path.name.startswith(("tokenizer", "special_tokens", "added_tokens")):
                     shutil.copy(path, place / path.name)
@@ -302,7 +303,7 @@ def load(folder: str | Path) -> nn.Module:
         ArgumentError: the folder holds no model, or its weights are not those of its specification.
     """
     place = Path(folder)
-    about = _about(place)
+    about = about_of(place)
     without = about.get("without", ())
     if about.get("format") != "hf-custom":
         return _leave_out(_plain(place), without)
@@ -324,7 +325,8 @@ def load(folder: str | Path) -> nn.Module:
     return model.eval()
 
 
-def _about(place: Path) -> Mapping[str, Any]:
+def about_of(place: Path) -> Mapping[str, Any]:
+    """What luthier has written into a model's folder of where it comes from; empty where it has not."""
     try:
         found: dict[str, Any] = json.loads((place / ABOUT).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -13,11 +13,14 @@ from scipy.optimize import nnls
 from scipy.stats import kendalltau
 
 from luthier.base.checks import check
+from luthier.shrink._fits import check_length
 from luthier.shrink._torch import torch
-from luthier.shrink.cost import CostModel
 from luthier.shrink.extraction import cut
 from luthier.shrink.spec import SubNetSpec, count
 from luthier.shrink.supernet import SuperNet, cached
+
+LEAST_TAU = 0.9  # below, predictions say too little of which sub-network is the faster one
+RUNS, ROUNDS = 5, 3  # of each of the sub-networks that a predictor is fitted to, or that are measured in its place
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,14 @@ def measure(
 
     Returns:
         One a model, in order.
+
+    Raises:
+        ArgumentError: numbers out of range, or more tokens than a model has positions.
     """
     for name, value in (("batch", batch), ("tokens", tokens), ("runs", runs), ("rounds", rounds)):
         check(name, value, at_least=1, whole=True)
+    for model in models:
+        check_length(model, tokens, name="tokens", more=int(decode))
     generator = torch.Generator().manual_seed(seed)
     times: list[list[float]] = [[] for _ in models]
     for _turn in range(rounds):
@@ -111,7 +119,8 @@ class Latency:
     """Predicts milliseconds of a sub-network from a few measured ones.
 
     A pass takes a constant, and for each layer a constant and its multiply-adds, for attention and feed-forward by
-    themselves; the rates are fitted by non-negative least squares.
+    themselves; the rates are fitted by non-negative least squares. Where that ranks sub-networks that it was not fitted
+    to too badly (`tau` below 0.9), each sub-network is measured instead when its milliseconds are asked for.
 
     Args:
         net: The super-network.
@@ -119,15 +128,18 @@ class Latency:
         tokens: Length of the input.
         batch: Rows.
         tau: Kendall's rank correlation on sub-networks that it was not fitted to; NaN if there were none.
+        decode: Of one further token with a cache of that length.
 
     Source: the usual table of layers, summed; as a smooth one.
     Differs: rates in place of a table's cells, so that shapes never measured have a prediction too.
-    Cost: some tens of forward passes to fit.
+    Cost: some tens of forward passes to fit; measured, some more for each sub-network.
     """
 
-    def __init__(self, net: SuperNet, rates: Any, *, tokens: int, batch: int, tau: float = float("nan")) -> None:
-        self.net, self.rates, self.tokens, self.batch, self.tau = net, rates, tokens, batch, tau
-        self._costs = CostModel(net.layout)
+    def __init__(
+        self, net: SuperNet, rates: Any, *, tokens: int, batch: int, tau: float = float("nan"), decode: bool = False
+    ) -> None:
+        self.net, self.rates, self.tokens, self.batch, self.tau, self.decode = net, rates, tokens, batch, tau, decode
+        self._measured: dict[SubNetSpec, float] = {}
 
     @classmethod
     def fitted(
@@ -138,8 +150,8 @@ class Latency:
         held_out: Sequence[SubNetSpec] = (),
         batch: int = 1,
         tokens: int = 128,
-        runs: int = 5,
-        rounds: int = 3,
+        runs: int = RUNS,
+        rounds: int = ROUNDS,
         decode: bool = False,
     ) -> Latency:
         """Measure extracted sub-networks, and fit.
@@ -164,21 +176,38 @@ class Latency:
         rates = nnls(features[:n] / scale * weight[:n, None], np.ones(n))[0] / scale
         tau = float("nan")
         if len(held_out) > 1:
-            tau = float(kendalltau(features[n:] @ rates, times[n:]).statistic)
-        return cls(net, rates, tokens=tokens, batch=batch, tau=tau)
+            tau = float(np.nan_to_num(kendalltau(features[n:] @ rates, times[n:]).statistic))  # 0: all predicted alike
+        return cls(net, rates, tokens=tokens, batch=batch, tau=tau, decode=decode)
+
+    @property
+    def predicts(self) -> bool:
+        """Whether milliseconds are predicted; else they are measured."""
+        return not self.tau < LEAST_TAU  # NaN: nothing says that it should not be trusted
 
     def __call__(self, spec: SubNetSpec) -> float:
-        """Milliseconds."""
+        """Milliseconds: predicted, or measured once where predictions are too bad."""
+        if self.predicts:
+            return self.predicted(spec)
+        if spec not in self._measured:
+            shape: dict[str, Any] = {"batch": self.batch, "tokens": self.tokens, "decode": self.decode}
+            [found] = measure([cut(self.net, spec).eval()], runs=RUNS, rounds=ROUNDS, **shape)
+            self._measured[spec] = found.median_ms
+        return self._measured[spec]
+
+    def predicted(self, spec: SubNetSpec) -> float:
+        """Milliseconds by the rates, whatever they are worth."""
         return float(_features(self.net, spec, self.tokens) @ self.rates)
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
-        return {"rates": list(map(float, self.rates)), "tokens": self.tokens, "batch": self.batch, "tau": self.tau}
+        shape = {"tokens": self.tokens, "batch": self.batch, "decode": self.decode}
+        return {"rates": list(map(float, self.rates)), **shape, "tau": self.tau}
 
     @classmethod
     def from_json(cls, net: SuperNet, data: Mapping[str, Any]) -> Latency:
         """From plain data."""
-        return cls(net, np.array(data["rates"]), tokens=data["tokens"], batch=data["batch"], tau=data["tau"])
+        shape: dict[str, Any] = {"tokens": data["tokens"], "batch": data["batch"], "decode": data.get("decode", False)}
+        return cls(net, np.array(data["rates"]), tau=data["tau"], **shape)
 
 
 def _features(net: SuperNet, spec: SubNetSpec, tokens: int) -> Any:

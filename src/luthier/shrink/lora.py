@@ -44,6 +44,7 @@ class Lora(nn.Module):
         check("alpha", alpha, above=0)
         net.plain("Lora")
         self._net = [net]  # in a list, so that its parameters are not this module's
+        self.settings = {"rank": rank, "alpha": float(alpha), "heads": heads, "seed": seed}
         self.scale = alpha / rank
         self.left, self.right = nn.ParameterDict(), nn.ParameterDict()
         self._learned = {name: p.requires_grad for name, p in net.model.named_parameters()}

@@ -148,6 +148,7 @@ def extract_run(work: Workspace, spec: SubNetSpec, name: str, *, form: str = "au
     """
     net = work.supernet()
     child = extract(net, spec, format=form, source=work.config["model"])
+    child.about |= work.provenance()
     verify(net, spec, child.model, work.data().search[:2])
     return child, child.save(work.folder / "children" / name)
 

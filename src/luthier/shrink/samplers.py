@@ -94,13 +94,13 @@ class Sampler:
         check("target", target, above=0, at_most=1)
         check("spread", spread, above=0)
         self.space, self.costs, self.kind = space, costs, kind
+        #: What was chosen, as plain data.
+        self.settings = {"kind": kind, "bins": bins, "target": target, "spread": spread, "low": low, "high": high,
+                         "seed": seed}  # fmt: skip
         self._target, self._spread = target, spread
         self._full = int(costs.parameters(costs.arrays([SubNetSpec.full(space.sizes)]))[0])
         ends = [space.smallest, space.largest]
         least, most = (int(n) for n in costs.parameters(costs.arrays(ends)))
-        #: What was chosen, as plain data.
-        numbers: dict[str, float | None] = {"bins": bins, "target": target, "spread": spread}
-        self.options = {"low": low, "high": high, **{name: numbers[name] for name in NUMBERS.get(kind, ())}}
         self.low = max(least, 0 if low is None else round(low * self._full))
         self.high = min(most, self._full if high is None else round(high * self._full))
         if self.low > self.high:

@@ -260,11 +260,15 @@ def standard_search(
         The front of all candidates, each as it was when it was stopped: one that mo-asha or the time stopped is a
         trained model too.
 
+    Raises:
+        ArgumentError: data that the model cannot read.
+
     Source: Klein et al. 2024, standard NAS (random search under MO-ASHA).
     Differs: each part is a training of its own with warm-up and cooldown, which goes on from the weights of the part
         before; after a restart of the process a candidate begins anew.
     Cost: a training for each candidate; all that may be promoted stay in memory.
     """
+    check_fits(net.model, data)
     evaluator = Evaluator(net, data)
     candidates: dict[int, tuple[Any, dict[float, dict[str, float]]]] = {}
     study = Study(

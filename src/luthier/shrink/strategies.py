@@ -20,6 +20,7 @@ from luthier.nets.training import train as run_loop
 from luthier.shrink._fits import check_fits
 from luthier.shrink._torch import nn, torch
 from luthier.shrink.cost import CostModel
+from luthier.shrink.extraction import fingerprint
 from luthier.shrink.lora import Lora
 from luthier.shrink.samplers import Sampler, parsed
 from luthier.shrink.spaces import NetSpace
@@ -249,39 +250,59 @@ def train(
     recipe = Recipe(steps=steps, seed=seed, save_every=save_every, log_every=log_every, precision=precision)
     about = {
         "strategy": strategy, "random": random, "space": space.name, "sampler": drawn.kind,
-        "sampled": drawn.options, "kd": None if chosen.kd is None else asdict(chosen.kd),
+        "kd": None if chosen.kd is None else asdict(chosen.kd),
         "teacher": teacher is not None,
     }  # fmt: skip
-    more = {"folder": folder, "resume": resume, "hooks": hooks, "extra": about}
-    return guarded(holder, data.train, recipe, chosen, lr, decay, touched=strategy in PARTIAL, **more)
+    about |= {"sampling": drawn.settings, "axes": space.space.to_dict()["hyperparameters"],
+              "ranking": list(space.ranking), "lora": None if peft is None else peft.settings}  # fmt: skip
+    wise = None if chosen.kd is None else teacher
+    where: dict[str, Any] = {"folder": folder, "resume": resume, "hooks": hooks}
+    return guarded(holder, data, recipe, chosen, lr, decay, about, wise, touched=strategy in PARTIAL, **where)
 
 
 def guarded(
     model: Any,
-    data: Callable[[int], Mapping[str, Any]],
+    data: Data,
     recipe: Recipe,
     loss: Any,
     lr: float,
     decay: float,
+    about: Mapping[str, Any],
+    teacher: Any,
     *,
     touched: bool = False,
     **more: Any,
 ) -> History:
-    """The training loop with AdamW; memory that runs out is told as such. `touched`: without a gradient no decay."""
+    """The training loop with AdamW; memory that runs out is told as such. `touched`: without a gradient no decay.
+
+    A training that goes on has to have in common with its beginning, beside its recipe: data, teacher, and `about`.
+    """
     check("lr", lr, above=0)
     check("decay", decay, at_least=0)
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(learned, lr=lr, weight_decay=decay)
     if touched and decay:
         _decay_touched(optimiser)
+    extra = dict(about)
     try:
-        return run_loop(model, data, optimiser, recipe, loss=loss, **more)
+        if more.get("folder") is not None:
+            extra["data"] = data.identity()
+            extra["taught_by"] = None if teacher is None else _fingerprint(teacher)
+        return run_loop(model, data.train, optimiser, recipe, loss=loss, extra=extra, **more)
     except (MemoryError, RuntimeError) as error:
         if not (isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "allocate memory" in str(error)):
             raise
         folder = more.get("folder")
         kept = "" if folder is None else f" Checkpoints in {folder} are kept; the next call goes on from there."
         raise ArgumentError(f"out of memory. Take a smaller batch or shorter texts.{kept}") from error
+
+
+def _fingerprint(teacher: Any) -> str:
+    """Of a model; of a super-network with its adapters, if they are on."""
+    if not isinstance(teacher, SuperNet):
+        return fingerprint(teacher)
+    adapters = "" if teacher.adapters is None else fingerprint(teacher.adapters)
+    return fingerprint(teacher.model) + adapters
 
 
 def _decay_touched(optimiser: torch.optim.Optimizer) -> None:
@@ -316,6 +337,7 @@ def finetune(
     lr: float = 2e-4,
     seed: int = 0,
     folder: str | Path | None = None,
+    about: Mapping[str, Any] | None = None,
     hooks: Sequence[Callable[[dict[str, Any]], None]] = (),
 ) -> History:
     """Train one model on its own, as an extracted sub-network or a baseline.
@@ -328,8 +350,13 @@ def finetune(
         steps: Optimiser steps.
         lr: Highest rate.
         seed: Of dropout.
-        folder: Where checkpoints go.
+        folder: Where checkpoints go; a run that was killed goes on from there, with the same data, teacher and `kd`.
+        about: What else it must have in common then, such as which model it began as; JSON.
         hooks: Called with each record; its "loss" is the task's alone.
+
+    Raises:
+        ArgumentError: options out of range, data that the model cannot read, memory ran out, or the folder holds
+            another run.
     """
     check_fits(model, data)
     hidden = kd is not None and kd.hidden > 0 and teacher is not None
@@ -343,4 +370,6 @@ def finetune(
         return found + distilled(own, taught_by(teacher, batch, hidden=hidden), data.task, batch, kd)
 
     recipe = Recipe(steps=steps, seed=seed, save_every=None if folder is None else 200)
-    return guarded(model, data.train, recipe, loss, lr, 0.0, folder=folder, hooks=hooks)
+    taught = teacher is not None and kd is not None
+    common = {**(about or {}), "kd": asdict(kd) if taught and kd is not None else None}
+    return guarded(model, data, recipe, loss, lr, 0.0, common, teacher if taught else None, folder=folder, hooks=hooks)

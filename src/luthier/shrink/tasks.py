@@ -6,27 +6,23 @@ or regression task. Nothing is fetched.
 
 from __future__ import annotations
 
-import csv
-import gzip
+import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
-from luthier.base.imports import need
 from luthier.nets.data import Batches, Tokens
 from luthier.shrink._torch import nn, torch
 from luthier.shrink.supernet import inputs, output, placed
 
 Batch = Mapping[str, Any]
 KINDS = ("lm", "classification", "regression")
-TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 #: Shares of the data: what trains, what the search sees, what picks from its front, what is reported.
 SHARES = (0.7, 0.1, 0.1, 0.1)
 LABELS = ("label", "labels", "score", "target")
@@ -42,6 +38,8 @@ class Task:
         chance: The score of who knows nothing.
         centre: Mean of a regression's training labels, in their unit: where a head that is new begins.
         names: Of the classes, in the order of a model's answers.
+        pad: Token that fills rows of texts; None: rows are of one length. A model whose answer is that of a row's last
+            word has to know it.
     """
 
     kind: str
@@ -49,6 +47,7 @@ class Task:
     chance: float = 0.0
     centre: float = 0.0
     names: tuple[str, ...] = ()
+    pad: int | None = None
 
     @property
     def score_name(self) -> str:
@@ -129,6 +128,15 @@ class Data:
         """Batches of the training part, from its end of the numbering: what importance is measured on."""
         return [self.train(10**6 + k) for k in range(batches)]
 
+    def identity(self) -> dict[str, Any]:
+        """What tells these data from others, as JSON: where they come from, and letters that stand for batch 0."""
+        digest = hashlib.blake2b(digest_size=8)
+        for name, tensor in sorted(self.train(0).items()):
+            digest.update(f"{name} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        about: dict[str, Any] = json.loads(json.dumps(self.about, default=str))
+        return {"task": self.task.kind, **about, "batch": digest.hexdigest()}
+
 
 def language(
     tokens: Tokens, *, size: int = 16, length: int = 64, seed: int = 0, evaluated: int = 16, shares: Any = SHARES
@@ -171,6 +179,7 @@ def examples(
     evaluated: int = 64,
     kind: str = "",
     classes: Sequence[str] = (),
+    pad: int | None = None,
 ) -> Data:
     """Labelled texts, shuffled by the seed and split into training, search, selection and test.
 
@@ -185,9 +194,10 @@ def examples(
         evaluated: Most batches of each later part.
         kind: "classification" or "regression"; empty: regression for numbers that are not whole.
         classes: What a model calls its classes, in its order; the labels' own order if they are others.
+        pad: Fills rows if the tokenizer names no token for that; None: token 0.
 
     Raises:
-        ArgumentError: no rows, or no such columns.
+        ArgumentError: few rows, no such columns, or labels that are all the same.
     """
     if len(rows) < 20:
         raise ArgumentError(f"data: {len(rows)} rows. Allowed: 20 or more, to split in four.")
@@ -210,15 +220,16 @@ def examples(
             )
     values, task = _labels([row[label] for row in rows], kind, classes)
     order = np.random.default_rng([seed, 41]).permutation(len(rows))
-    encoded = [_encoded(tokenizer, [str(rows[i][name]) for name in names], length) for i in order]
+    fill = int(next(n for n in (tokenizer.pad_token_id, pad, 0) if n is not None))
+    encoded = [_encoded(tokenizer, [str(rows[i][name]) for name in names], length, fill) for i in order]
     values = values[order]
     cuts = np.round(np.cumsum((0.0, *SHARES)) * len(rows)).astype(int)
     if task.kind == "regression":
         task = replace(task, centre=float(values[: cuts[1]].mean()))
-    pad = tokenizer.pad_token_id or 0
+    task = replace(task, pad=fill)
 
     def made(places: Sequence[int]) -> dict[str, torch.Tensor]:
-        return _padded([encoded[i] for i in places], values[list(places)], pad, task.kind)
+        return _padded([encoded[i] for i in places], values[list(places)], fill, task.kind)
 
     def train(k: int) -> dict[str, torch.Tensor]:
         orders: dict[int, np.ndarray] = {}
@@ -259,6 +270,8 @@ def _labels(given: Sequence[Any], kind: str, classes: Sequence[str] = ()) -> tup
     """Labels as numbers, and the task that they make; classes in a model's order where it has all of them."""
     if kind:
         check("kind", kind, one_of=KINDS[1:])
+    if len(set(map(str, given))) < 2:
+        raise ArgumentError(f"data: all {len(given)} labels are {given[0]!r}. Allowed: two or more that differ.")
     numbers = all(map(_is_number, given))
     wrong = (
         [v for v in given if not (_is_number(v) and np.isfinite(float(v)))] if numbers or kind == "regression" else []
@@ -280,18 +293,6 @@ def _labels(given: Sequence[Any], kind: str, classes: Sequence[str] = ()) -> tup
     return found, Task("classification", len(names), float(np.bincount(found).max() / len(found)), names=names)
 
 
-def classes_of(folder: str | Path | None) -> tuple[str, ...]:
-    """What a classifier's folder calls its classes, in order; those without names of their own are 0, 1, 2, ..."""
-    place = Path(folder or "") / "config.json"
-    config = json.loads(place.read_text(encoding="utf-8")) if folder is not None and place.is_file() else {}
-    if not any("SequenceClassification" in name for name in config.get("architectures") or ()):
-        return ()
-    named = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}  # two are not written down
-    names = [str(named[key]) for key in sorted(named, key=int)]
-    plain = all(name == f"LABEL_{i}" for i, name in enumerate(names))
-    return tuple(str(i) for i in range(len(names))) if plain else tuple(names)
-
-
 def _is_number(value: Any) -> bool:
     try:
         float(value)
@@ -300,9 +301,14 @@ def _is_number(value: Any) -> bool:
     return True
 
 
-def _encoded(tokenizer: Any, texts: list[str], length: int) -> tuple[list[int], list[int]]:
+def _encoded(tokenizer: Any, texts: list[str], length: int, fill: int) -> tuple[list[int], list[int]]:
+    """Tokens and their types; a text without any is one padding token that counts.
+
+    A row in which nothing counts would be answered from its padding, which is as long as its batch has it.
+    """
     found = tokenizer(*texts, truncation=True, max_length=length)
-    return found["input_ids"], found.get("token_type_ids") or [0] * len(found["input_ids"])
+    ids = found["input_ids"] or [fill]
+    return ids, found.get("token_type_ids") or [0] * len(ids)
 
 
 def _padded(rows: list[tuple[list[int], list[int]]], labels: Any, pad: int, kind: str) -> dict[str, torch.Tensor]:
@@ -317,87 +323,3 @@ def _padded(rows: list[tuple[list[int], list[int]]], labels: Any, pad: int, kind
     told = torch.tensor(labels)
     found = {"input_ids": ids, "attention_mask": mask, "labels": told if kind == "classification" else told.float()}
     return {**found, "token_type_ids": types} if int(types.max()) > 0 else found
-
-
-def read_data(
-    path: str | Path,
-    model_folder: str | Path | None = None,
-    *,
-    size: int = 16,
-    length: int = 64,
-    seed: int = 0,
-    texts: str | Sequence[str] = (),
-    label: str = "",
-    kind: str = "",
-    classes: Sequence[str] | None = None,
-) -> Data:
-    """A task from a local file: a table of labelled texts, or plain text (also `.gz`) for language modelling.
-
-    Args:
-        path: The file.
-        model_folder: Folder whose tokenizer reads it; None, or one without a tokenizer: bytes. If it is a classifier
-            that has all classes of the file, they are in its order.
-        size: Rows or windows per batch.
-        length: Tokens of each.
-        seed: Of order and split.
-        texts: Columns with one or two texts; found by themselves if not named.
-        label: Column with the label.
-        kind: "classification" or "regression"; empty: regression for numbers that are not whole.
-        classes: Names of the classes, in order; None: the model's.
-
-    Raises:
-        ArgumentError: no such file or folder, an empty one, or a table without a tokenizer.
-    """
-    place = Path(path)
-    if model_folder is not None and not Path(model_folder).is_dir():
-        raise ArgumentError(
-            f"model_folder={str(model_folder)!r}: no such folder. Allowed: one with a tokenizer, or None."
-        )
-    if not place.is_file():
-        what = "a folder" if place.is_dir() else "no such file"
-        raise ArgumentError(f"data {str(path)!r}: {what}. Allowed: a text, or one of {', '.join(TABLES)}.")
-    tokenizer = tokenizer_of(model_folder)
-    if place.suffix in TABLES:
-        if tokenizer is None:
-            do = "Put one into the model's folder." if model_folder else "Name the folder of a model with one."
-            raise ArgumentError(f"data {str(path)!r}: a table of texts needs a tokenizer. {do}")
-        return examples(
-            rows_of(place), tokenizer, size=size, length=length, seed=seed, texts=texts, label=label, kind=kind,
-            classes=classes_of(model_folder) if classes is None else classes,
-        )  # fmt: skip
-    raw = gzip.decompress(place.read_bytes()) if place.suffix == ".gz" else place.read_bytes()
-    if not raw:
-        raise ArgumentError(f"data {str(path)!r} is empty. Allowed: some thousand letters or more.")
-    if tokenizer is None:
-        tokens = Tokens(np.frombuffer(raw, dtype=np.uint8), 256, place.name)
-    else:
-        ids = tokenizer(raw.decode("utf-8", errors="replace"), add_special_tokens=False)["input_ids"]
-        tokens = Tokens(np.asarray(ids, dtype=np.int32), len(tokenizer), place.name)
-    return language(tokens, size=size, length=length, seed=seed)
-
-
-def rows_of(place: Path) -> list[dict[str, Any]]:
-    """`read_table`, with the file's name where it cannot be read."""
-    try:
-        return read_table(place)
-    except (ValueError, KeyError, csv.Error) as error:  # no UTF-8, no JSON, no Parquet: all of them values
-        line = str(error).strip().splitlines()[0]
-        raise ArgumentError(f"data {str(place)!r}: no {place.suffix[1:]} that can be read: {line}") from error
-
-
-def tokenizer_of(folder: str | Path | None) -> Any:
-    """The tokenizer in a model's folder; None: there is none."""
-    if folder is None or (not any(Path(folder).glob("tokenizer*")) and not (Path(folder) / "vocab.txt").is_file()):
-        return None
-    auto = need("transformers", what="a Hugging Face tokenizer", extra="llm").AutoTokenizer
-    return auto.from_pretrained(str(folder), local_files_only=True)
-
-
-def read_table(path: Path) -> list[dict[str, Any]]:
-    """Rows of a table."""
-    if path.suffix == ".parquet":
-        return list(need("pyarrow.parquet", what="Parquet data", extra="bench").read_table(path).to_pylist())
-    with path.open(encoding="utf-8", newline="") as stream:
-        if path.suffix == ".jsonl":
-            return [json.loads(line) for line in stream if line.strip()]
-        return list(csv.DictReader(stream, delimiter="\t" if path.suffix == ".tsv" else ","))

@@ -3,7 +3,7 @@
 run/config.json       model, data, space and what else was given
 run/rank.json         importance, and the order that the weights are in
 run/train/            checkpoints of the super-network's training
-run/super/            the trained super-network, a plain folder of transformers
+run/super/            the trained super-network, a plain folder of transformers, and where it comes from
 run/search/study.db   the search; others are beside it, as search-random; run/front.json: what the last one has found
 run/children/         extracted sub-networks
 """
@@ -11,6 +11,7 @@ run/children/         extracted sub-networks
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,32 +19,38 @@ from typing import Any
 import transformers
 
 from luthier.base.checks import check
-from luthier.base.errors import ArgumentError
+from luthier.base.errors import ArgumentError, LuthierWarning
 from luthier.base.files import new_folder, write_text
+from luthier.nets.families import family_of
 from luthier.shrink._fits import check_length
 from luthier.shrink._permute import Order
 from luthier.shrink._torch import torch
-from luthier.shrink.extraction import extract
+from luthier.shrink.extraction import ABOUT, extract
 from luthier.shrink.front import Front
 from luthier.shrink.importance import Ranking
+from luthier.shrink.reading import read_data
 from luthier.shrink.spaces import NetSpace, preset
 from luthier.shrink.spec import SubNetSpec
 from luthier.shrink.supernet import SuperNet
-from luthier.shrink.tasks import Data, Task, read_data
+from luthier.shrink.tasks import Data, Task
 
 CONFIG, RANK, FRONT = "config.json", "rank.json", "front.json"
 
 
 def open_model(folder: str | Path, task: Task | None = None, *, seed: int = 0) -> Any:
-    """A model of transformers from a local folder, with the head that a task needs, in single precision on processors.
+    """A model of transformers from a local folder, with the head that a task needs, in single precision.
+
+    Half precision is emulated on processors, slowly; and where weights learn, a step of AdamW is often less than what
+    it can tell apart.
 
     Args:
         folder: Its folder.
-        task: What it is for; None: the class that its configuration names.
+        task: What it is for; None: the class that its configuration names. A classifier's head for another number of
+            answers is replaced by a new one.
         seed: Of a head that the checkpoint lacks.
 
     Raises:
-        ArgumentError: there is no model.
+        ArgumentError: there is no model, or its weights are not of the sizes that its configuration names.
     """
     place = Path(folder)
     if not (place / "config.json").is_file():
@@ -52,16 +59,35 @@ def open_model(folder: str | Path, task: Task | None = None, *, seed: int = 0) -
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         cls, more = _class(config, task)
-        found = cls.from_pretrained(place, local_files_only=True, output_loading_info=task is not None, **more)
-    model: Any = found if task is None else found[0]
-    if task is not None and task.kind == "regression":
-        _centred(model, found[1]["missing_keys"], task.centre)
-    if task is not None and task.names:
+        model, told = cls.from_pretrained(place, local_files_only=True, output_loading_info=True, **more)
+    replaced = {key if isinstance(key, str) else key[0] for key in told["mismatched_keys"]}
+    trunk = sorted(key for key in replaced if key.startswith(f"{model.base_model_prefix}."))
+    if trunk:
+        raise ArgumentError(f"model {str(folder)!r}: {trunk[0]} has another shape than config.json says.")
+    if replaced and task is not None:
+        warnings.warn(
+            f"model {str(folder)!r}: its head has another number of answers than the {task.labels} of the data, and a "
+            "new one takes its place.",
+            LuthierWarning,
+            stacklevel=2,
+        )
+    if task is not None and task.kind != "lm":
+        _fit_task(model.float(), task, {*told["missing_keys"], *replaced})
+    return model.float().eval()
+
+
+def _fit_task(model: Any, task: Task, new: set[str]) -> None:
+    """What a classifier's configuration says of its answers and its padding; a new head begins where it should."""
+    if task.kind == "regression":
+        _centred(model, new, task.centre)
+    if task.names:
         model.config.id2label = dict(enumerate(task.names))
         model.config.label2id = {name: i for i, name in enumerate(task.names)}
-    if not torch.cuda.is_available():
-        model = model.float()  # half precision is emulated on processors, slowly, and trains badly
-    return model.eval()
+    own = getattr(model.config, "pad_token_id", None)
+    if task.pad is not None and (own is None or family_of(model.config).causal):
+        model.config.pad_token_id = task.pad
+    elif own is None:
+        model.config.pad_token_id = 0
 
 
 def _centred(model: Any, missing: Iterable[str], centre: float) -> None:
@@ -78,9 +104,7 @@ def _class(config: Any, task: Task | None) -> tuple[Any, dict[str, Any]]:
         return (named[0] if named and named[0] is not None else transformers.AutoModel), {}
     if task.kind == "lm":
         return transformers.AutoModelForCausalLM, {}
-    more: dict[str, Any] = {"num_labels": task.labels}
-    if getattr(config, "pad_token_id", None) is None:
-        more["pad_token_id"] = 0
+    more: dict[str, Any] = {"num_labels": task.labels, "ignore_mismatched_sizes": True}
     return transformers.AutoModelForSequenceClassification, more
 
 
@@ -152,9 +176,15 @@ class Workspace:
         """The task and its data."""
         c = self.config
         sizes = {"size": c["batch"], "length": c["length"], "seed": c["seed"], "classes": c.get("classes")}
-        found = read_data(c["data"], c["model"], **sizes, texts=c.get("texts") or (), label=c.get("label") or "")
-        if found.task.names and "classes" not in c:
-            self.remember(classes=list(found.task.names))  # every step of a run answers in the same order
+        columns: dict[str, Any] = {"texts": c.get("texts"), "label": c.get("label"), "kind": c.get("kind")}
+        columns = {name: value or "" for name, value in columns.items()}
+        found = read_data(c["data"], c["model"], **sizes, **columns)
+        kept: dict[str, Any] = {"kind": found.task.kind} if found.task.kind != "lm" else {}
+        if found.task.names:
+            kept["classes"] = list(found.task.names)  # every step of a run answers in the same order
+        new = {name: value for name, value in kept.items() if name not in c}
+        if new:
+            self.remember(**new)
         return found
 
     def model(self, task: Task) -> Any:
@@ -203,10 +233,22 @@ class Workspace:
             net.ranking = ranking.layer_order
         return net
 
+    def provenance(self) -> dict[str, Any]:
+        """What this run adds to where a model of it comes from: data and seed, and how its units were ranked."""
+        names = ("data", "seed", "texts", "label", "kind")
+        found: dict[str, Any] = {"trained_on": [{n: self.config[n] for n in names if n in self.config}]}
+        path = self.folder / RANK
+        if path.is_file():
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            found["order"] = kept["order"]
+            found["importance"] = {"method": kept["ranking"]["method"], "layers": kept["ranking"]["layers_by"]}
+        return found
+
     def save_super(self, net: SuperNet) -> None:
-        """Write the trained super-network; it is there as a whole, or not."""
+        """Write the trained super-network, and where it comes from; it is there as a whole, or not."""
         with new_folder(self.folder / "super") as draft:
             net.model.save_pretrained(draft)
+            (draft / ABOUT).write_text(json.dumps(self.provenance(), indent=1) + "\n", encoding="utf-8")
 
     def supernet(self) -> SuperNet:
         """The trained super-network, its weights in their order.
