@@ -192,6 +192,26 @@ def test_mistakes_are_told_before_anything_is_trained(tmp_path, monkeypatch, cap
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small.json"]
 
 
+@pytest.mark.filterwarnings("ignore::luthier.base.errors.CostWarning")
+def test_the_run_that_a_start_was_grown_from_is_one_of_the_ledger(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_bytes(bytes(range(32, 127)) * 200)
+    own = ("--lr", "0.01", "--tokens", "1024", "--data", "text.txt")
+    assert luthier("grow", "inspect", "refgpt", "--proxy", PROXY, "-o", "small.json") == 0
+    assert luthier("grow", "train", "small.json", "-o", "base", "--purpose", "base", *own) == 0
+    assert luthier("grow", "expand", "base", "--target", "d_model=32,heads=2,kv_heads=2,d_ff=64") == 0
+    capsys.readouterr()
+    assert luthier("grow", "train", "small.json", "-o", "cold", "--from", "base", *own) == 1
+    assert "the run begins at its plan's own start" in capsys.readouterr().err
+    assert luthier("grow", "train", "grown", "-o", "warm", "--from", "bse", *own) == 1
+    assert "no run of that name in ledger.jsonl. Did you mean 'base'?" in capsys.readouterr().err
+    assert not (tmp_path / "cold").exists()
+    assert not (tmp_path / "warm").exists()
+    assert luthier("grow", "train", "grown", "-o", "warm", "--from", "base", *own) == 0
+    last = Ledger.open("ledger.jsonl").entries[-1]
+    assert (last.source, last.before, last.curve[-1]) == ("base", 0, (last.flops, last.loss))
+
+
 def test_where_a_model_comes_from(tmp_path, monkeypatch):
     """A function of a file in the working folder is found; a type that transformers lacks is one line."""
     monkeypatch.chdir(tmp_path)

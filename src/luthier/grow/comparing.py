@@ -53,7 +53,7 @@ def compare(
     places = [share * whole for share in SHARES]
     left = [_at(a, x) for x in places]
     right = [_at(b, x) for x in places]
-    reached = _first(a, b[-1, 1])
+    reached = first_at(a, b[-1, 1])
     share = None if reached is None else reached / whole
     words = (
         f"warm never reaches cold's {b[-1, 1]:.4f}"
@@ -69,8 +69,13 @@ def _at(curve: np.ndarray, x: float) -> float:
     return float(np.interp(x, curve[:, 0], curve[:, 1]))
 
 
-def _first(curve: np.ndarray, level: float) -> float | None:
-    """Where a curve first falls to a level, between measurements by a straight line."""
+def first_at(curve: np.ndarray, level: float) -> float | None:
+    """Where a curve first falls to a level, between measurements by a straight line; None: it never does.
+
+    Args:
+        curve: (n, 2): cost and loss.
+        level: The loss.
+    """
     for i, (x, y) in enumerate(curve):
         if y <= level:
             if i == 0:

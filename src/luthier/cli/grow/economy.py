@@ -96,7 +96,7 @@ def ledger_(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """What was spent for what, and both accounts of what growing saved."""
+    """What was spent for what, and what growing came to beside a run from scratch of as many tokens."""
     begin()
     from dataclasses import asdict
 
@@ -114,6 +114,5 @@ def ledger_(
             print(f"{word:<8} {len(own):>4} runs  {sum(e.flops for e in own):.3e} operations")
     if bill.direct == bill.direct and bill.trials:
         print(f"tuning at the proxy, not at the target, saves {bill.saved_tuning:.0%} of {bill.direct:.2e} operations")
-    if bill.saved_sunk == bill.saved_sunk and bill.growth:
-        both = f"{bill.saved_sunk:.0%} if its source is there, {bill.saved_full:.0%} if not"
-        print(f"growing saves, of {bill.scratch:.2e} operations: {both}")
+    if bill.words:
+        print(bill.words)
