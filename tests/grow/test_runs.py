@@ -14,6 +14,7 @@ from luthier.base.errors import ArgumentError  # noqa: E402
 from luthier.cli import main  # noqa: E402
 from luthier.grow.comparing import compare  # noqa: E402
 from luthier.grow.factories import factory_of  # noqa: E402
+from luthier.grow.growing import Growth, grow  # noqa: E402
 from luthier.grow.hyper import Hyper  # noqa: E402
 from luthier.grow.ledger import Ledger  # noqa: E402
 from luthier.grow.mu_plan import MuPlan  # noqa: E402
@@ -210,6 +211,31 @@ def test_the_run_that_a_start_was_grown_from_is_one_of_the_ledger(tmp_path, monk
     assert luthier("grow", "train", "grown", "-o", "warm", "--from", "base", *own) == 0
     last = Ledger.open("ledger.jsonl").entries[-1]
     assert (last.source, last.before, last.curve[-1]) == ("base", 0, (last.flops, last.loss))
+
+
+@pytest.mark.filterwarnings("ignore::luthier.base.errors.CostWarning")
+def test_a_grown_start_is_not_written_over_something_else(tmp_path):
+    small = MuPlan.infer("refgpt", proxy={"vocabulary": 16, "d_model": 8, "heads": 1, "d_ff": 16, "layers": 1,
+                                          "context": 8})  # fmt: skip
+    large, weights = small.for_target({"d_ff": 32}), small.build(seed=1).state_dict()
+    place = tmp_path / "grown"
+    saved = grow(weights, small, large, Growth(), where="base").save(place)
+    before = (place / "model.safetensors").read_bytes()
+    grow(weights, small, large, Growth(), where="base").save(place)  # the same again
+    for how, where, target, said in (
+        (Growth(lam=0.2), "base", large, r"a start with growth.lam=0.4, this one has 0.2\. Choose another folder"),
+        (Growth(), "other", large, r"growth.source='base', this one has 'other'"),
+        (Growth(), "base", small.for_target({"d_ff": 48}), r"growth.factor="),
+    ):
+        with pytest.raises(ArgumentError, match=said):
+            grow(weights, small, target, how, where=where).save(place)
+    with pytest.raises(ArgumentError, match="weights or moments"):
+        grow(small.build(seed=2).state_dict(), small, large, Growth(), where="base").save(place)
+    assert (saved.folder / "model.safetensors").read_bytes() == before
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    with pytest.raises(ArgumentError, match="holds something that is no grown start"):
+        grow(weights, small, large, Growth(), where="base").save(tmp_path / "mine")
 
 
 def test_where_a_model_comes_from(tmp_path, monkeypatch):

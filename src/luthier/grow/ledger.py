@@ -214,7 +214,7 @@ class Ledger:
         )
 
     def _like(self, own: Entry | None) -> list[Entry]:
-        """The seeds from scratch beside a grown run: its size and tokens, at the best rate. Without one: the largest."""
+        """The seeds from scratch beside a grown run: its size and tokens, at the best rate; of none: the largest."""
         cold = list(self.of("scratch"))
         aim = own or max(cold, key=lambda e: e.flops, default=None)
         if aim is None:
