@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason='torch is not installed: pip install "luthier[llm]"')
 
-from luthier.base.errors import ArgumentError  # noqa: E402
+from luthier.base.errors import ArgumentError, LuthierWarning  # noqa: E402
 from luthier.cli import main  # noqa: E402
 from luthier.grow.comparing import compare  # noqa: E402
 from luthier.grow.factories import factory_of  # noqa: E402
@@ -46,13 +46,16 @@ def test_the_commands_one_after_the_other(tmp_path, monkeypatch, capsys):
     data = ("--data", "text.txt")
     own = ("--tokens", "2048", "--batch", "4", "--length", "32", *data)
     assert luthier("grow", "sweep", "large.json", "--lr=-8:-7", *own) == 0
-    assert "next: luthier grow transfer sweep --to large.json" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "; a best rate is at the edge of the grid\n" in said
+    assert "next: luthier grow transfer sweep --to large.json" in said
     before = Ledger.open("ledger.jsonl").entries
     assert [e.purpose for e in before] == ["sweep", "sweep"]
     assert (tmp_path / "sweep" / "rates.svg").read_text().count("<svg")
     assert luthier("grow", "sweep", "small.json", "--lr=-8:-7", *own) == 0  # nothing is run again
     assert Ledger.open("ledger.jsonl").entries == before
-    assert luthier("grow", "transfer", "sweep", "--to", "large.json") == 0
+    with pytest.warns(LuthierWarning, match=r"is at the edge of the rates that were tried, 0.00391 to 0.00781"):
+        assert luthier("grow", "transfer", "sweep", "--to", "large.json") == 0
     assert "does not transfer: tokens" in capsys.readouterr().out
     hyper = Hyper.load("hp.json")
     assert (hyper.lr in (2**-8, 2**-7), hyper.fingerprint) == (True, MuPlan.load("small.json").fingerprint)
@@ -185,6 +188,14 @@ def test_mistakes_are_told_before_anything_is_trained(tmp_path, monkeypatch, cap
     for words, told in (
         (("sweep", "none.json"), "plan 'none.json' is not there. Write one: "),
         (("sweep", "small.json", "--lr=1e-3:1e-2"), "--lr=1e-3:1e-2. Allowed: two whole exponents of 2"),
+        (
+            ("sweep", "small.json", "--lr=-6:-8"),
+            "--lr=-6:-8. Allowed: two whole exponents of 2 with a colon between, the low",
+        ),
+        (
+            ("plan", "--size", "1e6", "--tokens", "1e6"),
+            "--law law.json: there is none. Allowed: a file of luthier grow fit",
+        ),
         (("sweep", "small.json", *few), "tokens=100: fewer than one step of 4 rows x 32 tokens"),
         (("train", "small.json", "--out", "run"), "neither --hp nor --lr given"),
     ):
@@ -236,6 +247,17 @@ def test_a_grown_start_is_not_written_over_something_else(tmp_path):
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     with pytest.raises(ArgumentError, match="holds something that is no grown start"):
         grow(weights, small, large, Growth(), where="base").save(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_an_interrupted_run_says_what_is_kept(there, tmp_path):
+    from luthier.cli.grow._shared import interruptible
+
+    if there:
+        (tmp_path / "step-00000004").mkdir()
+    said = "the same command goes on" if there else "nothing is there"
+    with pytest.raises(KeyboardInterrupt, match=said), interruptible(tmp_path, "nothing is there"):
+        raise KeyboardInterrupt
 
 
 def test_where_a_model_comes_from(tmp_path, monkeypatch):
@@ -311,5 +333,8 @@ def test_a_comparison_by_hand():
     assert charged["reached"] == pytest.approx(0.75)
     assert math.isnan(charged["warm"][0])
     assert compare(cold, warm)["reached"] is None
+    assert (
+        compare(warm, cold, names=("wide", "base"))["words"] == "wide reaches base's final 2.0000 at 50% of its tokens"
+    )
     with pytest.raises(ArgumentError, match="twice or more"):
         compare(warm[:1], cold)

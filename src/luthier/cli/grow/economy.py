@@ -65,12 +65,17 @@ def plan(
     begin()
     from dataclasses import asdict
 
+    from luthier.base.errors import ArgumentError
     from luthier.cli import _json
     from luthier.grow.gains import fit_gain
     from luthier.grow.laws import ScalingLaw
     from luthier.grow.ledger import Ledger
     from luthier.grow.planner import Stage, make_plan
 
+    if not law.is_file():
+        raise ArgumentError(
+            f"--law {law}: there is none. Allowed: a file of luthier grow fit. Write it: luthier grow fit."
+        )
     fitted = ScalingLaw.of(json.loads(law.read_text()))
     own = fit_gain(Ledger.open(ledger).entries, fitted)
     stages = [Stage(float(n), float(d), None) for n, d in (pair(word) for word in have or ())]
