@@ -179,8 +179,8 @@ def account(life: Life, warm: float, direct: float) -> dict[str, float]:
     spent = bill.sweep + bill.base + bill.growth
     print(f"spent: tuning {bill.sweep:.3g}, base {bill.base:.3g}, growth {bill.growth:.3g}: {spent:.3g} operations")
     print(f"tuning at the target, as many trials: {tuned_there:.3g} operations, loss {direct:.4f} (ours {warm:.4f})")
-    sunk, full = f"{bill.saved_sunk:+.0%} if the base is there", f"{bill.saved_full:+.0%} if it is charged"
-    print(f"so {spent / tuned_there:.0%} of its compute; the grown run saves, at equal tokens: {sunk}, {full}")
+    print(f"so {spent / tuned_there:.0%} of its compute")
+    print(bill.words)
     parts = {"tuning": bill.sweep, "base": bill.base, "growth": bill.growth, "cold": bill.scratch}
     return {**parts, "spent": spent, "direct": tuned_there, "loss": warm, "direct_loss": direct}
 

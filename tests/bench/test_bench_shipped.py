@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from luthier import bench
-from luthier.base.errors import ChecksumError
+from luthier.base.errors import ArgumentError, ChecksumError
 from luthier.bench import _generated
 from luthier.bench.data import checksum, shipped
 from luthier.testing.benchmark import check_benchmark
@@ -120,3 +120,12 @@ def test_training_gives_what_it_holds(stem):
             assert mine == pytest.approx(now, rel=2e-2)
         else:  # the last bit of a product decides what an agent sees from then on
             assert now / 3 < mine < 3 * now
+
+
+def test_a_table_takes_rounded_values_and_refuses_a_seed_that_is_none():
+    table = bench.load("svm/iris@small")
+    config = dict(table.space.default())
+    assert table.evaluate({**config, "C": config["C"] * (1 + 1e-12)}) == table.evaluate(config)
+    for call in (table.evaluate, table.evaluate_test):
+        with pytest.raises(ArgumentError, match="seed='a'"):
+            call(config, seed="a")

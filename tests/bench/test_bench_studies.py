@@ -101,7 +101,7 @@ def test_thinking_and_machines_that_fail_cost_virtual_time(tmp_path):
     assert cells["slow"].times[0] == pytest.approx(cells["plain"].times[0] + seconds / 10)
     assert cells["slow"].trials <= cells["plain"].trials
     assert cells["broken"].failures > 0
-    with pytest.raises(ArgumentError, match="were run with the setting"):
+    with pytest.raises(ArgumentError, match="setting: fixed was "):
         run(parse(plain(tasks=tasks, seeds=[0], budget={**budget, **slow})), tmp_path / "a", jobs=0)
 
 
@@ -170,11 +170,11 @@ def test_cells_of_another_setting_are_refused(finished, tmp_path):
     with pytest.raises(ArgumentError, match=r"its cell had the budget 8 \(evaluations\); the study says 9"):
         run(parse(plain(budget={"evaluations": 9})), tmp_path, jobs=0)
     changed = parse(plain(methods={**plain()["methods"], "random": {"searcher": "lhs"}}))
-    with pytest.raises(ArgumentError, match="method 'random': its cells in cells/ were run with the definition"):
+    with pytest.raises(ArgumentError, match=r"method 'random': definition: searcher was .random. and is .lhs., since"):
         run(changed, tmp_path, jobs=0)
     assert run(changed, tmp_path, jobs=0, fresh=["random"]).made == 4
     wider = parse({**plain(budget={"evaluations": 8, "workers": 2}), "methods": {"halton": {"searcher": "halton"}}})
-    with pytest.raises(ArgumentError, match="were run with the setting"):
+    with pytest.raises(ArgumentError, match="setting: workers was 1 and is 2, since its 4 cells"):
         run(wider, tmp_path, jobs=0)
     with pytest.raises(ArgumentError, match=r"method 'rnadom' is none of it\. Did you mean 'random'"):
         run(plan, tmp_path, methods=["rnadom"])
@@ -185,6 +185,10 @@ def test_a_part_of_a_study(finished, tmp_path):
     outcome = run(plan, tmp_path, jobs=0, methods=["random"], tasks=["synthetic/camel"], seeds=[1])
     assert (outcome.made, outcome.missing) == (1, 7)
     assert run(plan, tmp_path, jobs=0, minutes=0.0).made == 0
+    with pytest.raises(ArgumentError, match=r"seeds 5 to 8 are none of it\. Allowed: of 0 to 1"):
+        run(plan, tmp_path, seeds=range(5, 9))
+    with pytest.raises(ArgumentError, match=r"cells of 'halton' are to be forgotten, and it is not among"):
+        run(plan, tmp_path, methods=["random"], fresh=["halton"])
 
 
 def test_what_cannot_run_here_is_an_error_or_listed(tmp_path):
@@ -285,6 +289,8 @@ def test_failed_cells_of_methods_that_are_not_chosen_stay(tmp_path):
     outcome = run(plan, tmp_path, jobs=0, methods=["random"], retry=True)
     assert (outcome.made, outcome.failed, outcome.missing) == (1, 0, 0)
     assert Store(tmp_path, "halton").cells[label, 0].error == "ValueError: no"
+    assert outcome.broken == {}
+    assert run(plan, tmp_path, jobs=0).broken == {"halton": (1, "ValueError: no")}  # nothing is left to do
 
 
 def test_files_of_others_are_refused(tmp_path):
@@ -321,8 +327,10 @@ def test_the_adapter_of_the_docs_is_short_and_searches(tmp_path, monkeypatch):
     one, other = (Store(tmp_path / name, "hill-climb").cells["synthetic/branin", 2] for name in ("out", "again"))
     assert alike(one, other)
     Path("hill.py").write_text(from_the_docs() + "# changed\n")
-    with pytest.raises(ArgumentError, match="method 'hill-climb': its cells in cells/ were run with the definition"):
-        run(plan, tmp_path / "again", jobs=0)
+    with pytest.raises(ArgumentError, match=r"hill.py has changed since its 2 cells .* \(--fresh hill-climb\)"):
+        run(plan, tmp_path / "again", jobs=0, retry=True)
+    assert run(plan, tmp_path / "again", jobs=0, methods=["random"], seeds=[0]).made == 2  # it has not changed
+    assert run(plan, tmp_path / "again", jobs=0, methods=["hill-climb"], seeds=[2], fresh=["hill-climb"]).made == 2
 
 
 class Scripted:
@@ -421,6 +429,7 @@ def test_workers_of_a_tool_run_side_by_side(tmp_path):
     [
         ("nowhere.py:A", "cannot be imported"),
         ("luthier.bench.studies.tools:Aks", "no 'Aks' there. Did you mean 'Ask'"),
+        ("luthier.bench.studies.tools:Ask", "Ask lacks ask and tell"),
         ("luthier.bench.studies.tools:GROUP", "Allowed: a class with ask and tell"),
     ],
 )

@@ -72,6 +72,41 @@ def test_a_study_is_run_continued_and_compared(call: Call, tmp_path: Path) -> No
     assert (out / "report" / "tables.json").is_file()
 
 
+BREAKS = """
+class Breaks:
+    def __init__(self, problem, *, seed, evaluations):
+        self.space = problem.space
+
+    def ask(self):
+        raise ValueError("no luck")
+
+    def tell(self, told):
+        pass
+"""
+
+
+def test_why_cells_failed_is_said_until_they_are_repaired(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("hill.py").write_text(BREAKS)
+    Path("plan.toml").write_text(
+        'name = "s"\nseeds = 1\nbudget = { evaluations = 2 }\n[methods.hill]\ntool = "hill.py:Breaks"\n'
+        '[methods.random]\nsearcher = "random"\n[tasks.test]\nsynthetic = ["synthetic/branin"]\n'
+    )
+    words = ("bench", "run", "plan.toml", "-j", "0")
+    for made in (2, 0):
+        found = call(*words)
+        assert found.exit_code == 2
+        assert f"{made} cells made" in found.stdout
+        assert "failed hill: 1 cells, mostly: ValueError: no luck\nrepair it, then" in found.stdout
+    Path("hill.py").write_text(BREAKS.replace('raise ValueError("no luck")', "return self.space.default()"))
+    assert "hill.py has changed since its 1 cells" in call(*words, "--retry").stderr
+    assert "0 cells made" in call(*words, "--methods", "random").stdout
+    mended = call(*words, "--fresh", "hill")
+    assert (mended.exit_code, "1 cells made, 0 of them failed" in mended.stdout) == (0, True), mended.output
+
+
 def test_wrong_words(call: Call, tmp_path: Path) -> None:
     assert "is not known" in call("bench", "generate", "svmm", "--data", "iris").stderr
     assert call("bench", "run", "no-such-preset", "--out", str(tmp_path)).exit_code == 1

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 from pathlib import Path
@@ -139,6 +140,21 @@ def test_a_folder_of_studies_names_them(place: Path, call: Call) -> None:
         (place / "all" / name / "study.db").touch()
     said = call("show", "all").stderr
     assert f"The folder holds studies: april, march. Name one of them, such as {place / 'all' / 'april'}." in said
+
+
+def test_a_folder_of_studies_is_listed(place: Path, call: Call) -> None:
+    space = lu.Space(x=lu.Float(0, 1))
+    for name in ("april", "march"):
+        lu.Study(space, "loss", searcher="random", folder=place / "all" / name).run(
+            lambda run: run.config["x"], trials=1
+        )
+    said = call("list", "studies", "all")
+    assert said.exit_code == 0, said.output
+    lines = said.stdout.splitlines()
+    assert [name for name in ("april", "march") if any(name in line for line in lines[:2])] == ["april", "march"]
+    place = lines[-1].removeprefix("next: luthier show ").strip("'")
+    assert call("show", place).exit_code == 0
+    assert len(json.loads(call("list", "studies", "all", "--json").stdout)["studies"]) == 2
 
 
 def test_a_group_without_a_command(place: Path, call: Call) -> None:

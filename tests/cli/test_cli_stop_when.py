@@ -24,10 +24,11 @@ def test_table_and_verdict(call: Call, log: str) -> None:
     assert result.exit_code == 0, result.output
     said = result.stdout.splitlines()
     assert said[0].split() == ["trials", "bound", "threshold", "verdict"]
-    assert [line.split()[0] for line in said[1:-1]] == ["20", "21", "22", "23", "24"]
-    assert [line.endswith("stop") for line in said[1:-1]] == [False, True, True, True, True]
-    assert said[-1].startswith("regret would have stopped this study after 21 of 24 trials (at most ")
-    assert said[-1].endswith("3 trials would have been saved")
+    assert [line.split()[0] for line in said[1:-2]] == ["20", "21", "22", "23", "24"]
+    assert [line.endswith("stop") for line in said[1:-2]] == [False, True, True, True, True]
+    assert said[-2].startswith("regret would have stopped this study after 21 of 24 trials (at most ")
+    assert said[-2].endswith("3 trials would have been saved")
+    assert said[-1] == "loss is minimised; if that is wrong: --goal max"
 
 
 def test_json(call: Call, log: str) -> None:
@@ -42,13 +43,24 @@ def test_json(call: Call, log: str) -> None:
 
 def test_one_trial_is_one_trial(call: Call, log: str) -> None:
     result = call("stop-when", log, "--epsilon", "0.1", "--set", "regret.patience=4")
-    assert result.stdout.splitlines()[-1].endswith("; 1 trial would have been saved")
+    assert result.stdout.splitlines()[-2].endswith("; 1 trial would have been saved")
 
 
 def test_another_rule_has_no_table(call: Call, log: str) -> None:
     result = call("stop-when", log, "--rule", "plateau", "--set", "plateau.trials=23", "--goal", "max")
     assert result.exit_code == 0, result.output
     assert result.stdout.count("plateau would") == 1
+
+
+@pytest.mark.parametrize("name", ["accuracy", "neg_log_loss", "y"])
+def test_a_goal_that_the_name_does_not_say_is_asked_for(call: Call, log: str, name: str) -> None:
+    Path(log).write_text(Path(log).read_text().replace("loss", name))
+    words = ("stop-when", log, "--objective", name, "--rule", "plateau")
+    refused = call(*words)
+    assert refused.exit_code == 1
+    assert f"whether {name!r} is minimised or maximised is not known" in refused.stderr
+    done = call(*words, "--goal", "max", "--json")
+    assert json.loads(done.stdout)["goal"] == "max"
 
 
 @pytest.mark.parametrize(
@@ -59,7 +71,10 @@ def test_another_rule_has_no_table(call: Call, log: str) -> None:
         (["--rule", "plateau", "--epsilon", "1"], "epsilon"),
         (["--goal", "down"], "--goal='down'"),
         (["--objective", "los"], "Did you mean 'loss'"),
-        (["--set", "plateau.trials=3"], "--set plateau.trials=3"),
+        (
+            ["--set", "plateau.trials=3"],
+            "--set plateau.trials=3. Allowed: regret.NAME=VALUE, of the rule that judges. For another rule add --rule.",
+        ),
     ],
 )
 def test_errors(call: Call, log: str, words: list[str], error: str) -> None:

@@ -93,24 +93,77 @@ def test_break_even(g, s):
 
 
 def entry(run, purpose, flops, **more):
-    return Entry(run=run, purpose=purpose, size=more.pop("size", 10), total=20, tokens=5, flops=flops, **more)
+    size, tokens = more.pop("size", 10), more.pop("tokens", 5)
+    return Entry(run=run, purpose=purpose, size=size, total=20, tokens=tokens, flops=flops, **more)
 
 
 def test_the_bill_by_hand(tmp_path):
-    """Four trials of 10; a base of 25; a grown run of 70 against 100 from scratch."""
+    """Four trials of 10; a base of 25; a grown run that is at 70 where 100 from scratch end."""
     ledger = Ledger.open(tmp_path / "ledger.jsonl")
     for i in range(4):
         ledger.add(entry(f"s{i}", "sweep", 10))
     ledger.add(entry("base", "base", 25))
-    ledger.add(entry("cold", "scratch", 100, size=40))
-    ledger.add(entry("warm", "growth", 70, size=40, source="base", growth=4.0))
+    ledger.add(entry("cold", "scratch", 100, size=40, loss=2.0, curve=[(50, 3.0), (100, 2.0)]))
+    way = [(40, 3.0), (80, 1.6667), (100, 1.5)]
+    ledger.add(entry("warm", "growth", 100, size=40, loss=1.5, source="base", growth=4.0, curve=way))
+    assert Ledger.open(tmp_path / "ledger.jsonl").entries == ledger.entries
     bill = Ledger.open(tmp_path / "ledger.jsonl").bill("warm")
-    assert (bill.sweep, bill.base, bill.growth, bill.scratch, bill.direct) == (40, 25, 70, 100, 400)
+    assert (bill.sweep, bill.base, bill.growth, bill.scratch, bill.direct) == (40, 25, 100, 100, 400)
+    assert bill.reached == pytest.approx(70, abs=0.01)
     assert bill.saved_tuning == pytest.approx(0.9)
-    assert bill.saved_sunk == pytest.approx(0.3)
-    assert bill.saved_full == pytest.approx(0.05)
+    assert bill.saved_sunk == pytest.approx(0.3, abs=1e-4)
+    assert bill.saved_full == pytest.approx(0.05, abs=1e-4)
+    assert bill.words.endswith("of the operations from scratch: 70% if its source is there, 95% if not")
     with pytest.raises(ArgumentError, match="no grown run of that name"):
         ledger.bill("cold")
+
+
+def book(tmp_path, **warm):
+    """A base, two seeds from scratch, other runs from scratch that are no match, and a grown run."""
+    ledger = Ledger.open(tmp_path / "ledger.jsonl")
+    ledger.add(entry("base", "base", 25))
+    ledger.add(entry("cold", "scratch", 100, size=40, lr=0.1, loss=2.0))
+    ledger.add(entry("cold-2", "scratch", 100, size=40, lr=0.1, loss=2.2, seed=1))
+    ledger.add(entry("far too high", "scratch", 100, size=40, lr=1.0, loss=9.0))
+    ledger.add(entry("longer", "scratch", 900, size=40, lr=0.1, loss=1.0, tokens=45))
+    ledger.add(entry("warm", "growth", 100, **{"size": 40, "source": "base", "growth": 4.0, "loss": 2.05, **warm}))
+    return ledger.bill()
+
+
+def test_a_grown_run_is_set_beside_seeds_of_as_many_tokens_at_the_best_rate(tmp_path):
+    """Their curves are not known, so that all that it cost is what it needed at most."""
+    bill = book(tmp_path)
+    assert (bill.scratch, bill.scratch_loss, bill.loss) == (100, pytest.approx(2.1), 2.05)
+    assert (bill.saved_sunk, bill.saved_full) == (0, -0.25)
+    assert "warm ends at loss 2.0500, from scratch with as many tokens 2.1000; " in bill.words
+
+
+def test_a_worse_run_saves_nothing(tmp_path):
+    bill = book(tmp_path, loss=2.11)
+    assert math.isnan(bill.saved_sunk)
+    assert math.isnan(bill.saved_full)
+    assert bill.words == "warm ends at loss 2.1100, from scratch with as many tokens 2.1000: growing saved nothing"
+
+
+def test_runs_of_other_lengths_are_not_compared(tmp_path):
+    bill = book(tmp_path, before=15)
+    assert math.isnan(bill.saved_sunk)
+    assert "no run from scratch of its size and 20 tokens is here" in bill.words
+
+
+def test_a_run_grown_late_counts_with_its_first_part(tmp_path):
+    bill = book(tmp_path, before=40, loss=0.9)
+    assert bill.saved_full == pytest.approx(1 - 125 / 900)
+    assert bill.words.endswith("it took, of the operations from scratch: 14%")
+
+
+@pytest.mark.parametrize("source", ["gone", ""])
+def test_a_source_that_is_not_there_is_not_free(source, tmp_path):
+    bill = book(tmp_path, source=source)
+    assert math.isnan(bill.base)
+    assert math.isnan(bill.saved_full)
+    assert bill.words.endswith("100% if its source is there, and what its source has cost is not in the ledger "
+                               "(--from names it)")  # fmt: skip
 
 
 def test_a_ledger_survives_a_cut_line(tmp_path):

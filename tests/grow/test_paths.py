@@ -54,6 +54,8 @@ def test_late_depth(layers, tmp_path):
     assert history.records[-1]["tokens"] == 40 * STEP
     assert history.records[-1]["flops"] == pytest.approx(STEP * (28 * small + 12 * large))
     assert [(e.purpose, e.tokens) for e in ledger.entries] == [("base", 28 * STEP), ("growth", 12 * STEP)]
+    assert [e.before for e in ledger.entries] == [0, 28 * STEP]
+    assert ledger.entries[1].curve[-1] == pytest.approx((ledger.entries[1].flops, history.last("val_loss")))
     bill = ledger.bill("a")
     assert bill.base + bill.growth == pytest.approx(history.records[-1]["flops"])
     before = read(tmp_path / "a" / "shallow").state["history"][-1]["val_loss"]

@@ -14,6 +14,7 @@ from luthier.base.errors import ArgumentError  # noqa: E402
 from luthier.cli import main  # noqa: E402
 from luthier.grow.comparing import compare  # noqa: E402
 from luthier.grow.factories import factory_of  # noqa: E402
+from luthier.grow.growing import Growth, grow  # noqa: E402
 from luthier.grow.hyper import Hyper  # noqa: E402
 from luthier.grow.ledger import Ledger  # noqa: E402
 from luthier.grow.mu_plan import MuPlan  # noqa: E402
@@ -36,6 +37,7 @@ def luthier(*words):
 
 
 @pytest.mark.filterwarnings("ignore::luthier.base.errors.CostWarning")
+@pytest.mark.filterwarnings("always:lr=.*at the edge")
 def test_the_commands_one_after_the_other(tmp_path, monkeypatch, capsys):
     """inspect, sweep, transfer, train, expand, train, compare, fit, plan, ledger, export."""
     monkeypatch.chdir(tmp_path)
@@ -45,14 +47,18 @@ def test_the_commands_one_after_the_other(tmp_path, monkeypatch, capsys):
     data = ("--data", "text.txt")
     own = ("--tokens", "2048", "--batch", "4", "--length", "32", *data)
     assert luthier("grow", "sweep", "large.json", "--lr=-8:-7", *own) == 0
-    assert "next: luthier grow transfer sweep --to large.json" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "; a best rate is at the edge of the grid\n" in said
+    assert "next: luthier grow transfer sweep --to large.json" in said
     before = Ledger.open("ledger.jsonl").entries
     assert [e.purpose for e in before] == ["sweep", "sweep"]
     assert (tmp_path / "sweep" / "rates.svg").read_text().count("<svg")
     assert luthier("grow", "sweep", "small.json", "--lr=-8:-7", *own) == 0  # nothing is run again
     assert Ledger.open("ledger.jsonl").entries == before
     assert luthier("grow", "transfer", "sweep", "--to", "large.json") == 0
-    assert "does not transfer: tokens" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "does not transfer: tokens" in said.out
+    assert "is at the edge of the rates that were tried, 0.00391 to 0.00781" in said.err
     hyper = Hyper.load("hp.json")
     assert (hyper.lr in (2**-8, 2**-7), hyper.fingerprint) == (True, MuPlan.load("small.json").fingerprint)
     train = ("grow", "train")
@@ -184,12 +190,76 @@ def test_mistakes_are_told_before_anything_is_trained(tmp_path, monkeypatch, cap
     for words, told in (
         (("sweep", "none.json"), "plan 'none.json' is not there. Write one: "),
         (("sweep", "small.json", "--lr=1e-3:1e-2"), "--lr=1e-3:1e-2. Allowed: two whole exponents of 2"),
+        (
+            ("sweep", "small.json", "--lr=-6:-8"),
+            "--lr=-6:-8. Allowed: two whole exponents of 2 with a colon between, the low",
+        ),
+        (
+            ("plan", "--size", "1e6", "--tokens", "1e6"),
+            "--law law.json: there is none. Allowed: a file of luthier grow fit",
+        ),
         (("sweep", "small.json", *few), "tokens=100: fewer than one step of 4 rows x 32 tokens"),
         (("train", "small.json", "--out", "run"), "neither --hp nor --lr given"),
     ):
         assert luthier("grow", *words) == 1
         assert told in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small.json"]
+
+
+@pytest.mark.filterwarnings("ignore::luthier.base.errors.CostWarning")
+def test_the_run_that_a_start_was_grown_from_is_one_of_the_ledger(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_bytes(bytes(range(32, 127)) * 200)
+    own = ("--lr", "0.01", "--tokens", "1024", "--data", "text.txt")
+    assert luthier("grow", "inspect", "refgpt", "--proxy", PROXY, "-o", "small.json") == 0
+    assert luthier("grow", "train", "small.json", "-o", "base", "--purpose", "base", *own) == 0
+    assert luthier("grow", "expand", "base", "--target", "d_model=32,heads=2,kv_heads=2,d_ff=64") == 0
+    capsys.readouterr()
+    assert luthier("grow", "train", "small.json", "-o", "cold", "--from", "base", *own) == 1
+    assert "the run begins at its plan's own start" in capsys.readouterr().err
+    assert luthier("grow", "train", "grown", "-o", "warm", "--from", "bse", *own) == 1
+    assert "no run of that name in ledger.jsonl. Did you mean 'base'?" in capsys.readouterr().err
+    assert not (tmp_path / "cold").exists()
+    assert not (tmp_path / "warm").exists()
+    assert luthier("grow", "train", "grown", "-o", "warm", "--from", "base", *own) == 0
+    last = Ledger.open("ledger.jsonl").entries[-1]
+    assert (last.source, last.before, last.curve[-1]) == ("base", 0, (last.flops, last.loss))
+
+
+@pytest.mark.filterwarnings("ignore::luthier.base.errors.CostWarning")
+def test_a_grown_start_is_not_written_over_something_else(tmp_path):
+    small = MuPlan.infer("refgpt", proxy={"vocabulary": 16, "d_model": 8, "heads": 1, "d_ff": 16, "layers": 1,
+                                          "context": 8})  # fmt: skip
+    large, weights = small.for_target({"d_ff": 32}), small.build(seed=1).state_dict()
+    place = tmp_path / "grown"
+    saved = grow(weights, small, large, Growth(), where="base").save(place)
+    before = (place / "model.safetensors").read_bytes()
+    grow(weights, small, large, Growth(), where="base").save(place)  # the same again
+    for how, where, target, said in (
+        (Growth(lam=0.2), "base", large, r"a start with growth.lam=0.4, this one has 0.2\. Choose another folder"),
+        (Growth(), "other", large, r"growth.source='base', this one has 'other'"),
+        (Growth(), "base", small.for_target({"d_ff": 48}), r"growth.factor="),
+    ):
+        with pytest.raises(ArgumentError, match=said):
+            grow(weights, small, target, how, where=where).save(place)
+    with pytest.raises(ArgumentError, match="weights or moments"):
+        grow(small.build(seed=2).state_dict(), small, large, Growth(), where="base").save(place)
+    assert (saved.folder / "model.safetensors").read_bytes() == before
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    with pytest.raises(ArgumentError, match="holds something that is no grown start"):
+        grow(weights, small, large, Growth(), where="base").save(tmp_path / "mine")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_an_interrupted_run_says_what_is_kept(there, tmp_path):
+    from luthier.cli.grow._shared import interruptible
+
+    if there:
+        (tmp_path / "step-00000004").mkdir()
+    said = "the same command goes on" if there else "nothing is there"
+    with pytest.raises(KeyboardInterrupt, match=said), interruptible(tmp_path, "nothing is there"):
+        raise KeyboardInterrupt
 
 
 def test_where_a_model_comes_from(tmp_path, monkeypatch):
@@ -265,5 +335,8 @@ def test_a_comparison_by_hand():
     assert charged["reached"] == pytest.approx(0.75)
     assert math.isnan(charged["warm"][0])
     assert compare(cold, warm)["reached"] is None
+    assert (
+        compare(warm, cold, names=("wide", "base"))["words"] == "wide reaches base's final 2.0000 at 50% of its tokens"
+    )
     with pytest.raises(ArgumentError, match="twice or more"):
         compare(warm[:1], cold)

@@ -188,6 +188,8 @@ def test_conditions_leave_holes():
         ({"max_itr": [1]}, "space names 'max_itr', which LogisticRegression lacks. Did you mean 'max_iter'?"),
         ({"C": 1.0}, r"space: C=1\.0\. Allowed: .* For one value write \[1\.0\]"),
         ({"C": [1.0, 1.0]}, "twice"),
+        ({"C": (0.1, 10)}, r"C=\(0\.1, 10\): a range, or two values\? Allowed: Float\(0\.1, 10\) .*; \[0\.1, 10\] for"),
+        ({"C": (0.1, 10, "log-uniform")}, "a range, or two values"),
     ],
 )
 def test_mistakes_in_a_space(space, message):

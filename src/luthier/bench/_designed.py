@@ -162,7 +162,7 @@ class DesignTable(BaseBenchmark):
         assert spent is not None  # there is a fidelity
         if self._tests is None:
             return super().evaluate_test(config, resource=resource, seed=seed)
-        return self._line(self._check(config), seed)[1].at(spent)
+        return self._line(self._check(config), self._seeded(seed))[1].at(spent)
 
     def _line(self, config: Configuration, seed: int | None) -> tuple[_Line, _Line]:
         """Answers along the fidelity: the objective, and the test values (the objective again without them)."""

@@ -185,14 +185,14 @@ class GeneratedTable(BaseBenchmark):
 
     def evaluate(self, config: Config, *, resource: float | None = None, seed: int | None = 0) -> Evaluation:
         """As the base class says."""
-        spent = self._spent(resource)
+        spent, seed = self._spent(resource), self._seeded(seed)
         return self._at(self._row(config), spent, seed)
 
     def evaluate_batch(
         self, configs: Sequence[Config], *, resource: float | None = None, seed: int | None = 0
     ) -> list[Evaluation]:
         """As the base class says."""
-        spent = self._spent(resource)
+        spent, seed = self._spent(resource), self._seeded(seed)
         return [self._at(row, spent, seed) for row in [self._row(config) for config in configs]]
 
     def _evaluate(self, configs: Sequence[Configuration], resource: float | None, seed: int | None) -> list[Evaluation]:
@@ -204,7 +204,7 @@ class GeneratedTable(BaseBenchmark):
 
     def evaluate_test(self, config: Config, *, resource: float | None = None, seed: int | None = 0) -> Evaluation:
         """Error and qualities on the test rows."""
-        spent, row = self._spent(resource), self._row(config)
+        spent, row, seed = self._spent(resource), self._row(config), self._seeded(seed)
         place, _ = self._near(spent)
         values, status = self._cell(row, self._line[place][1], seed)
         found = {m: values[i] for m, i in self._columns.items() if m in _TESTED}

@@ -45,7 +45,7 @@ def explain(error: BaseException, *, debug: bool = False) -> int | None:
 
 def _words(error: BaseException) -> tuple[int | None, str]:
     if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED, str(error) or "nothing was running."
+        return INTERRUPTED, str(error) or "the command was ended before it was done."
     if isinstance(error, LuthierError):
         return FAILED if isinstance(error, TrialError) else USER, str(error)
     if isinstance(error, OSError) and error.errno != errno.EPIPE:

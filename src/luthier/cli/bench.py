@@ -129,11 +129,14 @@ def run(
     ] = "",
     minutes: Annotated[float | None, typer.Option("--minutes", help="Begin no cell after.", show_default=False)] = None,
     retry: Annotated[bool, typer.Option("--retry", help="Run failed cells again.")] = False,
+    fresh: Annotated[
+        str, typer.Option("--fresh", metavar="METHODS", help="Forget all cells of these first: their code has changed.")
+    ] = "",
     debug: Debug = False,
 ) -> None:
     """Run the cells of a study that are missing; stop it at any moment, and run it again to go on.
 
-    Exit code 2 when cells failed.
+    Exit code 2 when cells failed, now or before.
     """
     single_thread()
     from luthier.base.errors import ArgumentError
@@ -161,13 +164,18 @@ def run(
             seeds=_range(seeds),
             minutes=float("inf") if minutes is None else minutes,
             retry=retry,
+            fresh=_names(fresh),
             progress=told,
         )
     for name, why in done.skipped.items():
         print(f"skipped {name}: {why}")
     print(f"{done.made} cells made, {done.failed} of them failed, {done.missing} missing, in {done.seconds:.0f} s")
+    for name, (count, error) in done.broken.items():
+        print(f"failed {name}: {count} cells, mostly: {error.strip().partition(chr(10))[0]:.200}")
+    if done.broken:
+        print("repair it, then the same command with --retry; with --fresh METHOD if its code has changed")
     print(f"next: luthier bench compare {where}")
-    if done.failed:
+    if done.broken:
         raise typer.Exit(FAILED)
 
 

@@ -104,16 +104,55 @@ def _print(room: str, entries: list[dict[str, Any]], *, head: bool) -> None:
             print(f"{indent}    {option['name']}={option['default']}  {option['type']}")
 
 
+def _places(store: str) -> list[str]:
+    """The stores that a word names: itself, or those in a folder of studies' folders."""
+    from pathlib import Path
+
+    from luthier.base.errors import StudyNotFound
+    from luthier.study.listing import studies
+
+    folder = Path(store).expanduser()
+    if "://" in store or not folder.is_dir() or (folder / "study.db").is_file():
+        return [store]
+    try:
+        return list(dict.fromkeys(entry.where for entry in studies(store)))
+    except StudyNotFound:
+        return [store]  # it says what is allowed
+
+
 def _studies(store: str, *, as_json: bool) -> None:
     import shlex
 
     from luthier.cli import _json
+
+    found = [_of_store(place) for place in _places(store)]
+    rows = [row for _, some in found for row in some]
+    if as_json:
+        _json.write({"store": found[0][0] if len(found) == 1 else store, "studies": rows})
+        return
+    for row in rows:
+        made = datetime.fromtimestamp(row["created"]).strftime("%Y-%m-%d %H:%M")
+        where = f"{row['where']}: " if len(found) > 1 else ""
+        print(
+            f"{where}{row['name']}  {', '.join(row['objectives'])}; {row['searcher']} with {row['scheduler']}, "
+            f"{row['events']} events, made {made}"
+        )
+    if rows:
+        print(f"next: luthier show {shlex.quote(rows[-1]['where'])}")
+    else:
+        print("no study yet; next: luthier tune --help")
+
+
+def _of_store(store: str) -> tuple[str, list[dict[str, Any]]]:
+    """A store's address, and a line on each of its studies."""
     from luthier.runtime.storage import open_storage
 
     with open_storage(store) as opened:
-        rows = [
+        url = opened.url
+        rows: list[dict[str, Any]] = [
             {
                 "name": row.name,
+                "where": f"{url}#{row.name}",
                 "seed": row.seed,
                 "created": row.created,
                 "schema": row.schema,
@@ -124,18 +163,4 @@ def _studies(store: str, *, as_json: bool) -> None:
             }
             for row in opened.studies()
         ]
-        url = opened.url
-    if as_json:
-        _json.write({"store": url, "studies": rows})
-        return
-    for row in rows:
-        made = datetime.fromtimestamp(row["created"]).strftime("%Y-%m-%d %H:%M")
-        print(
-            f"{row['name']}  {', '.join(row['objectives'])}; {row['searcher']} with {row['scheduler']}, "
-            f"{row['events']} events, made {made}"
-        )
-    if rows:
-        place = f"{url}#{rows[-1]['name']}"
-        print(f"next: luthier show {shlex.quote(place)}")
-    else:
-        print("no study yet; next: luthier tune --help")
+    return url, rows

@@ -60,6 +60,7 @@ def stop_when(
     """
     single_thread()
     from luthier.base.checks import check
+    from luthier.base.errors import ArgumentError
     from luthier.cli import _json
     from luthier.cli._own import parts
     from luthier.space.files import load_space
@@ -68,6 +69,11 @@ def stop_when(
 
     if goal is not None:
         check("--goal", goal, one_of=("min", "max"))
+    for text in settings or []:
+        if text.partition("=")[0].partition(".")[0] != rule:
+            raise ArgumentError(
+                f"--set {text}. Allowed: {rule}.NAME=VALUE, of the rule that judges. For another rule add --rule."
+            )
     own = parts("random", "straight", settings or [], [rule]).stopping[0]
     if epsilon is not None:
         own["epsilon"] = epsilon
@@ -84,6 +90,7 @@ def stop_when(
         _json.write(
             {
                 "log": found.log.name,
+                "goal": found.log.problem.objectives[0].goal,
                 "rule": found.rule,
                 "trials": len(found.log.trials),
                 "after": found.after,
@@ -97,6 +104,9 @@ def stop_when(
         return
     _table(found.checks)
     print(found.words)
+    if way is None and Path(source).suffix.lower() == ".csv":
+        one = found.log.problem.objectives[0]
+        print(f"{one.name} is {one.goal}imised; if that is wrong: --goal {'max' if one.goal == 'min' else 'min'}")
 
 
 def _table(checks: Sequence[Mapping[str, Any]]) -> None:

@@ -21,6 +21,7 @@ def compare(
     metric: str = "val_loss",
     equal: str = "tokens",
     base: float = 0.0,
+    names: tuple[str, str] = ("warm", "cold"),
 ) -> dict[str, Any]:
     """Losses at shares of the cold run's cost, and the share at which the warm one reaches the cold one's final loss.
 
@@ -30,6 +31,7 @@ def compare(
         metric: What is compared; smaller is better.
         equal: "tokens", "flops", or "flops+base" (the source's operations are added to the warm run's).
         base: Operations of the source.
+        names: What the two are called in words.
 
     Returns:
         `shares`, `warm`, `cold` (NaN before the first and after the last measurement), `reached` (share of the cold
@@ -41,7 +43,7 @@ def compare(
     check("equal", equal, one_of=("tokens", "flops", "flops+base"))
     over = "tokens" if equal == "tokens" else "flops"
     curves = []
-    for name, records in (("warm", warm), ("cold", cold)):
+    for name, records in zip(names, (warm, cold), strict=True):
         rows = [(float(r[over]), float(r[metric])) for r in records if metric in r and over in r]
         if len(rows) < 2:
             raise ArgumentError(f"{name}: {metric!r} was measured {len(rows)} times. Allowed: twice or more.")
@@ -53,12 +55,12 @@ def compare(
     places = [share * whole for share in SHARES]
     left = [_at(a, x) for x in places]
     right = [_at(b, x) for x in places]
-    reached = _first(a, b[-1, 1])
+    reached = first_at(a, b[-1, 1])
     share = None if reached is None else reached / whole
     words = (
-        f"warm never reaches cold's {b[-1, 1]:.4f}"
+        f"{names[0]} never reaches {names[1]}'s {b[-1, 1]:.4f}"
         if share is None
-        else f"warm reaches cold's final {b[-1, 1]:.4f} at {share:.0%} of its {equal}"
+        else f"{names[0]} reaches {names[1]}'s final {b[-1, 1]:.4f} at {share:.0%} of its {equal}"
     )
     return {"shares": list(SHARES), "warm": left, "cold": right, "reached": share, "words": words}
 
@@ -69,8 +71,13 @@ def _at(curve: np.ndarray, x: float) -> float:
     return float(np.interp(x, curve[:, 0], curve[:, 1]))
 
 
-def _first(curve: np.ndarray, level: float) -> float | None:
-    """Where a curve first falls to a level, between measurements by a straight line."""
+def first_at(curve: np.ndarray, level: float) -> float | None:
+    """Where a curve first falls to a level, between measurements by a straight line; None: it never does.
+
+    Args:
+        curve: (n, 2): cost and loss.
+        level: The loss.
+    """
     for i, (x, y) in enumerate(curve):
         if y <= level:
             if i == 0:

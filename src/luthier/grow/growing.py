@@ -134,18 +134,14 @@ class Grown:
         put(self.moments, model, optimiser)
 
     def save(self, folder: str | Path) -> checkpoints.Checkpoint:
-        """Write it as a checkpoint, with plan, provenance, how it was grown, and carried moments."""
-        extra = {
-            "plan": self.plan.data(),
-            "growth": {**self.growth.data(), "factor": self.factor, "source": self.source},
-            "provenance": list(self.provenance),
-        }
-        found = checkpoints.save(folder, self.model(), extra=extra)
-        if self.moments is not None:
-            from luthier.grow.moments import keep
+        """Write it as a checkpoint, with plan, provenance, how it was grown, and carried moments.
 
-            keep(found.folder, self.moments)
-        return found
+        Raises:
+            ArgumentError: something else is there.
+        """
+        from luthier.grow._keeping import save
+
+        return save(self, folder)
 
 
 def grow(

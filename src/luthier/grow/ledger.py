@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, StorageError
+from luthier.grow.comparing import first_at
 from luthier.grow.laws import Point
 
 PURPOSES = ("sweep", "base", "growth", "scratch", "eval")
+SAME_TOKENS = 0.01  # steps are whole: another batch ends a little earlier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +39,8 @@ class Entry:
         charged: Who pays: the name of a project or target; empty: the run itself.
         kwh: Energy, where it is known.
         seed: Of the run.
+        before: Tokens of an earlier part of the same run (late growth: its source's), which `tokens` leaves out.
+        curve: (operations, held-out loss) on the way.
     """
 
     run: str
@@ -50,28 +57,38 @@ class Entry:
     charged: str = ""
     kwh: float | None = None
     seed: int = 0
+    before: float = 0.0
+    curve: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no run can have."""
+        object.__setattr__(self, "curve", tuple((float(x), float(y)) for x, y in self.curve))  # JSON has lists
         check("purpose", self.purpose, one_of=PURPOSES)
         for name in ("size", "total", "tokens", "flops", "seconds"):
             check(name, getattr(self, name), at_least=0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Bill:
-    """What growing has cost and saved.
+    """What growing has cost and saved. What is not known is NaN.
 
     Args:
         sweep: Operations of tuning at the proxy.
-        base: Of growth sources.
-        growth: Of grown runs.
-        direct: What as many trials at the target's own size would have cost; NaN without a target.
-        scratch: One target from scratch; NaN where none is in the ledger.
+        base: Of growth sources; NaN where one of them is not in the ledger.
+        growth: Of the grown run.
+        direct: What as many trials at the target's own size would have cost.
+        scratch: One target from scratch, of the grown run's size and tokens.
+        reached: Operations after which the grown run had the loss of the one from scratch: all of its own where only
+            its end is known, NaN where it ends above.
         saved_tuning: 1 - sweep / direct.
-        saved_sunk: 1 - growth / scratch: the base was there anyhow, as a by-product of tuning.
-        saved_full: 1 - (base + growth) / scratch: everything is charged.
+        saved_sunk: 1 - reached / scratch: the base was there anyhow, as a by-product of tuning.
+        saved_full: 1 - (base + reached) / scratch: everything is charged.
         trials: Of the sweep.
+        run: Name of the grown run; empty where there is none.
+        tokens: That it has seen.
+        loss: At its end.
+        scratch_loss: At the end from scratch: the mean over seeds, at the rate that was best there.
+        late: Whether the source is the grown run's own first part.
     """
 
     sweep: float
@@ -79,10 +96,38 @@ class Bill:
     growth: float
     direct: float
     scratch: float
+    reached: float
     saved_tuning: float
     saved_sunk: float
     saved_full: float
     trials: int
+    run: str
+    tokens: float
+    loss: float
+    scratch_loss: float
+    late: bool
+
+    @property
+    def words(self) -> str:
+        """What growing came to; empty without a grown run."""
+        if not self.run:
+            return ""
+        ends = f"{self.run} ends at loss {self.loss:.4f}"
+        if math.isnan(self.scratch):
+            return (
+                f"{ends}; no run from scratch of its size and {self.tokens:g} tokens is here, so that what growing "
+                "saves is not known. Train one: luthier grow train PLAN."
+            )
+        both = f"{ends}, from scratch with as many tokens {self.scratch_loss:.4f}"
+        if math.isnan(self.loss) or math.isnan(self.scratch_loss):
+            return f"{both}: without both losses what growing saves is not known"
+        if math.isnan(self.reached):
+            return f"{both}: growing saved nothing"
+        sunk, full = f"{1 - self.saved_sunk:.0%} if its source is there", f"{1 - self.saved_full:.0%} if not"
+        if math.isnan(self.base):
+            full = "and what its source has cost is not in the ledger (--from names it)"
+        shares = f"{1 - self.saved_full:.0%}" if self.late else f"{sunk}, {full}"
+        return f"{both}; to that loss it took, of the operations from scratch: {shares}"
 
 
 @dataclass
@@ -145,39 +190,74 @@ class Ledger:
                 f"target={target!r}: no grown run of that name. Allowed: {[e.run for e in self.of('growth')]}."
             )
         own = grown[-1] if grown else None
-        sweep = list(self.of("sweep"))
-        chain = self._sources(own)
-        like = [e for e in self.of("scratch") if own is None or e.size == own.size]
-        scratch = sum(e.flops for e in like) / len(like) if like else float("nan")
-        growth = own.flops if own else 0.0
-        base = sum(e.flops for e in chain)
-        spent = sum(e.flops for e in sweep)
-        one = scratch if like else growth if own else float("nan")
-        direct = len(sweep) * one
+        like, base = self._like(own), self._sources(own)
+        scratch, scratch_loss = _mean([e.flops for e in like]), _mean([_number(e.loss) for e in like])
+        trials, spent = len(list(self.of("sweep"))), sum(e.flops for e in self.of("sweep"))
+        direct = trials * (scratch if like or own is None else own.flops)
+        reached = math.nan if own is None else _reached(own, scratch_loss)
         return Bill(
             sweep=spent,
             base=base,
-            growth=growth,
+            growth=own.flops if own else 0.0,
             direct=direct,
             scratch=scratch,
-            saved_tuning=1 - spent / direct if direct else float("nan"),
-            saved_sunk=1 - growth / scratch,
-            saved_full=1 - (base + growth) / scratch,
-            trials=len(sweep),
+            reached=reached,
+            saved_tuning=1 - spent / direct if direct else math.nan,
+            saved_sunk=1 - reached / scratch,
+            saved_full=1 - (base + reached) / scratch,
+            trials=trials,
+            run=own.run if own else "",
+            tokens=own.tokens + own.before if own else 0.0,
+            loss=_number(own.loss) if own else math.nan,
+            scratch_loss=scratch_loss,
+            late=bool(own and own.before),
         )
 
-    def _sources(self, entry: Entry | None) -> Sequence[Entry]:
-        """The runs that one was grown from, nearest first."""
-        found: list[Entry] = []
+    def _like(self, own: Entry | None) -> list[Entry]:
+        """The seeds from scratch beside a grown run: its size and tokens, at the best rate; of none: the largest."""
+        cold = list(self.of("scratch"))
+        aim = own or max(cold, key=lambda e: e.flops, default=None)
+        if aim is None:
+            return []
+        tokens = aim.tokens + aim.before
+        rates: dict[float | None, list[Entry]] = {}
+        for e in cold:
+            if e.size == aim.size and math.isclose(e.tokens, tokens, rel_tol=SAME_TOKENS):
+                rates.setdefault(e.lr, []).append(e)
+        return min(rates.values(), key=lambda seeds: _mean([_number(e.loss, math.inf) for e in seeds]), default=[])
+
+    def _sources(self, entry: Entry | None) -> float:
+        """Operations of the runs that one was grown from, one from the other; NaN where one is not in the ledger."""
         names = {e.run: e for e in self.entries}
-        while entry is not None and entry.source in names and names[entry.source] not in found:
-            entry = names[entry.source]
-            found.append(entry)
-        return found
+        passed: list[Entry] = []
+        while entry is not None and (entry.source or entry.purpose == "growth" or entry.growth is not None):
+            entry = names.get(entry.source)
+            if entry is None:
+                return math.nan
+            if entry in passed:
+                break
+            passed.append(entry)
+        return sum(e.flops for e in passed)
 
     def data(self) -> list[dict[str, Any]]:
         """As JSON."""
         return [asdict(entry) for entry in self.entries]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
+
+
+def _number(value: float | None, otherwise: float = math.nan) -> float:
+    return otherwise if value is None else value
+
+
+def _reached(own: Entry, level: float) -> float:
+    """Operations after which a run had a loss; NaN where it ends above."""
+    if not _number(own.loss) <= level:
+        return math.nan
+    found = first_at(np.array(own.curve), level) if own.curve else None
+    return own.flops if found is None else found
 
 
 def break_even(growth: float) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,14 +20,14 @@ from typing import Any
 import numpy as np
 
 from luthier.base.checks import check
-from luthier.base.errors import ArgumentError
+from luthier.base.errors import ArgumentError, LuthierWarning
 from luthier.grow.hyper import NOT_TRANSFERRED, Hyper
 from luthier.grow.ledger import Ledger
 from luthier.grow.mu_plan import MuPlan
 from luthier.grow.runs import check_text, count, run, tokens_of
 from luthier.grow.tags import best_of, tags_of
 from luthier.nets.data import Tokens
-from luthier.space.domains import Choice
+from luthier.space.domains import Choice, Ordinal
 from luthier.space.space import Space
 from luthier.study.study import Study
 
@@ -284,11 +285,25 @@ def transfer(folder: str | Path, plan: MuPlan, *, reason: str = "") -> Hyper:
     tuned = best_of(study.space, study.trials)
     if tuned is None:
         raise ArgumentError(f"{place}: no run at the proxy's width ended. Go on with the sweep.")
+    _warn_at_edge(study, tuned.values)
     notes = {name: NOT_TRANSFERRED[name] for name in ("batch", "tokens", "length")} | dict(tuned.not_transferred)
     if any(note[0] == "MU09" and "dropout" in note[3] for note in plan.notes):
         notes["dropout"] = NOT_TRANSFERRED["dropout"]
     found = Hyper.of({**manifest["hyper"], **tuned.values, "fingerprint": manifest["fingerprint"]})
     return replace(found, near=tuned.near, not_transferred=notes, reason=reason)
+
+
+def _warn_at_edge(study: Study, best: Mapping[str, Any]) -> None:
+    """Warn of a rate that is the lowest or highest of those tried: a better one may lie beyond."""
+    domain = study.space.domains.get("lr")
+    rates = domain.values if isinstance(domain, (Choice, Ordinal)) else ()
+    if len(rates) > 1 and best["lr"] in (min(rates), max(rates)):
+        warnings.warn(
+            f"lr={best['lr']:.3g} is at the edge of the rates that were tried, {min(rates):.3g} to {max(rates):.3g}: a "
+            "better one may lie beyond. Sweep wider, in another folder.",
+            LuthierWarning,
+            stacklevel=3,
+        )
 
 
 def _parabola(x: np.ndarray, y: np.ndarray, at: int) -> float:

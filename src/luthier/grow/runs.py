@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.base.checks import check
-from luthier.base.errors import ArgumentError
+from luthier.base.errors import ArgumentError, did_you_mean
 from luthier.grow import diagnostics
 from luthier.grow.hyper import Hyper
 from luthier.grow.layouts import layout
@@ -142,13 +142,16 @@ def run(
         The history and the trained model.
 
     Raises:
-        ArgumentError: an unknown purpose, hyperparameters of another proxy without a reason, fewer tokens than one
-            step, or groups that are not the plan's, now or later (MU04: a hook that sets rates).
+        ArgumentError: an unknown purpose, a source that the ledger lacks, or of a run that was not grown,
+            hyperparameters of another proxy without a reason, fewer tokens than one step, or groups that are not the
+            plan's, now or later (MU04: a hook that sets rates).
 
     Source: judging by merged checkpoints: WSM (2025), by abstract.
     """
     check("purpose", purpose, one_of=PURPOSES)
     ledger = Ledger.open(ledger) if isinstance(ledger, str | Path) else ledger
+    grown = growth is not None or (source is not None and "growth" in source.state["extra"])
+    _check_source(grown_from, grown or purpose == "growth", ledger)
     check_text(plan, text, held_out)
     if hyper.fingerprint:
         diagnostics.check_fingerprint(plan, hyper.fingerprint, reason=hyper.reason or None)
@@ -161,7 +164,6 @@ def run(
     net = plan.build(seed=seed, device=device) if model is None else model
     if source is not None:
         load_weights(net, source.weights(), where=str(source.folder))
-    grown = growth is not None or (source is not None and "growth" in source.state["extra"])
     optimiser = hyper.make(plan, net)
     carried = moments if moments is not None or source is None else kept(source.folder)
     if carried is not None:
@@ -194,7 +196,8 @@ def run(
 def _same(one: Entry, other: Entry) -> bool:
     """Whether two entries are of one run that was opened again; one that diverged has made its last steps anew."""
     seconds = other.seconds if other.loss is None else one.seconds
-    return replace(one, run=other.run, source=other.source, seconds=seconds) == other
+    kept = replace(one, run=other.run, source=other.source, seconds=seconds, before=other.before, curve=other.curve)
+    return kept == other
 
 
 def name_of(ledger: Ledger, run: str, seconds: float) -> str:
@@ -212,6 +215,18 @@ def _enter(ledger: Ledger, entry: Entry) -> None:
         number += 1
         name = f"{entry.run}-{number}"
     ledger.add(replace(entry, run=name))
+
+
+def _check_source(name: str, grown: bool, ledger: Ledger | None) -> None:
+    """Refuse a source that the ledger could charge nothing for."""
+    if name and not grown:
+        raise ArgumentError(
+            f"grown from {name!r}: the run begins at its plan's own start. Allowed: no source (no --from), or a start "
+            "that `luthier grow expand` wrote."
+        )
+    if name and ledger is not None and all(name != one.run for one in ledger.entries):
+        known = did_you_mean(name, {one.run for one in ledger.entries}) if ledger.entries else "It has no run."
+        raise ArgumentError(f"grown from {name!r}: no run of that name in {ledger.path}. {known}")
 
 
 class _Audit:
@@ -273,13 +288,17 @@ def _entry(
 ) -> Entry:
     last, loss = history.records[-1], history.last("val_loss")
     tokens = history.step * hyper.batch * hyper.length  # a record may have the shallow part's too
+    flops = sizes.flops_per_token * tokens
+    earlier = last["flops"] - flops
     return Entry(
         run=name,
         purpose=purpose,
         size=sizes.inner,
         total=sizes.total,
         tokens=tokens,
-        flops=sizes.flops_per_token * tokens,
+        flops=flops,
+        before=last["tokens"] - tokens,
+        curve=tuple((r["flops"] - earlier, r["val_loss"]) for r in history.records if "val_loss" in r),
         seconds=last["seconds"],
         loss=None if history.diverged or loss != loss else loss,
         lr=hyper.lr,

@@ -60,6 +60,13 @@ class Parameters:
             return _from_scipy(name, value)
         if isinstance(value, str) or not (isinstance(value, Sequence) or hasattr(value, "tolist")):
             raise ArgumentError(f"space: {name}={value!r:.200}. {_FORM} For one value write [{value!r:.60}].")
+        bounds = isinstance(value, tuple) and len(value) > 1 and all(is_number(plain(one)) for one in value[:2])
+        if bounds and (len(value) == 2 or isinstance(value[2], str)):  # as scikit-optimize writes ranges
+            low, high = (plain(one) for one in value[:2])
+            raise ArgumentError(
+                f"space: {name}={value!r:.200}: a range, or two values? Allowed: Float({low!r}, {high!r}) or Int(...) "
+                f"for what lies between, with log=True for ratios; {[low, high]!r} for these two."
+            )
         values = [plain(one) for one in (value.tolist() if hasattr(value, "tolist") else value)]
         if values and not all(is_value(one) for one in values):
             values = self._named(name, values)

@@ -327,7 +327,7 @@ class _Run:
         pairs = [(stored, own), (found.state["extra"], self.extra)]
         if optimiser is not None:
             pairs.append((_rates(optimiser["groups"]), _rates(self.optimiser.param_groups)))
-        other = next((one for pair in pairs if (one := _other(*pair)) is not None), None)
+        other = next((one for pair in pairs if (one := differing(*pair)) is not None), None)
         if other is not None:
             name, was, now = other
             raise ArgumentError(
@@ -374,7 +374,7 @@ def _rates(groups: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return {name: [group.get(key) for group in groups] for key, name in names.items()}
 
 
-def _other(stored: Mapping[str, Any], own: Mapping[str, Any], where: str = "") -> tuple[str, str, str] | None:
+def differing(stored: Mapping[str, Any], own: Mapping[str, Any], where: str = "") -> tuple[str, str, str] | None:
     """The first value that a run in a folder had otherwise: its name, what it was and what it is; None: none.
 
     What the folder does not have is new, and was not said then.
@@ -384,7 +384,7 @@ def _other(stored: Mapping[str, Any], own: Mapping[str, Any], where: str = "") -
             continue
         was = stored[name]
         if isinstance(was, dict) and isinstance(now, dict):
-            found = _other(was, now, f"{where}{name}.")
+            found = differing(was, now, f"{where}{name}.")
             if found is not None:
                 return found
         elif json.dumps(was) != json.dumps(now):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,6 +59,11 @@ class Int(Number):
 
     kind = "int"
     whole = True
+
+
+def _about(a: Any, b: Any) -> bool:
+    """Whether two numbers differ by rounding alone, as `Number` allows it; whole numbers differ or are equal."""
+    return not (type(a) is int and type(b) is int) and math.isclose(a, b, rel_tol=1e-9)
 
 
 class _Listed(Domain):
@@ -121,7 +127,8 @@ class _Listed(Domain):
         if tell_apart(value) in self.index:
             return True, value
         if is_number(value):  # 2.0 for 2, as a table or a file may give it; never True for 1
-            alike = [other for other in self.values if is_number(other) and other == value]
+            numbers = [other for other in self.values if is_number(other)]
+            alike = [other for other in numbers if other == value] or [o for o in numbers if _about(o, value)]
             if len(alike) == 1:
                 return True, alike[0]
         return False, None

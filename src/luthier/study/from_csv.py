@@ -26,6 +26,11 @@ _KNOWN = frozenset(
     {"number", "trial", "trial_id", "status", "state", "origin", "parent", "resource", "seconds", "duration", "time"}
     | {"timestamp", "started", "ended", "worker", "runs", "note", "datetime_start", "datetime_complete"}
 )
+#: Words in the names of what is minimised, beside those that end in loss or error.
+_FALLING = frozenset(
+    {"value", "objective", "err", "mse", "rmse", "mae", "mape", "nll", "perplexity", "ppl", "regret", "cost"}
+    | {"logloss", "deviance", "seconds", "latency"}
+)
 _GROUPS = re.compile(r"(metric\.|stderr\.|tag\.|user_attrs_|system_attrs_|std_|rank_|mean_|split\d+_|fold_?\d+$)")
 _STATES = {
     "complete": Status.COMPLETED,
@@ -43,7 +48,7 @@ class Columns:
 
     Args:
         objective: Column of the objective.
-        goal: "min" or "max".
+        goal: "min" or "max"; None: a loss or error is minimised, and scikit-learn's scores are maximised.
         folds: Beginning of the columns with the scores of folds, or the column that holds them as a JSON list.
         stderr: Column of the objective's standard error.
         params: Columns of the hyperparameters.
@@ -79,7 +84,7 @@ def read_csv(
             raise ArgumentError(f"{str(path)!r} has no column {name!r}. {did_you_mean(name, header)}")
     target = columns.objective or _objective(header, path)
     name = target.removeprefix("metric.")
-    goal = columns.goal or ("max" if target == "mean_test_score" else "min")
+    goal = columns.goal or _goal(name, path)
     scores = _fold_columns(header, target, columns.folds, path)
     error = columns.stderr or next((c for c in (f"{target}_stderr", f"stderr.{name}") if c in header), None)
     names = _params(header, columns.params, {target, error, *scores}, path)
@@ -126,6 +131,19 @@ def _objective(header: Sequence[str], path: Path) -> str:
             "Name it: --objective COLUMN --goal min."
         )
     return found[0]
+
+
+def _goal(name: str, path: Path) -> Literal["min", "max"]:
+    """What an objective's name says of its goal."""
+    if name == "mean_test_score":
+        return "max"
+    words = re.split(r"[^a-z0-9]+", name.lower())
+    if words[0] != "neg" and any(word in _FALLING or word.endswith(("loss", "error")) for word in words):
+        return "min"
+    raise ArgumentError(
+        f"{str(path)!r}: whether {name!r} is minimised or maximised is not known. Allowed: min or max. "
+        "Say it: --goal max."
+    )
 
 
 def _fold_columns(header: Sequence[str], target: str, given: str | None, path: Path) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from luthier.base.errors import ArgumentError
 from luthier.base.records import Card, Configuration, Evaluation, Status
 from luthier.base.registry import register
+from luthier.base.seeds import check_seed
 from luthier.bench import demo
 from luthier.bench._base import BaseBenchmark, Config, Family
 from luthier.bench._mlp import Recipe, State, initial, scores, train_epoch
@@ -49,7 +50,7 @@ class Digits(BaseBenchmark):
         return [self._curve(config, resource, seed)[-1][1] for config in configs]
 
     def _curve(self, config: Configuration, until: float, seed: int | None) -> list[tuple[float, Evaluation]]:
-        seeds = range(_MEAN_OVER) if seed is None else (seed,)
+        seeds = range(_MEAN_OVER) if seed is None else (check_seed(seed),)
         how = demo.recipe(config)
         runs = [self._train(how, int(until), one)[1] for one in seeds]
         cost = _epoch_seconds(how, len(self._split.train))

@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -58,6 +59,8 @@ class Outcome:
         missing: Cells of the plan that are still missing, of methods and tasks that can run here.
         skipped: Method or task to why it cannot run here.
         seconds: Wall time.
+        broken: Method to how many of its cells failed, now or in an earlier call, and their usual error; of the
+            methods, tasks and seeds that were chosen.
     """
 
     made: int
@@ -65,6 +68,7 @@ class Outcome:
     missing: int
     skipped: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    broken: dict[str, tuple[int, str]] = field(default_factory=dict)
 
 
 def run(
@@ -98,13 +102,14 @@ def run(
         progress: Called after each cell.
 
     Raises:
-        ArgumentError: an unknown method or task, or cells in the folder that were made under another setting.
+        ArgumentError: an unknown method or task, no seed of the study, a method that is to be forgotten and is not
+            chosen, or cells of a chosen method that were made under another setting.
         StorageError: another run holds the folder.
         LuthierError: a method or task cannot run here, and the plan does not say to skip it.
     """
     jobs = check("jobs", jobs, at_least=0, whole=True)
     home, begin = Path(folder), time.monotonic()
-    _known(plan, [*methods, *fresh], tasks)
+    _known(plan, methods, tasks, seeds, fresh)
     with locked(home):
         session = _session(plan, jobs)
 
@@ -112,7 +117,7 @@ def run(
             given = ((method, methods), (task, tasks), (seed, seeds))
             return all(not among or one in among for one, among in given)
 
-        opened, stores, skipped = _prepare(plan, home, fresh=fresh, retry=named if retry else None)
+        opened, stores, skipped = _prepare(plan, home, methods=methods, fresh=fresh, retry=named if retry else None)
         every = [job for job in _order(plan, opened, list(stores)) if _lacks(stores, job)]
         chosen = [job for job in every if named(job.method, job.task, job.seed)]
         made = failed = 0
@@ -129,25 +134,56 @@ def run(
             if made or not (home / SESSIONS).is_file():  # a call that made nothing leaves nothing behind
                 _log(home, {**session, "load_after": _load(), "made": made, "failed": failed, "skipped": skipped})
         missing = sum(_lacks(stores, job) for job in every)
-    return Outcome(made, failed, missing, skipped, time.monotonic() - begin)
+        broken = {name: found for name, store in stores.items() if (found := _broken(store, partial(named, name)))}
+    return Outcome(made, failed, missing, skipped, time.monotonic() - begin, broken)
 
 
-def _known(plan: Plan, methods: Collection[str], tasks: Collection[str]) -> None:
-    labels = [task.label for task in plan.tasks]
-    for kind, given, known in (("method", methods, [one.name for one in plan.methods]), ("task", tasks, labels)):
+def _known(
+    plan: Plan, methods: Collection[str], tasks: Collection[str], seeds: Collection[int], fresh: Collection[str]
+) -> None:
+    own, labels = [one.name for one in plan.methods], [task.label for task in plan.tasks]
+    for kind, given, known in (("method", [*methods, *fresh], own), ("task", tasks, labels)):
         for name in given:
             if name not in known:
                 raise ArgumentError(f"study {plan.name!r}: {kind} {name!r} is none of it. {did_you_mean(name, known)}")
+    if seeds and not set(seeds) & set(plan.seeds):
+        raise ArgumentError(
+            f"study {plan.name!r}: seeds {_seeds(seeds)} are none of it. Allowed: of {_seeds(plan.seeds)}. Give "
+            "others, or the study more of them."
+        )
+    left = [name for name in fresh if methods and name not in methods]
+    if left:
+        raise ArgumentError(
+            f"study {plan.name!r}: cells of {left[0]!r} are to be forgotten, and it is not among the methods that are "
+            f"run: {', '.join(methods)}. Allowed: one of these. Choose it too."
+        )
+
+
+def _seeds(seeds: Collection[int]) -> str:
+    return f"{min(seeds)} to {max(seeds)}"
+
+
+def _broken(store: Store, wanted: Callable[[str, int], bool]) -> tuple[int, str] | None:
+    """How many cells of a method failed, and their usual error."""
+    errors = Counter(c.error for key, c in store.cells.items() if c.error and not c.unfit and wanted(*key))
+    return (errors.total(), errors.most_common(1)[0][0]) if errors else None
 
 
 def _prepare(
-    plan: Plan, home: Path, *, fresh: Collection[str], retry: Callable[[str, str, int], bool] | None
+    plan: Plan,
+    home: Path,
+    *,
+    methods: Collection[str],
+    fresh: Collection[str],
+    retry: Callable[[str, str, int], bool] | None,
 ) -> tuple[dict[str, Task], dict[str, Store], dict[str, str]]:
     """Tasks and stores of what can run here, and why the rest cannot."""
     versions, skipped = usable(plan)
     opened, without = open_tasks(plan, home)
     stores = {name: Store(home, name) for name in versions}
     for name, store in stores.items():
+        if methods and name not in methods:
+            continue  # whether its cells fit is asked when it is run
         if name in fresh:
             store.forget()
         _begin(store, plan, opened, versions[name])
@@ -172,8 +208,8 @@ def _begin(store: Store, plan: Plan, tasks: dict[str, Task], versions: Any) -> N
         if (cell.horizon, cell.clock) != wanted:
             raise ArgumentError(
                 f"method {store.method!r}, task {label!r}, seed {seed}: its cell had the budget {cell.horizon:g} "
-                f"({cell.clock}); the study says {wanted[0]:g} ({wanted[1]}). Allowed: the same. Run the method afresh "
-                "(fresh), or use another folder."
+                f"({cell.clock}); the study says {wanted[0]:g} ({wanted[1]}). Allowed: the same. Run the method "
+                f"afresh (--fresh {store.method}), or use another folder."
             )
 
 

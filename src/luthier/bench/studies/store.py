@@ -143,11 +143,10 @@ class Store:
         about = {"definition": dict(definition), "setting": dict(setting)}
         kept = {key: self.about.get(key) for key in about}
         if self.cells and kept != about:
-            changed = next(key for key in about if about[key] != kept[key])
             raise ArgumentError(
-                f"method {self.method!r}: its cells in {self.path.parent.name}/ were run with the {changed} "
-                f"{_text(kept[changed])}; the study says {_text(about[changed])}. Allowed: the same. Run it "
-                "afresh (fresh), give the method another name, or use another folder."
+                f"method {self.method!r}: {_change(kept, about)} since its {len(self.cells)} cells in "
+                f"{self.path.parent.name}/ were made. Allowed: cells of one kind. Forget them and make them anew "
+                f"(--fresh {self.method}), give the method another name, or use another folder."
             )
         known = self.about.get("versions", {}) if self.cells else {}
         found = {**about, "versions": {**dict(versions), **known}}
@@ -263,6 +262,19 @@ def _fronts(kept: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
         for i, (rows, width) in enumerate(shapes.tolist())
         if rows
     }
+
+
+def _change(kept: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+    """The first thing that was otherwise, in words."""
+    for part, now in about.items():
+        was = kept[part] or {}
+        for name in sorted({*was, *now}):
+            if was.get(name) == now.get(name):
+                continue
+            if name == "sha256":
+                return f"{now['tool'].rpartition(':')[0]} has changed"
+            return f"{part}: {name} was {_text(was.get(name))} and is {_text(now.get(name))},"
+    return "something has changed"
 
 
 def _text(value: Any) -> str:

@@ -208,6 +208,12 @@ def _source(tool: str, found: Any, options: Mapping[str, Any] | None) -> Source:
         package = found.__module__.partition(".")[0]
         known = importlib.metadata.packages_distributions().get(package, [])
         return InProcess(found, own, tuple(known[:1]))
+    if isinstance(found, type) and not hasattr(found, "start"):
+        lacks = " and ".join(name for name in ("ask", "tell") if not hasattr(found, name))
+        raise ArgumentError(
+            f"tool {tool!r}: {found.__name__} lacks {lacks}. Allowed: a class with ask and tell, or one that makes "
+            "tools (start). Add it."
+        )
     if callable(found):
         try:
             source: Source = found(**own)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -149,11 +151,30 @@ def exponents(text: str) -> tuple[int, int]:
 
     try:
         low, high = (int(word) for word in text.split(":"))
+        if low > high:
+            raise ValueError
     except ValueError:
         raise ArgumentError(
-            f"--lr={text}. Allowed: two whole exponents of 2 with a colon between; --lr=-11:-4 goes from 2^-11 to 2^-4."
+            f"--lr={text}. Allowed: two whole exponents of 2 with a colon between, the lower one first; "
+            "--lr=-11:-4 goes from 2^-11 to 2^-4."
         ) from None
     return low, high
+
+
+@contextmanager
+def interruptible(out: Path, otherwise: str) -> Iterator[None]:
+    """Ctrl-C says what is kept of a run or sweep, and how to go on.
+
+    Args:
+        out: Its folder.
+        otherwise: What is said where that has nothing yet.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        there = any(out.glob("step-*")) or any(out.glob("shallow/step-*")) or (out / "study.db").exists()
+        kept = f"what was saved so far is in {out}; the same command goes on." if there else otherwise
+        raise KeyboardInterrupt(kept) from None
 
 
 def table(rows: list[dict[str, Any]]) -> None:

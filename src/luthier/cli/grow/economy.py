@@ -65,12 +65,17 @@ def plan(
     begin()
     from dataclasses import asdict
 
+    from luthier.base.errors import ArgumentError
     from luthier.cli import _json
     from luthier.grow.gains import fit_gain
     from luthier.grow.laws import ScalingLaw
     from luthier.grow.ledger import Ledger
     from luthier.grow.planner import Stage, make_plan
 
+    if not law.is_file():
+        raise ArgumentError(
+            f"--law {law}: there is none. Allowed: a file of luthier grow fit. Write it: luthier grow fit."
+        )
     fitted = ScalingLaw.of(json.loads(law.read_text()))
     own = fit_gain(Ledger.open(ledger).entries, fitted)
     stages = [Stage(float(n), float(d), None) for n, d in (pair(word) for word in have or ())]
@@ -96,7 +101,7 @@ def ledger_(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """What was spent for what, and both accounts of what growing saved."""
+    """What was spent for what, and what growing came to beside a run from scratch of as many tokens."""
     begin()
     from dataclasses import asdict
 
@@ -114,6 +119,5 @@ def ledger_(
             print(f"{word:<8} {len(own):>4} runs  {sum(e.flops for e in own):.3e} operations")
     if bill.direct == bill.direct and bill.trials:
         print(f"tuning at the proxy, not at the target, saves {bill.saved_tuning:.0%} of {bill.direct:.2e} operations")
-    if bill.saved_sunk == bill.saved_sunk and bill.growth:
-        both = f"{bill.saved_sunk:.0%} if its source is there, {bill.saved_full:.0%} if not"
-        print(f"growing saves, of {bill.scratch:.2e} operations: {both}")
+    if bill.words:
+        print(bill.words)

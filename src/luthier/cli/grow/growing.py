@@ -20,6 +20,7 @@ from luthier.cli.grow._shared import (
     Tokenizer,
     begin,
     grow,
+    interruptible,
     line_,
     sizes,
     stored,
@@ -28,6 +29,9 @@ from luthier.cli.grow._shared import (
 
 if TYPE_CHECKING:
     from luthier.nets.checkpoints import Checkpoint
+
+
+_UNSAVED = "nothing was saved yet, so that the same command begins anew; --save-every N keeps checkpoints on the way."
 
 
 @grow.command()
@@ -184,16 +188,19 @@ def train(
                 "--save-every, --judge-merged."
             )
         how = Late(share=late, layers=layers, depth=depth, equal=equal)
-        history, _ = run_late(
-            plan, hyper, text, held_out, late=how, tokens=budget, folder=out, seed=seed, ledger=Ledger.open(ledger),
-            hooks=hooks,
-        )  # fmt: skip
+        with interruptible(out, _UNSAVED):
+            history, _ = run_late(
+                plan, hyper, text, held_out, late=how, tokens=budget, folder=out, seed=seed,
+                ledger=Ledger.open(ledger), hooks=hooks,
+            )  # fmt: skip
     else:
-        history, _ = run(
-            plan, hyper, text, held_out, tokens=budget, folder=out, source=checkpoint, seed=seed,
-            purpose=purpose or ("growth" if grown else "scratch"), ledger=Ledger.open(ledger), data_start=start,
-            save_every=save_every, growth=grown["factor"] if grown else None, grown_from=base, hooks=hooks, merge=merge,
-        )  # fmt: skip
+        with interruptible(out, _UNSAVED):
+            history, _ = run(
+                plan, hyper, text, held_out, tokens=budget, folder=out, source=checkpoint, seed=seed,
+                purpose=purpose or ("growth" if grown else "scratch"), ledger=Ledger.open(ledger), data_start=start,
+                save_every=save_every, growth=grown["factor"] if grown else None, grown_from=base, hooks=hooks,
+                merge=merge,
+            )  # fmt: skip
     if as_json:
         _json.write({"diverged": history.diverged, "step": history.step, "val_loss": history.last("val_loss")})
     else:
@@ -218,13 +225,16 @@ def compare(
     from luthier.grow.comparing import compare as beside
     from luthier.nets.checkpoints import read
 
-    found = beside(read(warm).state["history"], read(cold).state["history"], metric=metric, equal=equal, base=base)
+    found = beside(read(warm).state["history"], read(cold).state["history"], metric=metric, equal=equal, base=base,
+                   names=(str(warm), str(cold)))  # fmt: skip
     if as_json:
         _json.write(found)
         return
-    print(f"{'share':>6} {'warm':>8} {'cold':>8}")
+    names = [str(place) for place in (warm, cold)]
+    left, right = (max(8, len(name)) for name in names)
+    print(f"{'share':>6} {names[0]:>{left}} {names[1]:>{right}}")
     for share, a, b in zip(found["shares"], found["warm"], found["cold"], strict=True):
-        print(f"{share:>6.0%} {a:>8.4f} {b:>8.4f}")
+        print(f"{share:>6.0%} {a:>{left}.4f} {b:>{right}.4f}")
     print(found["words"])
 
 

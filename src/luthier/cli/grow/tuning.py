@@ -21,6 +21,7 @@ from luthier.cli.grow._shared import (
     begin,
     exponents,
     grow,
+    interruptible,
     leave,
     numbers,
     plan_,
@@ -30,6 +31,9 @@ from luthier.cli.grow._shared import (
 if TYPE_CHECKING:
     from luthier.grow.rates import Transfer
     from luthier.study.study import Study
+
+
+_UNSAVED = "nothing was saved yet; the same command begins anew."
 
 
 @grow.command()
@@ -80,29 +84,31 @@ def sweep(
         from luthier.grow.rates import tune
         from luthier.space.files import load_space
 
-        tuned = tune(
-            proxy_plan, load_space(space), hyper, text, held_out, folder=out, trials=trials, tokens=tokens,
-            searcher=searcher, seconds=budget, ledger=book, merge=merge,
-        )  # fmt: skip
+        with interruptible(out, _UNSAVED):
+            tuned = tune(
+                proxy_plan, load_space(space), hyper, text, held_out, folder=out, trials=trials, tokens=tokens,
+                searcher=searcher, seconds=budget, ledger=book, merge=merge,
+            )  # fmt: skip
         _tell_tuned(tuned, after, as_json)
         return
     from luthier.grow.rates import sweep as run
 
-    found = run(
-        proxy_plan,
-        hyper,
-        text,
-        held_out,
-        folder=out,
-        rates=[2.0**k for k in range(low, high + 1)],
-        ratios=numbers(ratios),
-        seeds=seeds,
-        tokens=tokens,
-        seconds=budget,
-        ledger=book,
-        parametrization="standard" if standard else "mup",
-        merge=merge,
-    )
+    with interruptible(out, _UNSAVED):
+        found = run(
+            proxy_plan,
+            hyper,
+            text,
+            held_out,
+            folder=out,
+            rates=[2.0**k for k in range(low, high + 1)],
+            ratios=numbers(ratios),
+            seeds=seeds,
+            tokens=tokens,
+            seconds=budget,
+            ledger=book,
+            parametrization="standard" if standard else "mup",
+            merge=merge,
+        )
     _tell_sweep(found, out, after, int(proxy_plan.proxy.get("d_model", 1)), as_json)
 
 
@@ -120,6 +126,8 @@ def _tell_sweep(found: Transfer, out: Path, after: str, base: int, as_json: bool
             print(f"{ratio:>5g}x  " + " ".join(f"{loss:>8.4f}" for loss in row))
         if len(found.ratios) > 1:
             print(f"{found.words}\n{found.verdict}")
+        elif len(found.rates) > 1:
+            print(found.words)
         print(after)
     if len(found.ratios) > 1:
         leave({"pass": "ok", "inconclusive": "warning"}.get(found.verdict, "error"))
