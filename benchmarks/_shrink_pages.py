@@ -52,12 +52,12 @@ NOTES = {
         "MiniLM on the same pairs of sentences as [the comparison of methods](shrink_stsb.md), in super-networks "
         "trained anew: strategies as they are after training, an order without any training, activation-ranked "
         "pruning with three times the steps, searchers, ranks and milliseconds. Searchers looked at 100 sub-networks "
-        "each, 40 more than in the profile; after the profile's 60 five of them had, in the median of five seeds: random "
-        "0.721, local 0.680, nsga2 0.763, evolution 0.669, scalarised 0.766. Alone: 200 steps for each of 20 "
+        "each, 40 more than in the profile; after the profile's 60 five of them had, in the median of five seeds: "
+        "random 0.721, local 0.680, nsga2 0.763, evolution 0.669, scalarised 0.766. Alone: 200 steps for each of 20 "
         "sub-networks from the pre-trained weights. The whole of the super-network has the correlation of plain "
         "fine-tuning and a larger square error on the 137 pairs of the report: check 13 goes by the loss. Units were "
-        "ranked while padded places still counted for layers and channels; without them the order of layers is the same "
-        "with all five seeds. One thread each of two shared processors, other cells beside; while milliseconds were "
+        "ranked while padded places still counted for layers and channels; without them the order of layers is the "
+        "same with all five seeds. One thread each of two shared processors, other cells beside; while milliseconds were "
         "measured, those were halted."
     ),
     "shrink_tiny": (
