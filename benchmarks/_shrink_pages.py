@@ -57,8 +57,8 @@ NOTES = {
         "sub-networks from the pre-trained weights. The whole of the super-network has the correlation of plain "
         "fine-tuning and a larger square error on the 137 pairs of the report: check 13 goes by the loss. Units were "
         "ranked while padded places still counted for layers and channels; without them the order of layers is the "
-        "same with all five seeds. One thread each of two shared processors, other cells beside; while milliseconds were "
-        "measured, those were halted."
+        "same with all five seeds. One thread each of two shared processors, other cells beside; while milliseconds "
+        "were measured, those were halted."
     ),
     "shrink_tiny": (
         "A decoder of 0.2 million parameters on bytes, one thread of a busy machine: what the larger profiles had no "
