@@ -148,3 +148,15 @@ def test_a_constraint_needs_a_finite_bound(upper: object) -> None:
 def test_a_whole_number_comes_back_as_an_int(given: float) -> None:
     assert type(check("candidates", given, at_least=1, whole=True)) is int
     assert check("beta", given, above=0) is given
+
+
+def test_a_folder_behind_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
+    real, link = tmp_path / "scratch" / "super", tmp_path / "super"
+    real.mkdir(parents=True)
+    (real / "one").write_text("1")
+    link.symlink_to(real)
+    with new_folder(link) as draft:
+        (draft / "two").write_text("2")
+    assert link.is_symlink()
+    assert [p.name for p in real.iterdir()] == ["two"]
+    assert [p.name for p in real.parent.iterdir()] == ["super"]

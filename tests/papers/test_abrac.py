@@ -327,6 +327,14 @@ def test_values_that_are_not_far_off_are_saturated_as_they_are():
         np.testing.assert_array_equal(near(y), y)
 
 
+def test_where_trials_have_gathered_at_the_best_the_rest_stay_apart():
+    """Ties and near ties alike: six at the best and four that are not."""
+    bad = [0.2, 0.3, 0.5, 0.9]
+    for jitter in (0.0, 1e-9, 1e-6):
+        found = scaled(np.array([0.1 + jitter * i for i in range(6)] + bad))
+        assert np.diff(found[6:]).min() > 0.05, jitter
+
+
 # -- 10: cost ----------------------------------------------------------------------------------------------------------
 
 

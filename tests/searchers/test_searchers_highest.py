@@ -227,3 +227,17 @@ def test_a_trial_that_is_forgotten_leaves_the_rows_of_the_others():
     assert latest.rows()[:, 0] == pytest.approx([0.0, 0.02])
     assert len(latest.rows(latest.anchor)) == 2
     assert latest.snapshot.number > number
+
+
+def test_who_got_further_without_a_value_at_the_level_is_not_behind():
+    highest = five()
+    highest.add([told(9, 0.6, 1), told(9, 0.001, 27)])
+    assert highest.trials() == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_rows_of_a_snapshot_of_long_ago():
+    highest, first = five(), five().snapshot
+    for trial in range(10, 20):
+        highest.add([told(trial, 1.0, 9)])
+        assert len(highest.snapshot.records)
+    assert np.array_equal(highest.rows(first), five().rows())

@@ -72,6 +72,15 @@ def test_what_breaks_the_constraints_of_the_search_is_not_tried(found):
         assert all(p.metrics["parameters"] <= limit for p in chosen)
 
 
+def test_nothing_to_try_is_told_before_anything_is_trained(found):
+    net, data, front = found
+    bound = replace(front, about={**front.about, "constraints": {"parameters": 1}})
+    with pytest.raises(ArgumentError, match=r"none of the .* sub-networks tried keeps the search's constraints"):
+        recover(net, bound, data, steps=1, lr=3e-3)
+    with pytest.raises(ArgumentError, match=r"targets=\[0.01\]. Allowed: 0\.\d+ and more"):
+        recover(net, front, data, steps=1, lr=3e-3, targets=[0.01])
+
+
 def test_the_order_of_objectives_does_not_say_which_is_lost(found):
     *_, front = found
     turned = Front.of(front.tried, ("parameters", "error"), front.full, front.chance)

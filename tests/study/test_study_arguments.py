@@ -45,6 +45,8 @@ def test_an_objective_may_bring_its_goal(given: Any, meant: list[Objective]) -> 
     [
         ({"objectives": {"acc": "maximise"}}, "goal='maximise'. Allowed: 'min', 'max'"),
         ({"objectives": {}}, "objectives is empty"),
+        ({"objectives": ("acc", "maximize")}, r"goals 'min' and 'max'. Write \('acc', 'max'\)"),
+        ({"objectives": ["loss", "Min"]}, r"Write \('loss', 'min'\)"),
         ({"objectives": [("acc", "up")]}, "goal='up'"),
         ({"objectives": [3]}, r"objectives has 3. Allowed: .*Write \('accuracy', 'max'\)"),
         ({"objectives": 3}, "objectives has 3"),
@@ -255,3 +257,10 @@ def test_losses_at_the_end_of_all_floats_can_be_shown(tmp_path: Path) -> None:
     study = make()
     study.run(lambda run: (-1.0) ** run.number * 1.7e308, trials=8)
     assert lu.write_report(study, tmp_path / "r.html").exists()
+
+
+def test_a_truth_value_is_no_number_of_a_trial() -> None:
+    study = make()
+    study.ask(2)
+    with pytest.raises(ArgumentError, match="trial True is not in study"):
+        study.tell(True, {"loss": 1.0})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +37,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     Args:
         path: Where it will be; parents are made.
     """
-    place = Path(path)
+    place = Path(path).resolve()  # of a link the folder that it stands for
     place.parent.mkdir(parents=True, exist_ok=True)
     draft, old = _beside(place, "partial"), _beside(place, "old")
     shutil.rmtree(draft, ignore_errors=True)
@@ -45,11 +46,17 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         yield draft
         if place.exists():
             place.rename(old)
-        draft.rename(place)
+        try:
+            draft.rename(place)
+        except OSError:
+            if old.exists():
+                old.rename(place)
+            raise
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
 def _beside(place: Path, what: str) -> Path:
-    return place.with_name(f".{place.name}.{what}-{os.getpid()}")
+    # no other process, machine or thread writes to it
+    return place.with_name(f".{place.name}.{what}-{uuid.uuid4().hex[:12]}")

@@ -103,17 +103,14 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Refuse numbers that no run can have."""
-        check("steps", self.steps, at_least=1, whole=True)
-        check("accumulate", self.accumulate, at_least=1, whole=True)
         check("precision", self.precision, one_of=("float32", "bfloat16"))
         check_seed(self.seed)
         if self.clip is not None:
             check("clip", self.clip, above=0)
-        for name in ("log_every", "keep"):
-            check(name, getattr(self, name), at_least=1, whole=True)
-        for name in ("evaluate_every", "save_every"):
-            if getattr(self, name) is not None:
-                check(name, getattr(self, name), at_least=1, whole=True)
+        for name in ("steps", "accumulate", "log_every", "keep", "evaluate_every", "save_every"):
+            given = getattr(self, name)
+            if given is not None:
+                object.__setattr__(self, name, check(name, given, at_least=1, whole=True))
 
     def data(self) -> dict[str, Any]:
         """What decides the numbers of a run: a checkpoint is continued only under the same."""

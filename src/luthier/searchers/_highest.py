@@ -129,8 +129,11 @@ class Highest:
 
     def rows(self, snapshot: Snapshot | None = None) -> Array:
         """Snapped rows of a snapshot's trials, the present one's by default; (n, d)."""
-        number = (snapshot or self.snapshot).number
-        return next(whole.rows for whole in self._made.values() if whole.snapshot.number == number)
+        found = snapshot or self.snapshot
+        for whole in self._made.values():
+            if whole.snapshot.number == found.number:
+                return whole.rows
+        return self._problem.space.encode([record.config for record in found.records])[0]  # one of long ago
 
     def best(self, count: int) -> Array:
         """Snapped rows of the best trials by merit, the best first; (<= count, d)."""
@@ -144,11 +147,10 @@ class Highest:
         """The trials at the active level, and those below it that are known to be behind."""
         below = sorted(level for level in parts if level > self._active)
         key = parts[self._active].number, sum(parts[level].number - level * ROOM for level in below)
-        found = self._made.get(key)
-        if found is None:
-            found = self._made[key] = self._join(parts, below)
-            while len(self._made) > KEPT:
-                del self._made[next(iter(self._made))]
+        found = self._made.pop(key, None) or self._join(parts, below)
+        self._made[key] = found  # the last one that was asked for
+        while len(self._made) > KEPT:
+            del self._made[next(iter(self._made))]
         return found
 
     def _join(self, parts: _Parts, below: Sequence[int]) -> _Whole:
@@ -156,7 +158,9 @@ class Highest:
         records, trials = list(active.records), self._levels[self._active].trials()[: len(active.records)]
         rows = [self._levels[self._active].rows(active)]
         ahead = {trial: record for trial, record in zip(trials, records, strict=True) if record.values}
-        known = set(trials)
+        # who got further without a value at the active level is not behind
+        above = (self._levels[level].trials()[: len(parts[level].records)] for level in parts if level < self._active)
+        known = set(trials).union(*above)
         for level in below:  # the highest first: a trial counts where it got to
             latest, here = self._levels[level], parts[level].records
             numbers = latest.trials()[: len(here)]

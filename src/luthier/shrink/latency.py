@@ -75,8 +75,10 @@ def measure(
     Raises:
         ArgumentError: numbers out of range, or more tokens than a model has positions.
     """
-    for name, value in (("batch", batch), ("tokens", tokens), ("runs", runs), ("rounds", rounds)):
+    batch, tokens, runs, rounds = (
         check(name, value, at_least=1, whole=True)
+        for name, value in (("batch", batch), ("tokens", tokens), ("runs", runs), ("rounds", rounds))
+    )
     for model in models:
         check_length(model, tokens, name="tokens", more=int(decode))
     generator = torch.Generator().manual_seed(seed)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from luthier.base.checks import check
+from luthier.base.errors import ArgumentError
 from luthier.base.pareto import fronts
 from luthier.shrink._fits import check_trained
 from luthier.shrink.extraction import cut
@@ -60,10 +61,8 @@ def recover(
         constraints of the search is not tried, and what diverges is left out.
 
     Raises:
-        ArgumentError: all have.
-
-    Raises:
-        ArgumentError: numbers out of range, or adapters are on.
+        ArgumentError: numbers out of range, adapters are on, nothing that was tried keeps the constraints (and is
+            small enough for a target), or all that does diverges.
 
     Source: the idea as in NVIDIA's guide to Minitron and Puzzle (candidates are ranked after a short distillation).
     Differs: on top of a search with shared weights; each is repaired first, if that lowers its loss.
@@ -72,9 +71,21 @@ def recover(
     steps = check("steps", steps, at_least=1, whole=True)
     most = check("most", most, at_least=1, whole=True)
     net.plain("recover")
+    if not front.kept():
+        raise ArgumentError(
+            f"recover: none of the {len(front.tried)} sub-networks tried keeps the search's constraints. Allowed: a "
+            "search with wider ones, or with more evaluations."
+        )
+    candidates = _below(front, most, targets) if targets else _best(front, most)
+    if not candidates:
+        least = min(p.metrics["parameters"] for p in front.kept()) / front.full["parameters"]
+        raise ArgumentError(
+            f"recover: targets={list(targets)}. Allowed: {least:.3f} and more, the smallest of what the search has "
+            "tried."
+        )
     moments = Moments(net).run(data.calibration(calibration))
     found, broken = [], []
-    for point in _below(front, most, targets) if targets else _best(front, most):
+    for point in candidates:
         child = cut(net, point.spec).eval()
         mend(net, point.spec, child, moments, data)
         history = finetune(child, data, teacher=teacher or net.model, kd=kd, steps=steps, lr=lr, seed=seed)

@@ -281,8 +281,8 @@ def defaults(**given: Any) -> dict[str, Any]:
     for name in ("model", "data"):
         if name in found:
             found[name] = str(Path(found[name]).resolve())
-    check("batch", found["batch"], at_least=1, whole=True)
-    check("length", found["length"], at_least=2, whole=True)
+    found["batch"] = check("batch", found["batch"], at_least=1, whole=True)
+    found["length"] = check("length", found["length"], at_least=2, whole=True)
     return found
 
 

@@ -132,6 +132,10 @@ def _objectives(given: Any) -> tuple[Objective, ...]:
         items = list(given)
     else:
         items = [given]  # which `_objective` refuses
+    if isinstance(given, (tuple, list)) and len(items) == 2 and (goal := _MEANT.get(str(items[1]).lower())):
+        raise ArgumentError(
+            f"objectives={given!r}. Allowed: the goals 'min' and 'max'. Write ({items[0]!r}, {goal!r})."
+        )
     if not items:
         raise ArgumentError("objectives is empty. Give the name of a metric to minimise, such as 'loss'.")
     return tuple(_objective(item) for item in items)
@@ -148,6 +152,10 @@ def _objective(given: Any) -> Objective:
         f"objectives has {given!r}. Allowed: a metric's name (minimised), an Objective, or a pair of name and goal. "
         "Write ('accuracy', 'max')."
     )
+
+
+#: What others call goals.
+_MEANT = {word: goal for goal in ("min", "max") for word in (goal, f"{goal}imize", f"{goal}imise", f"{goal}imum")}
 
 
 def _is_pair(given: Any) -> bool:

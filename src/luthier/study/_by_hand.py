@@ -43,12 +43,12 @@ class ByHand(View):
                 "tell() cannot name. Run a program: study.run(train), with run.save() before each report."
             )
         refuse_while_importing()
-        check("n", n, at_least=0, whole=True)
+        n = check("n", n, at_least=0, whole=True)
         with self._lock:
             self._session.sync()
             self._refuse_empty()
             trials = []
-            for _ in range(int(n)):
+            for _ in range(n):
                 trial = self._session.next(ASKED, self._session.now(), None)
                 if trial is None:
                     break
@@ -126,6 +126,8 @@ class ByHand(View):
 
     def _known(self, number: int) -> Trial:
         try:
+            if isinstance(number, bool):  # which a dictionary takes for 0 or 1
+                raise TypeError
             return self._state.trials[number]
         except (KeyError, TypeError):  # TypeError: what no dictionary could hold
             raise ArgumentError(
