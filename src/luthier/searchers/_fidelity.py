@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from luthier.base.checks import check
 from luthier.base.errors import NumericsWarning
 from luthier.base.records import Fidelity, Observation
-from luthier.searchers._highest import STEP, Highest
+from luthier.searchers._highest import STEP, Highest, ranks, widened
 from luthier.searchers._latest import Latest, Record, Snapshot, merit
 from luthier.space.problem import Problem
 from luthier.space.values import Array, Mask
@@ -212,7 +212,7 @@ class Aggregation:
         found = np.ones(len(records))
         for at in np.unique(level):
             here = np.flatnonzero(level == at)
-            found[here] = (_ranks(self._merit([records[i] for i in here.tolist()])) - 0.5) / len(here)
+            found[here] = (ranks(self._merit([records[i] for i in here.tolist()])) - 0.5) / len(here)
         found[[not record.values for record in records]] = 1.0
         return found
 
@@ -258,15 +258,8 @@ def _excess(records: Sequence[Record]) -> Array:
     good = np.flatnonzero([bool(record.values) for record in records])
     if len(good):
         amounts = np.array([records[i].violations for i in good.tolist()])
-        ranks = np.stack([_ranks(np.abs(column)) for column in amounts.T], axis=1) / len(good)
-        found[good] = (np.sign(amounts) * ranks).max(axis=1)
-    return found
-
-
-def _ranks(values: Array) -> Array:
-    """Ranks from 1; equal values share the mean of theirs."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    found: Array = (np.cumsum(count) - (count - 1) / 2.0)[place]
+        standing = np.stack([ranks(np.abs(column)) for column in amounts.T], axis=1) / len(good)
+        found[good] = (np.sign(amounts) * standing).max(axis=1)
     return found
 
 
@@ -307,7 +300,7 @@ class _Trend:
         survived = np.isin(everywhere, trials)
         below, above = ([self._seen[trial][rung] for trial in sorted(trials, key=everywhere.index)] for rung in pair)
         for i, objective in enumerate(self._objectives):
-            start = _ranks(np.array([self._seen[trial][pair[0]][1][i] for trial in everywhere]))
+            start = ranks(np.array([self._seen[trial][pair[0]][1][i] for trial in everywhere]))
             found, most = _correlation(start, survived, np.array([values[i] for _, values in above]))
             if most < WEAK:
                 self._warned, name = True, self._fidelity.name
@@ -334,10 +327,9 @@ def _correlation(start: Array, survived: Mask, end: Array) -> tuple[float, float
         The correlation; and its upper 95 % bound (Fisher's z), corrected for the narrower spread of the survivors
         (Thorndike's case 2). Both are 1 where one side is constant.
     """
-    a, b = _ranks(start[survived]), _ranks(end)
+    a, b = ranks(start[survived]), ranks(end)
     if a.std() == 0.0 or b.std() == 0.0:
         return 1.0, 1.0
     found = float(np.corrcoef(a, b)[0, 1])
     most = math.tanh(math.atanh(min(max(found, -0.999), 0.999)) + SURE / math.sqrt(len(a) - 3))
-    wider = max(float(start.std() / start[survived].std()), 1.0)
-    return found, most * wider / math.sqrt(1.0 - most**2 + (most * wider) ** 2)
+    return found, widened(most, start, start[survived])

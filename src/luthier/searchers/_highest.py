@@ -155,6 +155,9 @@ class Highest:
 
     def _join(self, parts: _Parts, below: Sequence[int]) -> _Whole:
         active = parts[self._active]
+        if not below:
+            latest = self._levels[self._active]
+            return _Whole(active, latest.rows(active), latest.trials()[: len(active.records)])
         records, trials = list(active.records), self._levels[self._active].trials()[: len(active.records)]
         rows = [self._levels[self._active].rows(active)]
         ahead = {trial: record for trial, record in zip(trials, records, strict=True) if record.values}
@@ -194,16 +197,21 @@ def tells(here: Sequence[Record], went: Sequence[int], ahead: Sequence[Record]) 
     if len(went) < FEWEST:
         return False
     standing = np.flatnonzero([bool(record.values) for record in here])
-    start = _ranked(merit([here[i] for i in standing.tolist()]))
-    a, b = _ranked(start[np.isin(standing, went)]), _ranked(merit(ahead))
+    start = ranks(merit([here[i] for i in standing.tolist()]))
+    kept = start[np.isin(standing, went)]
+    a, b = ranks(kept), ranks(merit(ahead))
     if a.std() == 0.0 or b.std() == 0.0:
         return False
-    found = float(np.corrcoef(a, b)[0, 1])
-    wider = max(float(start.std() / start[np.isin(standing, went)].std()), 1.0)
-    return found * wider / math.sqrt(1.0 - found**2 + (found * wider) ** 2) >= TELLING
+    return widened(float(np.corrcoef(a, b)[0, 1]), start, kept) >= TELLING
 
 
-def _ranked(values: Array) -> Array:
+def widened(correlation: float, everywhere: Array, kept: Array) -> float:
+    """What a correlation among some would be among all, who spread wider: Thorndike's case 2; (n,), (k,)."""
+    wider = max(float(everywhere.std() / kept.std()), 1.0)
+    return correlation * wider / math.sqrt(1.0 - correlation**2 + (correlation * wider) ** 2)
+
+
+def ranks(values: Array) -> Array:
     """Ranks from 1; equal values share the mean of theirs."""
     _, place, count = np.unique(values, return_inverse=True, return_counts=True)
     found: Array = (np.cumsum(count) - (count - 1) / 2.0)[place]

@@ -157,6 +157,8 @@ class Sampler:
             parameters: Number of parameters wanted.
             rng: Decides which.
         """
+        if not self._pool:
+            self._fill(rng)
         reach = (self._least <= parameters) & (parameters <= self._most)
         if reach.any():
             near = np.flatnonzero(reach)
