@@ -11,7 +11,7 @@ import pytest
 from luthier.base import registry
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, LuthierError, MissingExtra, SpaceError, did_you_mean
-from luthier.base.files import new_folder, write_text
+from luthier.base.files import into_folder, new_folder, write_text
 from luthier.base.imports import need
 from luthier.base.pareto import fronts, hypervolume, nondominated
 from luthier.base.records import Configuration, Constraint, Fidelity, Objective, Status
@@ -160,3 +160,24 @@ def test_a_folder_behind_a_link_is_replaced_and_the_link_stays(tmp_path: Path) -
     assert link.is_symlink()
     assert [p.name for p in real.iterdir()] == ["two"]
     assert [p.name for p in real.parent.iterdir()] == ["super"]
+
+
+def test_files_go_into_a_folder_when_all_are_written_and_others_stay(tmp_path: Path) -> None:
+    place = tmp_path / "child"
+    place.mkdir()
+    (place / "notes").write_text("mine")
+    (place / "weights").write_text("old")
+    with pytest.raises(UnicodeEncodeError), into_folder(place) as draft:
+        (draft / "weights").write_text("half \ud800")
+    assert {p.name: p.read_text() for p in place.iterdir()} == {"notes": "mine", "weights": "old"}
+    with into_folder(place) as draft:
+        (draft / "weights").write_text("new")
+        (draft / "deep").mkdir()
+        (draft / "deep" / "part").write_text("one")
+        assert (place / "weights").read_text() == "old"
+    assert {p.name: p.read_text() for p in place.rglob("*") if p.is_file()} == {
+        "notes": "mine",
+        "weights": "new",
+        "part": "one",
+    }
+    assert [p.name for p in tmp_path.iterdir()] == ["child"]

@@ -8,7 +8,7 @@ import pytest
 
 from luthier.base.errors import ArgumentError, MetricError, SpaceError
 from luthier.base.records import Configuration, Decision, Fidelity, Status
-from luthier.runtime.executors import Launch, Run, TrialEnded, execute, pin
+from luthier.runtime.executors import Launch, Limits, Run, Setting, TrialEnded, execute, pin
 
 EPOCHS = Fidelity("epoch", 1, 9)
 SHARE = Fidelity("share", 0.1, 1.0)
@@ -380,3 +380,24 @@ def test_an_open_space_is_asked_even_for_what_is_known():
     run.int("layers", 1, 9, default=3)
     assert len(channel.asked) == 5, "a changed domain is the study's to judge"
     assert run.config == {"lr": 0.5, "layers": 3, "act": None, "size": "m"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"seconds": 0}, "time limit=0. Allowed: a number and above 0."),
+        ({"memory_mb": -1}, "memory_mb=-1. Allowed: a number and above 0."),
+        ({"gpus": -0.5}, "gpus=-0.5. Allowed: a number and at least 0."),
+        ({"cpus": 1.5}, "cpus=1.5. Allowed: a whole number and at least 1."),
+    ],
+)
+def test_limits_that_nobody_can_keep_are_refused(limits, message):
+    with pytest.raises(ArgumentError) as raised:
+        Limits(**limits)
+    assert str(raised.value) == message
+
+
+def test_workers_and_cpus_are_whole_numbers_however_they_come():
+    assert [type(n) for n in (Limits(cpus=2.0).cpus, Setting(print, workers=2.0).workers)] == [int, int]
+    with pytest.raises(ArgumentError, match=r"workers=0\. Allowed: a whole number and at least 1"):
+        Setting(print, workers=0)

@@ -144,6 +144,11 @@ def test_decimal_steps_give_decimal_values():
         (Choice(0.1, 0.3), 0.1 + 0.2, 0.3),
         (Choice(10**10, 10**10 + 1), 10**10 + 1, 10**10 + 1),
         (Fixed(2), 2.0, 2),
+        (Float(0.1, 0.7), np.float32(0.7), 0.7),
+        (Float(0, 1, step=0.1), np.float32(0.3), 0.3),
+        (Float(0, 1, step=0.1), np.float16(0.3), 0.3),
+        (Ordinal(0.1, 0.3), np.float32(0.3), 0.3),
+        (Int(1, 2**24), np.float32(2**24), 2**24),
     ],
     ids=repr,
 )

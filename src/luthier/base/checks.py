@@ -65,3 +65,18 @@ def check(
     if wrong:
         raise ArgumentError(message)
     return int(value) if whole else value
+
+
+def check_fields(record: Any, *names: str, **rules: Any) -> None:
+    """Fields of a dataclass that is being made, frozen or not; each becomes what `check` returns.
+
+    Args:
+        record: The dataclass.
+        names: The fields.
+        rules: As of `check`.
+
+    Raises:
+        ArgumentError: as `check`.
+    """
+    for name in names:
+        object.__setattr__(record, name, check(name, getattr(record, name), **rules))

@@ -57,6 +57,34 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
+@contextmanager
+def into_folder(path: str | Path) -> Iterator[Path]:
+    """A folder to be filled, whose files take their places in another when the block ends well.
+
+    A folder that is new or empty is whole or not there. Into one that has files already, those of the draft are renamed
+    one after another, in order of time, and other files stay.
+
+    Args:
+        path: Where the files go; parents are made.
+    """
+    place = Path(path).resolve()
+    if not place.exists() or not any(place.iterdir()):
+        with new_folder(place) as draft:
+            yield draft
+        return
+    draft = _beside(place, "partial")
+    draft.mkdir()
+    try:
+        yield draft
+        files = [file for file in draft.rglob("*") if file.is_file()]
+        for file in sorted(files, key=lambda file: file.stat().st_mtime_ns):
+            target = place / file.relative_to(draft)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
 def _beside(place: Path, what: str) -> Path:
     # no other process, machine or thread writes to it
     return place.with_name(f".{place.name}.{what}-{uuid.uuid4().hex[:12]}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from luthier.base.checks import check
+from luthier.base.checks import check_fields
 from luthier.base.errors import ArgumentError
 from luthier.gradients._tape import leaves, slope
 from luthier.gradients._tree import WHAT, Tensor, Tensors, Tree, detached, torch_for
@@ -48,7 +48,7 @@ class Bilevel:
     whole: Any = None
 
     def __post_init__(self) -> None:
-        check("steps", self.steps, at_least=1, whole=True)
+        check_fields(self, "steps", at_least=1, whole=True)
         if self.train is None and self.step is None:
             raise ArgumentError(
                 "Bilevel without train and without step. Give train=loss, or step= for steps of your own."

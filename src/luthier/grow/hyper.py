@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from luthier.base.checks import check
+from luthier.base.checks import check, check_fields
 from luthier.base.errors import ArgumentError, did_you_mean
 from luthier.grow.mu_plan import MuPlan
 from luthier.nets._torch import nn, torch
@@ -65,8 +65,7 @@ class Hyper:
         """Refuse what cannot be trained with."""
         check("lr", self.lr, above=0)
         check("optimiser", self.optimiser, one_of=("adamw", "sgd"))
-        check("batch", self.batch, at_least=1, whole=True)
-        check("length", self.length, at_least=1, whole=True)
+        check_fields(self, "batch", "length", at_least=1, whole=True)
         check("weight_decay", self.weight_decay, at_least=0)
         check("eps", self.eps, above=0)
         check("clip", self.clip, above=0)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from luthier.base.checks import check
+from luthier.base.checks import check, check_fields
 from luthier.base.errors import ArgumentError, CostWarning
 from luthier.grow.factories import layers_knob
 from luthier.grow.growing import Growth, grow
@@ -52,7 +52,7 @@ class Late:
     def __post_init__(self) -> None:
         """Refuse what is out of range."""
         check("share", self.share, above=0, below=1)
-        check("layers", self.layers, at_least=0, whole=True)
+        check_fields(self, "layers", at_least=0, whole=True)
         check("equal", self.equal, one_of=("tokens", "flops"))
 
 

@@ -87,8 +87,9 @@ class Batches:
     """
 
     def __init__(self, tokens: Tokens, size: int, length: int, *, seed: int = 0, start: int = 0) -> None:
-        for name, value in (("size", size), ("length", length)):
-            check(name, value, at_least=1, whole=True)
+        size, length = (
+            check(name, value, at_least=1, whole=True) for name, value in (("size", size), ("length", length))
+        )
         start = check("start", start, at_least=0, whole=True)
         self.tokens, self.size, self.length, self.seed, self.start = tokens, size, length, check_seed(seed), start
         self.windows = (len(tokens) - 1) // length

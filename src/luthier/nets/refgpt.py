@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from luthier.base.checks import check
+from luthier.base.checks import check, check_fields
 from luthier.base.errors import ArgumentError, did_you_mean
 from luthier.nets._torch import nn, torch
 
@@ -70,9 +70,8 @@ class RefConfig:
 
     def __post_init__(self) -> None:
         """Fill what follows from the rest, and refuse what does not fit."""
-        for name in ("vocabulary", "d_model", "heads", "context"):
-            check(name, getattr(self, name), at_least=1, whole=True)
-        check("layers", self.layers, at_least=0, whole=True)
+        check_fields(self, "vocabulary", "d_model", "heads", "context", at_least=1, whole=True)
+        check_fields(self, "layers", at_least=0, whole=True)
         for name, words in _WORDS.items():
             check(name, getattr(self, name), one_of=words)
         set_ = object.__setattr__
@@ -85,8 +84,7 @@ class RefConfig:
         if self.d_ff is None:
             wide = 4 * self.d_model if self.mlp == "gelu" else -(-8 * self.d_model // 24) * 8
             set_(self, "d_ff", wide)
-        for name in ("kv_heads", "d_head", "d_ff"):
-            check(name, getattr(self, name), at_least=1, whole=True)
+        check_fields(self, "kv_heads", "d_head", "d_ff", at_least=1, whole=True)
         if self.heads % self.n_kv:
             raise ArgumentError(f"kv_heads={self.kv_heads}: heads={self.heads} is no multiple of it.")
         if self.positions == "rope" and self.head % 2:

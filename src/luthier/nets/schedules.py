@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from luthier.base.checks import check
+from luthier.base.checks import check, check_fields
 
 
 class Schedule(Protocol):
@@ -42,7 +42,7 @@ class WSD:
         """Refuse shares that overlap."""
         check("warmup", self.warmup, at_least=0, at_most=1)
         check("cooldown", self.cooldown, at_least=0, at_most=1 - self.warmup)
-        check("least_warmup", self.least_warmup, at_least=0, whole=True)
+        check_fields(self, "least_warmup", at_least=0, whole=True)
 
     def cooldown_starts(self, steps: int) -> int:
         """The first step of the cooldown; `steps` when there is none."""

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
+from luthier.base.files import into_folder
 from luthier.nets.families import layout as read_layout
 from luthier.shrink._shell import Shell, child_config
 from luthier.shrink._torch import nn, torch
@@ -59,18 +60,18 @@ class Child:
         place = Path(folder)
         if place.exists() and not place.is_dir():
             raise ArgumentError(f"folder={str(folder)!r}: a file is there. Allowed: a folder, new or not.")
-        place.mkdir(parents=True, exist_ok=True)
-        if self.format == "hf-stock":
-            self.model.save_pretrained(place)
-        else:
-            _save_custom(self, place)
-        (place / SPEC).write_text(json.dumps(self.spec.to_json()) + "\n", encoding="utf-8")
-        about = {"format": self.format, "spec": self.spec.to_json(), **self.about}
-        (place / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-        if self.source is not None and self.source.resolve() != place.resolve():
-            for path in self.source.iterdir():
-                if path.name in CARRIED or path.name.startswith(("tokenizer", "special_tokens", "added_tokens")):
-                    shutil.copy(path, place / path.name)
+        with into_folder(place) as draft:
+            if self.format == "hf-stock":
+                self.model.save_pretrained(draft)
+            else:
+                _save_custom(self, draft)
+            if self.source is not None and self.source.resolve() != place.resolve():
+                for path in self.source.iterdir():
+                    if path.name in CARRIED or path.name.startswith(("tokenizer", "special_tokens", "added_tokens")):
+                        shutil.copyfile(path, draft / path.name)
+            (draft / SPEC).write_text(json.dumps(self.spec.to_json()) + "\n", encoding="utf-8")
+            about = {"format": self.format, "spec": self.spec.to_json(), **self.about}
+            (draft / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         return place
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from luthier.base.checks import check
+from luthier.base.checks import check, check_fields
 from luthier.base.errors import ArgumentError
 from luthier.nets.training import History, Moment, Recipe
 from luthier.nets.training import train as run_loop
@@ -142,7 +142,7 @@ class Strategy:
     def __post_init__(self) -> None:
         """Refuse unknown names."""
         check("strategy", self.name, one_of=STRATEGIES)
-        check("random", self.random, at_least=1, whole=True)
+        check_fields(self, "random", at_least=1, whole=True)
 
     def terms(self, moment: Moment) -> Terms:
         """Weights and sub-networks of a step; the whole first, if it is among them."""

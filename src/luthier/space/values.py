@@ -14,9 +14,13 @@ Mask: TypeAlias = NDArray[np.bool_]
 
 
 def plain(value: Any) -> Any:
-    """A numpy scalar, or an instance of a subclass of str, int or float, as the Python value itself."""
+    """A numpy scalar, or an instance of a subclass of str, int or float, as the Python value itself.
+
+    Of a shorter float the number that it is written as: float32(0.1) is 0.1, not 0.10000000149011612.
+    """
     if isinstance(value, np.generic):
-        value = value.item()
+        short = isinstance(value, (np.float32, np.float16))
+        value = float(str(value)) if short else value.item()
     if value is None or type(value) in (str, int, float, bool):
         return value
     if isinstance(value, str):

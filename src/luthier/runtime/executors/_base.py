@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
+from luthier.base.checks import check, check_fields
 from luthier.base.records import Configuration, Decision, Fidelity, Status
 from luthier.runtime.executors._checkpoints import pin
 
@@ -129,6 +130,15 @@ class Limits:
     gpus: float = 0
     cpus: int | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what no executor can keep."""
+        for name, value in (("time limit", self.seconds), ("memory_mb", self.memory_mb)):
+            if value is not None:
+                check(name, value, above=0)
+        check("gpus", self.gpus, at_least=0)
+        if self.cpus is not None:
+            check_fields(self, "cpus", at_least=1, whole=True)
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -149,6 +159,10 @@ class Setting:
     workers: int = 1
     labels: Mapping[str, str] = field(default_factory=dict)
     time: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a study without workers."""
+        check_fields(self, "workers", at_least=1, whole=True)
 
 
 class Executor(ABC):

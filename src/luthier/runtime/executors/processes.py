@@ -68,7 +68,7 @@ class Processes(Executor):
         """Get ready; processes are started by the first `submit` to each worker.
 
         Raises:
-            ArgumentError: the target cannot be sent to another process, or a limit makes no sense.
+            ArgumentError: the target cannot be sent to another process.
             UnsupportedError: there are too few GPUs, or the system is none of the POSIX family.
             ExecutorError: it is open already, or a worker is importing a script that starts a study.
         """
@@ -82,12 +82,6 @@ class Processes(Executor):
         if os.name != "posix":
             raise UnsupportedError("executor 'processes' needs Linux, macOS or WSL. Use executor='inline' here.")
         limits = setting.limits
-        check("workers", setting.workers, at_least=1, whole=True)
-        for name, value in (("time limit", limits.seconds), ("memory_mb", limits.memory_mb)):
-            if value is not None:
-                check(name, value, above=0)
-        if limits.cpus is not None:
-            check("cpus", limits.cpus, at_least=1, whole=True)
         count = setting.workers
         if limits.gpus:
             variable, devices = visible({**os.environ, **setting.labels})

@@ -110,19 +110,12 @@ class Ray(Executor):
         Raises:
             MissingExtra: Ray is not installed.
             UnsupportedError: the cluster can never hold a single run.
-            ArgumentError: the program cannot be sent, or a limit makes no sense.
+            ArgumentError: the program cannot be sent.
             ExecutorError: it is open already, or the cluster cannot be reached.
         """
         if self._setting is not None:
             raise ExecutorError("executor 'ray': open() while it is open. Call close() first.")
         self._ray = need("ray", what="executor 'ray'", extra="ray")
-        limits = setting.limits
-        check("workers", setting.workers, at_least=1, whole=True)
-        for name, value in (("time limit", limits.seconds), ("memory_mb", limits.memory_mb)):
-            if value is not None:
-                check(name, value, above=0)
-        if limits.cpus is not None:
-            check("cpus", limits.cpus, at_least=1, whole=True)
         target = self._pickled(setting.target)
         self._connect(setting.workers)
         try:

@@ -122,7 +122,6 @@ class Slurm(Executor):
         if self._setting is not None:
             raise ExecutorError("executor 'slurm': open() while it is open. Call close() first.")
         submitit = need("submitit", what="executor 'slurm'", extra="slurm")
-        check("workers", setting.workers, at_least=1, whole=True)
         where = self._folder or (None if setting.folder is None else setting.folder / "jobs")
         if where is None:
             raise ArgumentError(

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from luthier.base.checks import check
 from luthier.base.errors import ExecutorError, UnsupportedError
 from luthier.base.records import Decision, Status
 from luthier.base.registry import register
@@ -95,7 +94,6 @@ class Threads(Executor):
         """
         if self._setting is not None:
             raise ExecutorError("executor 'threads': open() while it is open. Call close() first.")
-        check("workers", setting.workers, at_least=1, whole=True)
         if setting.limits != Limits():
             raise UnsupportedError(
                 "executor 'threads': limits of time, memory, GPUs or CPUs. Threads share one process and cannot be "
