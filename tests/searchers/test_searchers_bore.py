@@ -370,7 +370,7 @@ def test_choices_swap_to_the_best_value():
 
 def test_ascent_reaches_the_top_of_a_mixed_space():
     space = _mixed()
-    features, seen = Features(space), Seen(space)
+    features, seen = Features(space), Seen(Problem(space, (Objective("loss"),)))
     p = features(space.default_row[None]).shape[1]
     weights = np.random.default_rng(0).normal(size=p)
     slope = _bowl(space, weights)

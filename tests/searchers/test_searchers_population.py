@@ -116,7 +116,7 @@ def test_inactive_values_are_drawn_where_they_say_nothing():
 
 def test_children_that_exist_give_way_to_new_neighbours_and_then_to_anything_new():
     space = lu.Space(a=lu.Int(1, 3), b=lu.Choice("u", "v"), forbid=[{"a": 3, "b": "v"}])
-    seen = Seen(space)
+    seen = Seen(Problem(space, (Objective("loss"),)))
     rng = np.random.default_rng(0)
     rows = space.encode([{"a": 1, "b": "u"}, {"a": 3, "b": "v"}, {"a": 2, "b": "u"}])[0]
     taken = set(seen.keys([{"a": 1, "b": "u"}]))

@@ -305,3 +305,49 @@ def test_a_first_proposal_that_was_tried_is_not_made_again():
     searcher = load("searcher", "task-gp")(problem, seed=0)
     searcher.tell([Observation(0, first[0], None, (), (), Status.STOPPED)])  # over, without a result
     assert searcher.ask(k=1) != first
+
+
+@pytest.mark.parametrize("worst", [10.0, 1e8])
+def test_zero_shot_survives_a_tenth_of_diverged_losses(worst):
+    space = lu.Space(x=lu.Float(0.0, 1.0), y=lu.Float(0.0, 1.0), z=lu.Float(0.0, 1.0))
+
+    def bowl(config):
+        return (config["x"] - 0.7) ** 2 + (config["y"] - 0.2) ** 2 + (config["z"] - 0.4) ** 2
+
+    found = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        tasks = []
+        for task in range(6):
+            configs = space.sample(25, rng)
+            losses = [worst if rng.random() < 0.1 else bowl(config) for config in configs]
+            told = tuple(Observation(i, c, None, (v,)) for i, (c, v) in enumerate(zip(configs, losses, strict=True)))
+            tasks.append(PastTask(f"t{task}", float(task), space, (Objective("loss"),), told))
+        problem = Problem(space, (Objective("loss"),), past=tuple(tasks))
+        found.append(bowl(load("searcher", "zero-shot")(problem, seed=seed).ask(k=0)[0]))
+    assert np.mean(found) < 0.15  # a random configuration: 0.3; with values standardised as they are 0.2 and 0.45
+
+
+@pytest.mark.parametrize("name", ["simple-ordered", "simple-previous"])
+@pytest.mark.parametrize(("points", "random"), [(2, 1), (3, 0), (5, 0), (8, 0), (20, 0)])
+def test_random_ones_fill_up_only_what_is_lacking(name, points, random):
+    problem = Problem(SPACE, (Objective("loss"),), past=past(tasks=6, trials=8))
+    searcher = load("searcher", name)(problem, seed=0, points=points, guard=False)
+    plain = load("searcher", "random")(problem, seed=0)
+    drawn = 0
+    for k in range(min(points, 8) + 4):
+        [config] = searcher.ask(k=k)
+        drawn += config == plain.ask(k=k)[0]
+        searcher.tell([Observation(k, config, None, (loss(config),))])
+    assert drawn == random
+
+
+@pytest.mark.parametrize(
+    ("name", "flag"),
+    [("simple-previous", "replay"), ("simple-ordered", "shuffled"), ("rgpe", "guard"), ("abrac", "retrain"),
+     ("transfer-bo", "reference"), ("zero-shot", "reference_compat")],
+)  # fmt: skip
+def test_a_text_is_no_flag(name, flag):
+    problem = Problem(SPACE, (Objective("loss"),), past=past())
+    with pytest.raises(ArgumentError, match=rf"{flag}='false'\. Allowed: True or False"):
+        load("searcher", name)(problem, seed=0, **{flag: "false"})

@@ -257,3 +257,18 @@ def test_of_one_configurations_trials_the_best_counts_and_gives_the_place():
     a, b = [trial(i, value, x=0.5) for i, value in ((0, 0.9), (2, 0.1))], trial(1, 0.5, x=0.7)
     ordered = Threshold(LOSS, None)._best_first([a[0], b, a[1]])
     assert [t.number for t in ordered] == [2, 1]
+
+
+def test_gap_takes_the_first_bounds_that_there_are():
+    problem = Problem(lu.Space(x=lu.Float(0.0, 1.0)), (lu.Objective("loss"),))
+    rule = load("stopping", "gap")(problem, seed=0)
+    trials = {
+        i: Trial(
+            i, Configuration(x=(i * 0.37) % 1.0), Status.COMPLETED, metrics={"loss": ((i * 0.37) % 1.0 - 0.3) ** 2}
+        )
+        for i in range(40)
+    }
+    said = [{"stop": False, "reason": "", "results": n, "bound": 1.0, "below": False} for n in (12, 32, 34, 36, 38)]
+    found = rule.check(History(trials, tuple(trials), said))
+    assert found.evidence["threshold"] == pytest.approx(0.01)
+    assert "threshold" not in rule.check(History(trials, tuple(trials), said[:4])).evidence

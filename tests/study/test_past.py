@@ -136,3 +136,67 @@ def test_what_cannot_be_a_past(past, words):
 def test_facts_are_numbers_or_texts():
     with pytest.raises(ArgumentError, match="about"):
         lu.Study(SPACE, "loss", about={"rows": [1]})
+
+
+PLANE = lu.Space(lr=lu.Float(1e-4, 1.0, log=True), d=lu.Float(0.0, 1.0))
+
+
+@pytest.mark.parametrize("searcher", ["random", "sobol", "tpe", "bore", "cqr", "gp"])
+def test_the_next_month_does_not_draw_what_the_last_one_tried(searcher):
+    def bowl(run):
+        return (run.config["lr"] - 0.02) ** 2 + (run.config["d"] - 0.4) ** 2
+
+    march = lu.Study(PLANE, "loss", searcher=searcher, name="march")
+    march.run(bowl, trials=12)
+    april = lu.Study(PLANE, "loss", searcher=searcher, past=[march], name="april")
+    april.run(bowl, trials=12)
+    configs = [t.config for t in april.trials]
+    again = [t.config for t in april.trials if t.config in {t.config for t in march.trials}]
+    assert len(set(configs)) == 12
+    assert [t.origin for t in april.trials if t.config in again] == ["default", "past"]
+    assert april.replay().differences == []
+
+
+def test_a_trial_that_was_stopped_by_hand_is_no_result_of_the_past():
+    old = lu.Study(SPACE_X, "loss", searcher="random", name="old")
+    trials = old.ask(4)
+    for trial in trials[:3]:
+        old.tell(trial, {"loss": trial.config["x"] + 1.0})
+    old.tell(trials[3], {"loss": 0.0}, status="stopped")
+    assert len(old.as_past().observations) == 3
+    new = lu.Study(SPACE_X, "loss", searcher="simple-previous", past=[old], defaults_first=False)
+    assert old.best is not None
+    assert new.ask()[0].config == old.best.config
+
+
+SPACE_X = lu.Space(x=lu.Float(0.0, 1.0))
+
+
+def first_of_the_past(old, space, **more):
+    new = lu.Study(space, "loss", searcher="tpe", past=[old], **more)
+    return [t.config for t in new.ask(3) if t.origin == "past"]
+
+
+def test_the_best_of_the_past_is_one_that_was_tried_and_fits():
+    old = lu.Study({"x": lu.Float(0.0, 1.0)}, "loss", searcher="random", name="old")
+    for x, loss in ((0.8, 0.0), (0.3, 0.1), (0.1, 0.5)):
+        old.add({"x": x}, {"loss": loss})
+    with pytest.warns(LuthierWarning, match="1 of 3 trials lie outside"):
+        assert first_of_the_past(old, {"x": lu.Float(0.0, 0.5)}) == [{"x": 0.3}]
+
+
+def test_the_best_of_the_past_is_one_of_the_highest_resource():
+    old = lu.Study(SPACE_X, "loss", searcher="random", name="old", fidelity=("epoch", 1, 9))
+    old.add({"x": 0.1}, {"loss": 0.2}, resource=1)
+    old.add({"x": 0.9}, {"loss": 0.5}, resource=9)
+    assert first_of_the_past(old, SPACE_X, fidelity=("epoch", 1, 9)) == [{"x": 0.9}]
+
+
+def test_a_past_of_stopped_trials_has_a_best_one_too():
+    def train(run):
+        for epoch in run.resources():
+            run.report(loss=(run.config["x"] - 0.3) ** 2 + 1 / epoch, epoch=epoch)
+
+    old = lu.Study(SPACE_X, "loss", searcher="random", scheduler="pasha", fidelity=("epoch", 1, 9), name="old")
+    old.run(train, trials=9)
+    assert first_of_the_past(old, SPACE_X, fidelity=("epoch", 1, 9))

@@ -178,3 +178,17 @@ def test_a_space_that_is_known_better(tmp_path):
     known = stop_when(path, {"name": "regret", "epsilon": 1e-9}, space=wide)
     assert known.log.problem.space == wide
     assert known.checks[-1]["bound"] > narrow  # most of it was never looked at
+
+
+def test_a_rule_that_hears_reports_hears_those_of_the_log(tmp_path):
+    def train(run):
+        for epoch, value in enumerate((0.5, 0.05, 0.4), 1):
+            run.report(loss=value, epoch=epoch)
+
+    path = tmp_path / "s.db"
+    with lu.Study({"x": lu.Float(0, 1)}, "loss", fidelity=("epoch", 1, 3), storage=f"sqlite:///{path}", name="s") as s:
+        s.run(train, trials=3)
+    found = stop_when(path, {"name": "target", "value": 0.1}, name="s")
+    assert (found.after, found.checks[0]["reason"]) == (0, "trial 0 has reached loss=0.1 (it has 0.05)")
+    missed = stop_when(path, {"name": "target", "value": 0.01}, name="s")
+    assert missed.words.endswith("trial 2 has not reached loss=0.01 (it has 0.4)")

@@ -220,3 +220,54 @@ def test_running_trials_are_let_finish(tmp_path):
 
 def _same(run):
     return 1.0
+
+
+def test_a_costly_rule_does_not_switch_off_those_beside_it():
+    rules = [{"name": "regret", "epsilon": 1e-9, "advise": False}, {"name": "budget", "trials": 30}]
+    found = study({"name": "any", "rules": rules})
+    found.run(bowl, trials=60)
+    assert (len(found.trials), found.stopped) == (30, "stopping rule 'any': budget: 30 of 30 trials are used")
+    assert found.replay().differences == []
+
+
+def test_a_verdict_that_stands_is_one_check():
+    def train(run):
+        for epoch in run.resources():
+            run.report(loss=(run.config["x"] - 0.3) ** 2 + 1 / epoch, epoch=epoch)
+
+    inner = {"name": "log-ei", "patience": 4, "share": None, "relative": 0.9, "first": 5, "advise": False}
+    counts = []
+    for rules in ([inner], [{"name": "any", "rules": [inner, {"name": "target", "value": -100.0}]}]):
+        found = study(*rules, fidelity=("epoch", 1, 4))
+        found.run(train, trials=40)
+        assert found.stopped is not None
+        counts.append(len(found.trials))
+    assert counts[0] == counts[1]
+
+
+def test_a_target_that_was_reached_stays_reached(tmp_path):
+    rules = [{"name": "target", "value": 0.5}, {"name": "budget", "trials": 6}]
+    path = tmp_path / "s.db"
+    with study({"name": "all", "rules": rules}, storage=f"sqlite:///{path}", name="s") as found:
+        for value in (0.9, 0.4, 0.9):
+            [trial] = found.ask()
+            found.tell(trial.number, {"loss": value})
+    with lu.Study.open(path, "s") as found:
+        for value in (0.9, 0.9, 0.9):
+            assert found.stopped is None
+            [trial] = found.ask()
+            found.tell(trial.number, {"loss": value})
+        assert found.stopped is not None and "trial 1 has reached loss=0.5" in found.stopped
+        assert found.replay().differences == []
+
+
+def test_advice_is_no_budget():
+    found = study({"name": "budget", "trials": 3, "advise": True})
+    with pytest.raises(ArgumentError, match=r"this space never ends \('budget' only advises\)"):
+        found.run(bowl)
+
+
+@pytest.mark.parametrize("advise", ["false", 1, None])
+def test_a_flag_is_true_or_false(advise):
+    with pytest.raises(ArgumentError, match=r"advise=.*Allowed: True or False"):
+        study({"name": "plateau", "advise": advise})

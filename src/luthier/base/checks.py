@@ -80,3 +80,15 @@ def check_fields(record: Any, *names: str, **rules: Any) -> None:
     """
     for name in names:
         object.__setattr__(record, name, check(name, getattr(record, name), **rules))
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """True or False; a text such as "false" is neither, for Python takes it for True.
+
+    Raises:
+        ArgumentError: naming the argument, what was given and what is allowed.
+    """
+    plain = value.item() if hasattr(value, "item") else value  # a truth value of numpy
+    if not isinstance(plain, bool):
+        raise ArgumentError(f"{name}={value!r}. Allowed: True or False.")
+    return plain

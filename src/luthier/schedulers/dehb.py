@@ -121,7 +121,7 @@ class Dehb(Halving):
         self._populations = {
             level: Population(max(self._largest(level), PARENTS + 1), Rung(level)) for level in self._levels
         }
-        self._seen = Seen(problem.space)
+        self._seen = Seen(problem)
 
     def _largest(self, level: float) -> int:
         """The most trials that a bracket runs up to a resource."""

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from luthier.base.checks import check
-from luthier.base.errors import ArgumentError
+from luthier.base.checks import check, check_flag
 from luthier.base.records import Configuration, Decision, Job, Observation, Report, Status
 from luthier.base.registry import register
 from luthier.base.seeds import generator
@@ -104,8 +103,7 @@ class Pbt(Scheduler):
         population = check("population", population, at_least=2, whole=True)
         check("quantile", quantile, above=0, at_most=0.5)
         check("resample", resample, at_least=0, at_most=1)
-        if not isinstance(synchronous, bool):
-            raise ArgumentError(f"synchronous={synchronous!r}. Allowed: True or False.")
+        synchronous = check_flag("synchronous", synchronous)
         tenth = fidelity.high / 10
         step = max(fidelity.low, round(tenth) if fidelity.whole else tenth) if every is None else every
         check("every", step, at_least=fidelity.low, at_most=fidelity.high, whole=fidelity.whole)

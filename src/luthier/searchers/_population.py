@@ -130,7 +130,7 @@ class Evolving(Searcher):
 
     def __init__(self, problem: Problem, *, seed: int) -> None:
         super().__init__(problem, seed=seed)
-        self._seen = Seen(problem.space)
+        self._seen = Seen(problem)
         self._results = Results(problem.space)
 
     def tell(self, observations: Sequence[Observation]) -> None:

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from luthier.base.records import Configuration, Observation
+from luthier.space.problem import Problem
 from luthier.space.space import Space
+from luthier.space.translation import translate
 from luthier.space.values import Array
 
 #: Combinations of values up to which the rest of a finite space is listed rather than drawn.
@@ -47,11 +49,14 @@ class Seen:
     """The configurations of a study so far, as keys of their snapped rows.
 
     Args:
-        space: Where they come from.
+        problem: What is to be solved; its space is where they come from.
+        past: Whether what earlier tasks tried counts as tried too, where a space has so many configurations that none
+            recurs by chance: studies of one seed make the same draws, and would try all of it again.
     """
 
-    def __init__(self, space: Space) -> None:
-        self.space = space
+    def __init__(self, problem: Problem, *, past: bool = True) -> None:
+        self.space = space = problem.space
+        self._past = problem.past if past else ()
         self._keys: set[bytes] = set()
         self._trials: set[int] = set()
         self._waiting: list[Configuration] = []
@@ -60,7 +65,7 @@ class Seen:
             levels or name in space.conditions for name, levels in zip(space.columns, space.levels, strict=True)
         )
         #: Whether the space is finite and small enough to be listed.
-        self.listed = 0 not in space.levels and math.prod(space.levels) <= LISTED
+        self.listed = listed(space)
 
     def add(self, observations: Sequence[Observation]) -> None:
         """Note the configurations of observations; a trial's further observations cost nothing."""
@@ -70,7 +75,12 @@ class Seen:
                 self._waiting.append(observation.config)
 
     def taken(self, pending: Iterable[Configuration] = ()) -> set[bytes]:
-        """Keys of what was told or is pending; a fresh set."""
+        """Keys of what was told or is pending, and of what earlier tasks tried; a fresh set."""
+        if self._past:
+            if not self.repeats and self.space.dimensions:
+                told = [translate(task, self.space).observations for task in self._past]
+                self._keys.update(self.keys([o.config for one in told for o in one]))
+            self._past = ()
         if self._waiting:
             self._keys.update(self.keys(self._waiting))
             self._waiting = []
@@ -85,6 +95,11 @@ class Seen:
         if not self.listed:
             return np.empty((0, self.space.dimensions))
         return fresh(self.space, self.space.all_rows(LISTED), taken)
+
+
+def listed(space: Space) -> bool:
+    """Whether a space is finite and small enough to be listed."""
+    return 0 not in space.levels and math.prod(space.levels) <= LISTED
 
 
 def fresh(space: Space, rows: Array, taken: set[bytes]) -> Array:
@@ -113,7 +128,7 @@ def draw(seen: Seen, taken: set[bytes], rng: np.random.Generator) -> Configurati
     """
     space = seen.space
     [first] = space.sample(1, rng)
-    if not seen.repeats or seen.keys([first])[0] not in taken:
+    if not taken or seen.keys([first])[0] not in taken:
         return first
     size = space.size
     if size is not None and space.size_is_exact and len(taken) >= size and not len(seen.left(taken)):

@@ -23,8 +23,8 @@ class Walk(Searcher):
 
     Points that `forbid` excludes are left out, and, where the space or a branch of its conditions is finite, points
     that stand for a configuration met before, so the numbering runs over what is left. If the configuration of point k
-    was tried already (by the user), the next point that was not is taken. Conditional hyperparameters have their own
-    dimension also where they are inactive.
+    was tried already (by the user, or on an infinite space by an earlier task), the next point that was not is taken.
+    Conditional hyperparameters have their own dimension also where they are inactive.
 
     A subclass writes `_blocks`.
 
@@ -41,8 +41,8 @@ class Walk(Searcher):
 
     def __init__(self, problem: Problem, *, seed: int) -> None:
         super().__init__(problem, seed=seed)
-        self._seen = Seen(problem.space)
-        self._keyed = self.ends or self._seen.repeats
+        self._seen = Seen(problem, past=not self.ends)
+        self._keyed = self.ends or self._seen.repeats or bool(problem.past)
         self._points = Points(problem.space, self._blocks(), self._rest, keyed=self._keyed)
 
     @abstractmethod

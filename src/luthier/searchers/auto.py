@@ -109,7 +109,7 @@ class Auto(Searcher):
         chosen = load("searcher", self.choice.name)
         passed = {"fidelity": fidelity} if fidelity is not None and "fidelity" in own_arguments(chosen) else {}
         self._chosen: Searcher = chosen(problem, seed=seed, **passed)
-        self._seen = Seen(problem.space)
+        self._seen = Seen(problem, past=False)  # it recalls them itself
         self._first = select(earlier_tasks(problem), WARM)
 
     @property

@@ -114,7 +114,7 @@ class Bore(Searcher):
         self._initial, self._candidates, self._explore = initial, candidates, explore
         self._way = fidelity if problem.fidelity is not None else "last"
         self._features = Features(problem.space)
-        self._seen = Seen(problem.space)
+        self._seen = Seen(problem)
         self._told = Aggregation(problem, self._way, apart=True, fewest=self._initial)
         # caches, keyed by the snapshot's number, the second by what is pending too
         self._learnt: tuple[int, _Lesson | None] = (0, None)

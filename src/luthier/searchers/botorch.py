@@ -143,7 +143,7 @@ class Botorch(Searcher):
         self._initial = initial or min(max(5, problem.space.dimensions + 1), 10)
         self._acquisition, self._samples, self._candidates = acquisition, samples, candidates
         self._features = Features(problem.space)
-        self._seen = Seen(problem.space)
+        self._seen = Seen(problem)
         self._latest = trials_of(problem, fidelity, fewest=self._initial)
         self._crash = Crash(problem.space, seed=seed)
         # caches, keyed by the numbers of snapshots

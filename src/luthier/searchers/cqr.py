@@ -160,7 +160,7 @@ class Cqr(Searcher):
         self._near = 0 if self._reference else round(local * candidates)
         self._conformal, self._level, self._trees, self._leaf = conformal, level, trees, leaf
         self._features = OneHot(problem.space) if self._reference else Features(problem.space)
-        self._seen = Seen(problem.space)
+        self._seen = Seen(problem)
         self._data = Aggregation(problem, way, apart=not self._reference, fewest=initial)
         self._fitted = Fitted(0, None, None, np.empty((0, 0)))  # a cache, by the snapshot's number
         self._pool = Pool(0, np.empty((0, 0)), [], np.empty((0, 0)), None)  # another

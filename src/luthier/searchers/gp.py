@@ -103,7 +103,7 @@ class Gp(Searcher):
         self._initial = initial or min(max(5, problem.space.dimensions + 1), 8)
         self._acquisition, self._candidates, self._beta = acquisition, candidates, beta
         self._features = KernelFeatures(problem.space)
-        self._seen = Seen(problem.space)
+        self._seen = Seen(problem)
         self._latest = trials_of(problem, fidelity, fewest=self._initial)
         self._crash = Crash(problem.space, seed=seed)
         self._surrogates = Surrogates(self._latest, self._features, seed=seed, warp=warp)

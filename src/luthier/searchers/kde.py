@@ -230,7 +230,7 @@ class Kde(Searcher):
         check("least", least, at_least=1e-6, at_most=1)  # squares of what is narrower would lose their digits
         self._candidates, self._share, self._random = candidates, share, random
         self._factor, self._least = factor, least
-        self._seen = Seen(problem.space)
+        self._seen = Seen(problem)
         self._levels = Levels(problem.space)
         self._fitted: tuple[int, _Model | None] = (0, None)  # a cache, keyed by the number of changes
 

@@ -35,15 +35,16 @@ class Random(Searcher):
 
     def __init__(self, problem: Problem, *, seed: int) -> None:
         super().__init__(problem, seed=seed)
-        self._seen = Seen(problem.space)
+        self._seen = Seen(problem)
+        self._keyed = self._seen.repeats or bool(problem.past)  # else no draw can be what was tried
 
     def tell(self, observations: Sequence[Observation]) -> None:
         """Note what was tried, if it can be drawn again; nothing else is learnt."""
-        if self._seen.repeats:
+        if self._keyed:
             self._seen.add(observations)
 
     def _propose(self, n: int, k: int, pending: Sequence[Configuration]) -> list[Configuration]:
-        if not self._seen.repeats:
+        if not self._keyed:
             return [self.space.sample(1, self.rng(k + i))[0] for i in range(n)]
         taken = self._seen.taken(pending)
         proposed: list[Configuration] = []

@@ -128,7 +128,7 @@ class Rf(Searcher):
         self._acquisition, self._initial, self._beta, self._explore = acquisition, initial, beta, explore
         self._trees, self._leaf, self._candidates = trees, leaf, candidates
         self._features = Features(problem.space)
-        self._seen = Seen(problem.space)
+        self._seen = Seen(problem)
         self._latest = trials_of(problem, fidelity, fewest=self._initial)
         self._crash = Crash(problem.space, seed=seed)
         # caches, keyed by the snapshot's number

@@ -97,7 +97,7 @@ class Tpe(Searcher):
         check("width", width, above=0)
         self._candidates, self._initial, self._share, self._most = candidates, initial, share, most
         self._width, self._axes = width, _axes(problem.space)
-        self._seen = Seen(problem.space)
+        self._seen = Seen(problem)
         self._latest = trials_of(problem, fidelity, fewest=self._initial)
         self._fitted: tuple[int, _Model | None] = (0, None)  # a cache, keyed by the snapshot's number
         self._bad: tuple[tuple[int, tuple[bytes, ...]], Parzen] | None = None  # keyed by that and what is pending

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,8 +11,12 @@ from luthier.base.records import Configuration, Observation, Status
 from luthier.space.problem import PastTask
 from luthier.space.space import Space
 
-#: What tells something of its configuration; lost, failed and unfinished trials do not.
-_TOLD = frozenset({Status.COMPLETED, Status.STOPPED})
+
+def tells(status: Status, resource: float | None) -> bool:
+    """Whether a trial tells something of its configuration: lost, failed and unfinished ones do not, nor those that
+    were stopped where there is no resource at which they could be compared.
+    """
+    return status is Status.COMPLETED or (status is Status.STOPPED and resource is not None)
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,15 @@ class Translation:
 
     observations: tuple[Observation, ...]
     notes: tuple[str, ...]
+
+    @property
+    def comparable(self) -> tuple[Observation, ...]:
+        """Those that can be compared: finite, of the highest resource, and the feasible ones where there are any."""
+        found = tuple(o for o in self.observations if math.isfinite(o.values[0]))
+        if any(o.resource is not None for o in found):
+            top = max(o.resource or 0.0 for o in found)
+            found = tuple(o for o in found if (o.resource or 0.0) == top)
+        return tuple(o for o in found if o.violation <= 0) or found
 
 
 def translate(task: PastTask, space: Space) -> Translation:
@@ -42,7 +56,7 @@ def translate(task: PastTask, space: Space) -> Translation:
     """
     new = [name for name in space.names if name not in task.space]
     gone = [name for name in task.space.names if name not in space]
-    told = [o for o in task.observations if o.values and o.status in _TOLD]
+    told = [o for o in task.observations if o.values and tells(o.status, o.resource)]
     found, outside = [], 0
     for observation in told:
         config = _config(observation.config, space)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from luthier.base.checks import check
+from luthier.base.checks import check, check_flag
 from luthier.base.errors import UnsupportedError
 from luthier.base.records import Status, Trial
 from luthier.base.seeds import check_seed
@@ -26,6 +26,8 @@ class History:
         latest: The trial that the newest event speaks of; None if it speaks of none.
         begun: Time of the first start of a trial, seconds; None before it.
         time: Time of the newest event, seconds. Virtual where the study runs in virtual time.
+        frugal: Whether a check of the rule as a whole would take more of the trials' time than it may: of several rules
+            in one, those with a share of their own do not look this time.
     """
 
     trials: Mapping[int, Trial]
@@ -34,6 +36,7 @@ class History:
     latest: int | None = None
     begun: float | None = None
     time: float = 0.0
+    frugal: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,13 @@ class StoppingRule(ABC):
     cancels: ClassVar[bool] = False
     #: Share of the time spent on trials that its checks may take, None: it is never skipped for its cost.
     share: float | None = None
+    #: Whether it speaks of one event: that it said stop still holds after later events, among several rules.
+    lasts: ClassVar[bool] = False
+    #: Whether it goes on looking when those of its rules that have a share do not (`History.frugal`).
+    several: ClassVar[bool] = False
 
     def __init__(self, problem: Problem, *, seed: int, advise: bool = False) -> None:
-        self.problem, self.seed, self.advise = problem, check_seed(seed), bool(advise)
+        self.problem, self.seed, self.advise = problem, check_seed(seed), check_flag("advise", advise)
         needs = {
             "multi_objective": len(problem.objectives) > 1,
             "constraints": bool(problem.constraints),

@@ -12,14 +12,17 @@ from luthier.base.registry import check_own, load
 from luthier.space.problem import Problem
 from luthier.stopping._base import History, StoppingRule, Verdict
 
+AGAIN = "again"  # marks a verdict that was given before, and stands
+
 
 class Several(StoppingRule):
     """Several rules whose verdicts become one.
 
     A rule that is not due when another is has the verdict that it gave last. The least of their shares of the trials'
-    time holds for the checks of all together.
+    time holds for the checks of all together; beyond it, those without a share still look.
     """
 
+    several: ClassVar[bool] = True
     supports: ClassVar[frozenset[str]] = StoppingRule.supports | {"multi_objective"}  # each rule says so for itself
 
     def __init__(
@@ -47,18 +50,24 @@ class Several(StoppingRule):
         said = []
         for i, rule in enumerate(self.rules):
             own = self._own(history, i)
-            if rule.due(own):
+            costly = history.frugal and rule.share is not None
+            stands = rule.lasts and bool(own.verdicts) and own.verdicts[-1]["stop"]
+            if rule.due(own) and not stands and (rule.several or not costly):
                 verdict = rule.check(own)
             elif own.verdicts:
-                verdict = of_data(own.verdicts[-1])
+                last = of_data(own.verdicts[-1])
+                verdict = replace(last, evidence={**last.evidence, AGAIN: True})
+            elif costly:
+                verdict = Verdict(False, dear(self.share), skipped=True)
             else:
                 verdict = Verdict(False, "has not looked yet", skipped=True)
             said.append((rule.name, verdict))
         return self._join(said)
 
     def _own(self, history: History, i: int) -> History:
-        """The history with what rule number `i` said before."""
-        return replace(history, verdicts=[one["rules"][i] for one in history.verdicts if "rules" in one])
+        """The history with what rule number `i` said before; what stands there again is one verdict, not two."""
+        own = [one["rules"][i] for one in history.verdicts if "rules" in one]
+        return replace(history, verdicts=[said for said in own if not said.get(AGAIN)])
 
     @abstractmethod
     def _join(self, said: list[tuple[str, Verdict]]) -> Verdict:
@@ -67,6 +76,16 @@ class Several(StoppingRule):
     def _both(self, said: list[tuple[str, Verdict]], *, stop: bool) -> Verdict:
         reason = "; ".join(f"{name}: {verdict.reason}" for name, verdict in said)
         return Verdict(stop, reason, {"rules": [verdict.as_data() for _, verdict in said]})
+
+
+def dear(share: float | None) -> str:
+    """Why a rule does not look."""
+    return f"a check would take more than {share or 0.0:.0%} of the trials' time"
+
+
+def stops(data: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a recorded verdict says of stopping, and what those of the rules within it say."""
+    return bool(data["stop"]), *(stops(one) for one in data.get("rules", ()))
 
 
 def of_data(data: Mapping[str, Any]) -> Verdict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from luthier.base.registry import register
 from luthier.stopping._base import Verdict
-from luthier.stopping._several import Several
+from luthier.stopping._several import AGAIN, Several
 
 
 @register("stopping")
@@ -27,5 +27,6 @@ class Any(Several):
         for name, verdict in said:
             if verdict.stop:
                 rules = self._both(said, stop=True).evidence  # over the inner rule's own, if that is one of several too
-                return Verdict(True, f"{name}: {verdict.reason}", {**verdict.evidence, **rules})
+                own = {key: value for key, value in verdict.evidence.items() if key != AGAIN}
+                return Verdict(True, f"{name}: {verdict.reason}", {**own, **rules})
         return self._both(said, stop=False)

@@ -30,7 +30,7 @@ class Gap(ModelRule):
     Bounded is by how much the last result moved that regret: the change of the best posterior mean, plus what the old
     best is expected to exceed the new one by, plus the regret bound before it times sqrt(KL / 2), with KL the
     divergence that the result caused. The threshold is a share of the median of these bounds in the checks between 10
-    and 30 results, so that it has the objective's scale.
+    and 30 results, so that it has the objective's scale; where fewer than five of those were made, of the first five.
 
     Args:
         advise: Say so and go on; False: end the study.
@@ -71,11 +71,10 @@ class Gap(ModelRule):
 
     def check(self, history: History) -> Verdict:
         """Compare the newest bound with the first ones."""
-        first = [
-            float(said["bound"])
-            for said in history.verdicts
-            if "bound" in said and INITIAL < said.get("results", 0) <= LAST
-        ]
+        bounds = [(said.get("results", 0), float(said["bound"])) for said in history.verdicts if "bound" in said]
+        first = [bound for results, bound in bounds if INITIAL < results <= LAST]
+        if len(first) < FEWEST:  # checks were skipped or refused: the first ones that there are
+            first = [bound for results, bound in bounds if INITIAL < results][:FEWEST]
         over = len(self.results(history)) > LAST and len(first) >= FEWEST
         self._threshold = self.epsilon or (self.ratio * float(np.median(first)) if over else None)
         return super().check(history)
@@ -86,7 +85,7 @@ class Gap(ModelRule):
             raise ValueError("the bound is no number")
         words = f"the last result moved the expected regret by at most {number(bound)}"
         if self._threshold is None:
-            return False, f"{words}; the bounds of checks up to {LAST} results will set the threshold", {"bound": bound}
+            return False, f"{words}; the first ones will set the threshold", {"bound": bound}
         below = bound <= self._threshold
         words += f", {'below' if below else 'above'} {number(self._threshold)}"
         return below, words, {"bound": bound, "threshold": self._threshold}

@@ -29,6 +29,7 @@ class Target(StoppingRule):
 
     eager: ClassVar[bool] = True
     cancels: ClassVar[bool] = True
+    lasts: ClassVar[bool] = True
 
     def __init__(self, problem: Problem, *, seed: int, value: float, advise: bool = False) -> None:
         super().__init__(problem, seed=seed, advise=advise)

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from luthier.base.checks import check
-from luthier.base.errors import ArgumentError, SpaceError
-from luthier.base.records import Configuration, Constraint, Fidelity, Objective, Status
+from luthier.base.errors import ArgumentError
+from luthier.base.records import Configuration, Constraint, Fidelity, Objective
 from luthier.base.registry import check_own, load, own_arguments
 from luthier.base.seeds import check_seed
 from luthier.space.problem import PastTask, Problem
 from luthier.space.space import Space
+from luthier.space.translation import translate
 from luthier.study._definition import Definition, Part, part
 from luthier.study._past import check_past
 from luthier.study._selection import Selection
@@ -281,16 +282,9 @@ def _initial(
 
 
 def _best_of(task: PastTask, problem: Problem) -> Configuration | None:
-    """Best configuration of an earlier task as far as it fits this space: known names, the rest at the default."""
-    usable = [o for o in task.observations if o.values and o.status is Status.COMPLETED]
-    if not usable:
-        return None
-    best = min(usable, key=lambda o: (o.violation, o.values))
-    fitting = {n: v for n, v in best.config.items() if n in problem.space and problem.space[n].contains(v)}
-    try:
-        return problem.space.check(fitting, fill=True)
-    except SpaceError:  # what fits one by one may be forbidden together
-        return None
+    """Best configuration of an earlier task among those that this space holds; new hyperparameters at their default."""
+    told = translate(task, problem.space).comparable
+    return min(told, key=lambda o: (o.violation, o.values)).config if told else None
 
 
 def _warms(searcher: Part) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from luthier.base.records import Event, Trial
 from luthier.stopping._base import History, StoppingRule, Verdict
+from luthier.stopping._several import dear, stops
 from luthier.study._definition import Definition
 from luthier.study._selection import CONFIRM
 from luthier.study._state import State
@@ -34,9 +36,9 @@ class Judge:
             ended = tuple(n for n in ended if state.trials[n].origin != CONFIRM)
         return History(state.trials, ended, verdicts, state.latest, state.started, state.time)
 
-    def again(self, place: int) -> Verdict:
+    def again(self, place: int, *, frugal: bool = False) -> Verdict:
         """What rule number `place` says at this moment, whether or not it is due."""
-        return self.rules[place].check(self.history(place))
+        return self.rules[place].check(replace(self.history(place), frugal=frugal))
 
     def verdicts(self, event: Event, *, timed: bool) -> Iterator[dict[str, Any]]:
         """Data of the verdicts that an event calls for, to be logged one by one.
@@ -53,17 +55,19 @@ class Judge:
             history = self.history(place)
             if not rule.due(history):
                 continue
-            if timed and not self._affordable(place, rule.share):
+            frugal = timed and not self._affordable(place, rule.share)
+            if frugal and not rule.several:
                 if not history.verdicts or not history.verdicts[-1].get("skipped"):
-                    words = f"a check would take more than {rule.share:.0%} of the trials' time"
-                    yield self._data(place, Verdict(False, words, skipped=True))
+                    yield self._data(place, Verdict(False, dear(rule.share), skipped=True))
                 continue
             began = time.perf_counter()
-            verdict = rule.check(history)
+            verdict = rule.check(replace(history, frugal=frugal))
             spent = time.perf_counter() - began
-            said = bool(history.verdicts) and bool(history.verdicts[-1]["stop"])
-            if rule.traces or verdict.stop is not said:
-                yield self._data(place, verdict, **({"seconds": round(spent, 6)} if timed else {}))
+            now, before = stops(verdict.as_data()), stops(history.verdicts[-1]) if history.verdicts else ()
+            news = now != before if before else any(now)
+            if news or (rule.traces and not frugal):
+                more = {"frugal": True} if frugal else {"seconds": round(spent, 6)} if timed else {}
+                yield self._data(place, verdict, **more)
 
     def _data(self, place: int, verdict: Verdict, **more: float) -> dict[str, Any]:
         rule = self.rules[place]

@@ -65,10 +65,13 @@ class Loop:
             trials = check("trials", trials, at_least=1, whole=True)
         if seconds is not None:
             check("seconds", seconds, above=0)
-        ends = study._session.engine.scheduler.ends or (stopping and bool(study._definition.stopping))
+        rules = study._session.engine.judge.rules if stopping else []
+        ends = study._session.engine.scheduler.ends or not all(rule.advise for rule in rules)
         if trials is None and seconds is None and study.space.size is None and not ends:
+            advice = ", ".join(repr(rule.name) for rule in rules)
             raise ArgumentError(
-                "run() without a budget, and this space never ends. Give trials=100 (in all) or seconds=3600."
+                f"run() without a budget, and this space never ends{' (' + advice + ' only advises)' * bool(rules)}. "
+                "Give trials=100 (in all) or seconds=3600."
             )
         self.executor = self._named(executor, workers, limits)
         if not callable(target) and not self.executor.virtual:

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from luthier.base.records import Event, Status, Trial
+from luthier.base.records import Event, Trial
 from luthier.runtime.storage._urls import FILE
 from luthier.space.problem import PastTask, Problem
 from luthier.space.space import Space
+from luthier.space.translation import tells
 from luthier.study._arguments import check_order
 from luthier.study._definition import Definition
 from luthier.study._session import Session
@@ -274,7 +275,7 @@ class View:
                 problem.observe(t.number, t.config, t.metrics, resource=t.resource, status=t.status), task=self.name
             )
             for t in self.trials
-            if t.status in (Status.COMPLETED, Status.STOPPED) and t.metrics and problem.usable(t.metrics)
+            if tells(t.status, t.resource) and t.metrics and problem.usable(t.metrics)
         )
         own = problem.order if given is None else given
         return PastTask(self.name, own or 0.0, problem.space, problem.objectives, told, self.about)

@@ -134,7 +134,7 @@ def _judged(engine: Engine, event: Event, found: Replay) -> None:
     if event.data["skipped"]:
         return  # for its cost: nothing was computed
     found.verdicts += 1
-    now = engine.judge.again(event.data["place"]).as_data()
+    now = engine.judge.again(event.data["place"], frugal=event.data.get("frugal", False)).as_data()
     for key, value in now.items():
         was = event.data.get(key)
         if was != value:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from luthier.runtime.storage import split_name
 from luthier.space.problem import Problem
 from luthier.space.space import Space
 from luthier.stopping._base import History, StoppingRule
-from luthier.stopping._several import build
+from luthier.stopping._several import build, stops
 from luthier.study.convert import _foreign
 from luthier.study.foreign import History as Foreign
 from luthier.study.foreign import Record
@@ -52,6 +52,7 @@ class StopWhen:
         then: Best trial at that time.
         best: Best trial of all.
         seconds: What all trials took, and what those until then took; 0 where the log does not say.
+        last: What it said last, written down or not.
     """
 
     log: Log
@@ -61,13 +62,14 @@ class StopWhen:
     then: Trial | None
     best: Trial | None
     seconds: tuple[float, float]
+    last: str = ""
 
     @property
     def words(self) -> str:
         """The verdict in one line."""
         count, name = len(self.log.trials), self.log.problem.objectives[0].name
         if self.after is None:
-            last = self.checks[-1]["reason"] if self.checks else "it never looked"
+            last = self.last or "it never looked"
             return f"{self.rule} would not have stopped this study of {count} trials: {last}"
         reason = next(check["reason"] for check in self.checks if check["stop"])
         left = count - self.after
@@ -105,31 +107,47 @@ def stop_when(
     """
     log = read_log(source, name=name, columns=columns, space=space)
     judge = build(log.problem, rule, seed=seed)
-    checks = _watch(judge, log.trials)
+    checks, last = _watch(judge, log.trials)
     _check_judged(judge, checks, log)
     after = next((int(check["trials"]) for check in checks if check["stop"]), None)
     part = log.trials if after is None else log.trials[:after]
     seconds = sum(t.seconds for t in log.trials), sum(t.seconds for t in part)
     then = None if after is None else _best(judge, part)
-    return StopWhen(log, judge.name, checks, after, then, _best(judge, log.trials), seconds)
+    return StopWhen(log, judge.name, checks, after, then, _best(judge, log.trials), seconds, last)
 
 
-def _watch(rule: StoppingRule, trials: Sequence[Trial]) -> list[dict[str, Any]]:
-    """What the rule says after each trial; what it would have written down."""
+def _watch(rule: StoppingRule, trials: Sequence[Trial]) -> tuple[list[dict[str, Any]], str]:
+    """What the rule says as the trials come; what it would have written down, and its last words."""
     said: list[dict[str, Any]] = []
     known: dict[int, Trial] = {}
-    clock = 0.0
+    over: list[int] = []
+    clock, begun, last = 0.0, None, ""
     for trial in trials:
-        known[trial.number] = trial
         clock = max(clock, trial.ended or 0.0)
-        begun = min((t.started for t in known.values() if t.started is not None), default=None)
-        history = History(dict(known), tuple(known), said, trial.number, begun, clock)
-        if not rule.due(history):
-            continue
-        verdict = rule.check(history)
-        if rule.traces or verdict.stop is not (bool(said) and said[-1]["stop"]):
-            said.append({**verdict.as_data(), "trials": len(known)})
-    return said
+        begun = min((time for time in (begun, trial.started) if time is not None), default=None)
+        for moment in _moments(trial) if rule.eager else (trial,):
+            known[trial.number] = moment
+            if moment is trial:
+                over.append(trial.number)
+            history = History(dict(known), tuple(over), said, trial.number, begun, clock)
+            if not rule.due(history):
+                continue
+            verdict = rule.check(history)
+            last = verdict.reason
+            now, before = stops(verdict.as_data()), stops(said[-1]) if said else ()
+            if rule.traces or (now != before if before else any(now)):
+                said.append({**verdict.as_data(), "trials": len(over)})
+    return said, last
+
+
+def _moments(trial: Trial) -> Iterator[Trial]:
+    """A trial after each of its reports, and when it is over."""
+    for i, report in enumerate(trial.reports):
+        yield replace(
+            trial, status=Status.RUNNING, reports=trial.reports[: i + 1], metrics=dict(report.metrics), ended=None,
+            resource=report.resource, seconds=0.0,
+        )  # fmt: skip
+    yield trial
 
 
 def _check_judged(rule: StoppingRule, checks: Sequence[Mapping[str, Any]], log: Log) -> None:

@@ -13,7 +13,7 @@ from luthier.base.imports import later
 from luthier.base.seeds import generator
 from luthier.models.smooth_net import fit_smooth_net
 from luthier.searchers._features import Features
-from luthier.searchers._seen import LISTED, Seen
+from luthier.searchers._seen import LISTED, listed
 from luthier.searchers.transfer._boosted import Boosted
 from luthier.searchers.transfer._history import EarlierTask
 from luthier.space.space import Space
@@ -117,7 +117,7 @@ class Common:
     def candidates(self) -> tuple[Array, Array]:
         """Snapped rows and their means; the whole space where it is no larger."""
         size = self._space.size
-        if size is not None and size <= min(self._most, LISTED) and Seen(self._space).listed:
+        if size is not None and size <= min(self._most, LISTED) and listed(self._space):
             rows = self._space.all_rows(LISTED)
         else:
             rows = self._space.sample_unit(self._most, generator(self._seed, "model", 0, 3))

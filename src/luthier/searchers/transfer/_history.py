@@ -55,13 +55,7 @@ def earlier_tasks(problem: Problem) -> tuple[EarlierTask, ...]:
     """
     found = []
     for task in problem.past:
-        told = translate(task, problem.space).observations
-        told = tuple(o for o in told if np.isfinite(o.values[0]))
-        if any(o.resource is not None for o in told):
-            top = max(o.resource or 0.0 for o in told)
-            told = tuple(o for o in told if (o.resource or 0.0) == top)
-        if any(o.violation <= 0 for o in told):
-            told = tuple(o for o in told if o.violation <= 0)
+        told = translate(task, problem.space).comparable
         if told:
             configs = tuple(o.config for o in told)
             rows, _ = problem.space.encode(configs)

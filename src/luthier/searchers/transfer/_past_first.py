@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 
+from luthier.base.checks import check_flag
 from luthier.base.records import Configuration, Observation
 from luthier.searchers._base import Searcher
 from luthier.searchers._highest import trials_of
@@ -43,9 +44,9 @@ class PastFirst(Searcher):
         self._tasks: tuple[EarlierTask, ...] = earlier_tasks(problem)
         if len(self._tasks) < self.fewest:
             self._lacking, self._tasks = len(self._tasks), ()
-        self._guard = bool(guard)
+        self._guard = check_flag("guard", guard)
         self._features = KernelFeatures(problem.space)
-        self._seen = Seen(problem.space)
+        self._seen = Seen(problem, past=False)
         self._latest = trials_of(problem, "highest", fewest=AFTER)
         self._process = Gp(problem, seed=seed)
         self._judged: tuple[int, Trust] = (0, Trust())  # a cache, keyed by the snapshot

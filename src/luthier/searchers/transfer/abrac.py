@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from luthier.base.checks import check
+from luthier.base.checks import check, check_flag
 from luthier.base.records import Configuration
 from luthier.base.registry import register
 from luthier.base.seeds import generator
@@ -160,8 +160,9 @@ class Abrac(Joint):
         units = check("units", units, at_least=1, whole=True)
         steps = check("steps", steps, at_least=1, whole=True)
         super().__init__(problem, seed=seed, guard=guard, candidates=candidates)
-        self._head, self._agree = head, bool(agree) and head != "isotropic"
-        self._rest, self._retrain, self._acquisition = bool(rest) and head == "map", bool(retrain), acquisition
+        self._head, self._agree = head, check_flag("agree", agree) and head != "isotropic"
+        self._rest, self._retrain = check_flag("rest", rest) and head == "map", check_flag("retrain", retrain)
+        self._acquisition = acquisition
         self._units, self._steps = units, steps
         self._encode = _Encoders(Features(problem.space), self._features)
         # caches, keyed by the numbers of anchors

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from luthier.base.checks import check
+from luthier.base.checks import check, check_flag
 from luthier.base.records import Configuration
 from luthier.base.registry import register
 from luthier.base.seeds import generator
@@ -96,7 +96,7 @@ class Rgpe(PastFirst):
     def __init__(self, problem: Problem, *, seed: int, initial: int = AFTER, guard: bool = True) -> None:
         super().__init__(problem, seed=seed, guard=False)  # the weights are the guard
         initial = check("initial", initial, at_least=1, whole=True)
-        self._initial, self._drop = initial, bool(guard)
+        self._initial, self._drop = initial, check_flag("guard", guard)
         self._first = tuple(select(self._tasks, self._initial))
         self._hyper: tuple[int, Hyper] | None = None  # a cache, keyed by the anchor
         self._kept: tuple[int, _Ensemble | None] = (0, None)  # a cache, keyed by the snapshot

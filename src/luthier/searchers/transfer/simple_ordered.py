@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from luthier.base.checks import check
+from luthier.base.checks import check, check_flag
 from luthier.base.records import Configuration
 from luthier.base.registry import register
 from luthier.base.seeds import generator
@@ -18,8 +18,9 @@ class SimpleOrdered(Listed):
     """Tries what was best on the last tasks, and goes on as `gp`, whose model sees today's trials alone.
 
     With five earlier tasks the first five proposals are their best configurations, the newest task's first. With fewer
-    the second best follow, again the newest first, and so on; where fewer than five distinct configurations are known,
-    random ones (the draws of `random` under the same seed) fill up before the model takes over.
+    the second best follow, again the newest first, and so on; where fewer distinct configurations are known than
+    `points` and than five, random ones (the draws of `random` under the same seed) fill up to five before the model
+    takes over, which needs three results in any case.
 
     The rest of the list is left out while today's trials speak against the last task: of the pairs of trials of which
     that task clearly tells which should be better, more than half (and at least two) came the other way round.
@@ -44,7 +45,7 @@ class SimpleOrdered(Listed):
         self, problem: Problem, *, seed: int, points: int = POINTS, shuffled: bool = False, guard: bool = True
     ) -> None:
         points = check("points", points, at_least=1, whole=True)
-        self._most, self._shuffled = points, bool(shuffled)
+        self._most, self._shuffled = points, check_flag("shuffled", shuffled)
         super().__init__(problem, seed=seed, guard=guard)
 
     def _list(self) -> Iterator[Configuration]:
@@ -53,8 +54,8 @@ class SimpleOrdered(Listed):
 
     @property
     def _initial(self) -> int:
-        # fewer points than were published are filled up at random
-        return AFTER if len(self._points) >= POINTS else POINTS
+        # fewer points than are wanted are filled up at random, up to those that were published
+        return max(AFTER, POINTS if len(self._points) < min(self._most, POINTS) else 0)
 
     @property
     def _plan(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from luthier.base.checks import check
+from luthier.base.checks import check, check_flag
 from luthier.base.records import Configuration
 from luthier.base.registry import register
 from luthier.searchers.transfer._past_first import AFTER, Listed
@@ -19,8 +19,9 @@ REPLAYED = 25
 class SimplePrevious(Listed):
     """Tries the best configurations of the task before this one, and goes on as `gp`.
 
-    Everything older is forgotten. Where fewer than five distinct configurations are known, random ones (the draws of
-    `random` under the same seed) fill up before the model takes over.
+    Everything older is forgotten. Where fewer distinct configurations are known than `points` and than five, random
+    ones (the draws of `random` under the same seed) fill up to five before the model takes over, which needs three
+    results in any case.
 
     The rest of the list is left out while today's trials speak against the last task: of the pairs of trials of which
     that task clearly tells which should be better, more than half (and at least two) came the other way round.
@@ -46,7 +47,7 @@ class SimplePrevious(Listed):
         self, problem: Problem, *, seed: int, points: int = POINTS, replay: bool = False, guard: bool = True
     ) -> None:
         points = check("points", points, at_least=1, whole=True)
-        self._most = REPLAYED if replay else points
+        self._most = REPLAYED if check_flag("replay", replay) else points
         super().__init__(problem, seed=seed, guard=guard)
 
     def _list(self) -> Iterator[Configuration]:
@@ -54,8 +55,8 @@ class SimplePrevious(Listed):
 
     @property
     def _initial(self) -> int:
-        # fewer points than were published are filled up at random
-        return AFTER if len(self._points) >= POINTS else POINTS
+        # fewer points than are wanted are filled up at random, up to those that were published
+        return max(AFTER, POINTS if len(self._points) < min(self._most, POINTS) else 0)
 
     @property
     def _plan(self) -> str:

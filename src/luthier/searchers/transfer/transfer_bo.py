@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from luthier.base.checks import check_flag
 from luthier.base.records import Configuration
 from luthier.base.registry import register
 from luthier.models.acquisition import log_ei
@@ -65,7 +66,7 @@ class TransferBo(TaskGp):
     def __init__(
         self, problem: Problem, *, seed: int, reference: bool = False, candidates: int = 1000, guard: bool = True
     ) -> None:
-        self._reference = bool(reference)
+        self._reference = check_flag("reference", reference)
         super().__init__(problem, seed=seed, candidates=candidates, guard=guard and not self._reference)
         places = task_places("ordinal", np.arange(len(self._tasks) + 1.0))
         self._kernel = TaskKernel("none", places)

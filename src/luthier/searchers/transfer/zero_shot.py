@@ -7,10 +7,12 @@ from functools import cached_property
 
 import numpy as np
 
+from luthier.base.checks import check_flag
 from luthier.base.imports import later
 from luthier.base.records import Configuration
 from luthier.base.registry import register
 from luthier.base.seeds import generator
+from luthier.models.task_scale import near
 from luthier.models.warp import warp_values
 from luthier.searchers.transfer._boosted import Boosted
 from luthier.searchers.transfer._history import EarlierTask
@@ -47,13 +49,13 @@ class ZeroShot(PastFirst):
     Source: Wistuba, Schilling, Schmidt-Thieme 2015, Sequential model-free hyperparameter tuning; as in Hellan et al.
         2023.
     Differs: one candidate set for all tasks; what was tried is among it, with its true values; boosted trees of
-        scikit-learn.
+        scikit-learn; values far above the median are brought near before trees learn them.
     Cost: a regressor for each of T tasks and T predictions of C candidates, once; then O(T C) a proposal.
     """
 
     def __init__(self, problem: Problem, *, seed: int, reference_compat: bool = False, guard: bool = True) -> None:
         super().__init__(problem, seed=seed, guard=guard)
-        self._compat = bool(reference_compat)
+        self._compat = check_flag("reference_compat", reference_compat)
         self._greedy: Greedy | None = None  # a cache: made when first asked
 
     def _recall(self, k: int, taken: set[bytes], waiting: list[Configuration]) -> Configuration | None:
@@ -91,7 +93,7 @@ class ZeroShot(PastFirst):
 
     def _says(self, place: int, rows: Array) -> Array:
         """Values on a task: its own where it tried a row, else predicted. (C, d) -> (C,)."""
-        task, values = self._tasks[place], warp_values(self._tasks[place].values, "standard")
+        task, values = self._tasks[place], _told(self._tasks[place].values)
         found = Boosted(self.space, task.rows, values, generator(self.seed, "model", 1 + place, 4))(rows)
         known: dict[bytes, float] = {}
         for key, value in zip(self.space.unit_keys(task.rows), values, strict=True):
@@ -106,7 +108,7 @@ class ZeroShot(PastFirst):
         rows = np.empty((0, self.space.dimensions))
         for i, task in enumerate(self._tasks):
             rows = self.space.sample_unit(count, generator(self.seed, "model", 0, 4, i))
-            values = warp_values(task.values, "standard")
+            values = _told(task.values)
             told.append(Boosted(self.space, task.rows, values, generator(self.seed, "model", 1 + i, 4))(rows))
         return rows, np.stack(told)
 
@@ -116,6 +118,11 @@ class ZeroShot(PastFirst):
     @property
     def _plan(self) -> str:
         return f"a list that complements itself on {len(self._tasks)} earlier tasks"
+
+
+def _told(values: Array) -> Array:
+    """A task's values as its regressor learns them: standardised, and no diverged loss makes all others equal."""
+    return warp_values(near(values) if values.min() < values.max() else values, "standard")
 
 
 def _same_rows(tasks: Sequence[EarlierTask]) -> tuple[Array, Array] | None:
