@@ -74,7 +74,7 @@ class Gap(ModelRule):
         bounds = [(said.get("results", 0), float(said["bound"])) for said in history.verdicts if "bound" in said]
         first = [bound for results, bound in bounds if INITIAL < results <= LAST]
         if len(first) < FEWEST:  # checks were skipped or refused: the first ones that there are
-            first = [bound for results, bound in bounds if INITIAL < results][:FEWEST]
+            first = [bound for results, bound in bounds if results > INITIAL][:FEWEST]
         over = len(self.results(history)) > LAST and len(first) >= FEWEST
         self._threshold = self.epsilon or (self.ratio * float(np.median(first)) if over else None)
         return super().check(history)

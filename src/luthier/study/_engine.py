@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from luthier.base.records import Configuration, Decision, Event, Job, Status, Trial
+from luthier.base.threads import one_thread
 from luthier.schedulers._base import Scheduler
 from luthier.study._definition import Definition
 from luthier.study._judge import Judge
@@ -135,8 +136,9 @@ class Engine:
 
     def continue_job(self) -> Job | None:
         """A trial that the scheduler wants to go on, if there is one."""
-        self.refresh()
-        return self.scheduler.next_job(None)
+        with one_thread():
+            self.refresh()
+            return self.scheduler.next_job(None)
 
     def new_job(
         self, k: int, *, taken: Collection[int] = frozenset(), skip: Collection[int] = frozenset()
@@ -151,7 +153,11 @@ class Engine:
         Returns:
             The proposal, or None when the space is exhausted or the scheduler wants to wait.
         """
-        self.refresh()
+        with one_thread():
+            self.refresh()
+            return self._new_job(k, taken, skip)
+
+    def _new_job(self, k: int, taken: Collection[int], skip: Collection[int]) -> Proposal | None:
         state, definition = self.state, self.definition
         for i, (origin, config) in enumerate(definition.initial):
             if i not in state.initial and i not in taken:

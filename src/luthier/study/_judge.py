@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from luthier.base.records import Event, Trial
+from luthier.base.threads import one_thread
 from luthier.stopping._base import History, StoppingRule, Verdict
 from luthier.stopping._several import dear, stops
 from luthier.study._definition import Definition
@@ -38,7 +39,8 @@ class Judge:
 
     def again(self, place: int, *, frugal: bool = False) -> Verdict:
         """What rule number `place` says at this moment, whether or not it is due."""
-        return self.rules[place].check(replace(self.history(place), frugal=frugal))
+        with one_thread():
+            return self.rules[place].check(replace(self.history(place), frugal=frugal))
 
     def verdicts(self, event: Event, *, timed: bool) -> Iterator[dict[str, Any]]:
         """Data of the verdicts that an event calls for, to be logged one by one.
@@ -61,7 +63,8 @@ class Judge:
                     yield self._data(place, Verdict(False, dear(rule.share), skipped=True))
                 continue
             began = time.perf_counter()
-            verdict = rule.check(replace(history, frugal=frugal))
+            with one_thread():
+                verdict = rule.check(replace(history, frugal=frugal))
             spent = time.perf_counter() - began
             now, before = stops(verdict.as_data()), stops(history.verdicts[-1]) if history.verdicts else ()
             news = now != before if before else any(now)

@@ -6,14 +6,13 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, StorageError, TrialError
 from luthier.base.records import Status, pairs
-from luthier.base.threads import OneThread
 from luthier.runtime.executors import _again as again
 from luthier.runtime.executors._base import Executor, Limits, Setting, Target
 from luthier.runtime.executors._function import refuse_while_importing
@@ -83,7 +82,6 @@ class Loop:
         self.stopping = stopping
         self.begin = 0.0
         self.host = StudyHost(study, self.executor, self._why_end)
-        self._alone: Callable[[], AbstractContextManager[None]] = OneThread() if self.executor.apart else nullcontext
 
     @staticmethod
     def _named(given: str | Mapping[str, Any] | Executor | None, workers: int, limits: Limits) -> Executor:
@@ -252,8 +250,7 @@ class Loop:
             stopped = self.study._state.stopped is not None and not self._confirming()
             if self.study._stop is not None or stopped or self._late():
                 return False
-            with self._alone():
-                trial = self.study._session.next(worker, self.executor.now(), limit, busy=self.host.over)
+            trial = self.study._session.next(worker, self.executor.now(), limit, busy=self.host.over)
             if trial is None:
                 return True
             self.host.start(trial, worker)

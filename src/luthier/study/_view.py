@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from luthier.base.records import Event, Trial
+from luthier.base.threads import one_thread
 from luthier.runtime.storage._urls import FILE
 from luthier.space.problem import PastTask, Problem
 from luthier.space.space import Space
@@ -160,7 +161,8 @@ class View:
         if len(problem.objectives) > 1 or self.repeats > 1 or problem.fidelity is not None:
             return None
         self._session.engine.refresh()
-        return self._session.engine.scheduler.searcher.recommend()
+        with one_thread():
+            return self._session.engine.scheduler.searcher.recommend()
 
     @property
     def pareto(self) -> list[Trial]:

@@ -176,8 +176,6 @@ class Executor(ABC):
     #: Whether its time is its own: `step` waits in that time, nothing runs for real, and no target is needed. Its runs
     #: start from `Launch.after`; it keeps no files.
     virtual: ClassVar[bool] = False
-    #: Whether programs run in processes of their own, so that this one only proposes.
-    apart: ClassVar[bool] = False
     #: The arguments that it was made with, by name; `luthier resume` makes it again with them. Set by `__init__`.
     own: Mapping[str, Any] = MappingProxyType({})
 

@@ -47,8 +47,6 @@ class Processes(Executor):
             Default: enough to store a large model.
     """
 
-    apart = True
-
     def __init__(self, *, start_seconds: float = 300.0, grace_seconds: float = 60.0) -> None:
         check("start_seconds", start_seconds, above=0)
         check("grace_seconds", grace_seconds, at_least=0)

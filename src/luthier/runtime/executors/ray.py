@@ -76,8 +76,6 @@ class Ray(Executor):
             Default: enough to store a large model.
     """
 
-    apart = True
-
     def __init__(
         self,
         *,

@@ -81,8 +81,6 @@ class Slurm(Executor):
         grace_seconds: Longest time that a run may go on after it was told to stop or pause, before it is cancelled.
     """
 
-    apart = True
-
     def __init__(
         self,
         *,
