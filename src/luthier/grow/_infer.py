@@ -66,6 +66,7 @@ def infer(
     multipliers = _multipliers(models[2], rows, layers, options, patterns, notes)
     scales = _scales(models[0], models[2], layers, options, notes)
     _remarks(models[2], rows, notes, options)
+    notes += _kept(rows, starts.seeded)
     return {
         "model": word,
         "proxy": proxy,
@@ -136,6 +137,8 @@ def _row(
         untied = role == "readout" and not slot.aliases
         if (untied and options.zero_readout) or (options.zero_query and _QUERY.search(slot.name)):
             kind, value = "constant", 0.0
+    elif kind == "own" and options.zero_query and _QUERY.search(slot.name):
+        kind, value = "constant", 0.0
     return Row(
         name=slot.name,
         template=small.name,
@@ -251,6 +254,28 @@ def _scales(
             continue
         base = float(getattr(other, word)) if width != before else float(getattr(module, word))
         found[path] = (word, options.alpha_attention * base * (before / width))
+    return found
+
+
+def _kept(rows: Mapping[str, Row], seeded: bool) -> list[Note]:
+    """What is said of starts that are the function's own (MU05)."""
+    found: list[Note] = []
+    own = [row for row in rows.values() if row.start == "own"]
+    unscaled = [row for row in own if row.kind == "weight" and row.role in ("hidden", "bottleneck") and row.m_in != 1]
+    for level, some, words in (
+        ("note", [r for r in own if r not in unscaled], "that start stays, at every width."),
+        ("warning", unscaled, "that start stays, and is not scaled to the width. If it should be, draw it at random."),
+    ):
+        if some:
+            more = f" (and {len(some) - 1} more)" if len(some) > 1 else ""
+            found.append(("MU05", level, some[0].name, f"the function starts it alike in every build{more}: {words}"))
+    vectors = [row for row in rows.values() if row.kind in ("vector", "gain") and row.start == "normal"]
+    if seeded and vectors:
+        words = (
+            "the function seeds its own numbers, so that a start which is meant cannot be told from one that is drawn: "
+            "it is drawn anew. Seed before the function is called, not in it."
+        )
+        found.append(("MU05", "warning", vectors[0].name, words))
     return found
 
 

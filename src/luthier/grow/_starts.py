@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from typing import Any
 
+from luthier.base.errors import ArgumentError
 from luthier.grow.factories import Factory
 from luthier.grow.roles import Slot
+from luthier.grow.tables import Row
 from luthier.nets._torch import nn, torch
 
 BUILDS = 3  # proxies measured, so that a tensor of 1,000 numbers is known to 1.3 %
-LARGE = 20_000_000  # parameters from which one is enough
+LARGE = 20_000_000  # parameters from which one is measured (and a second one compared with it)
 
 
 class Starts:
@@ -25,14 +28,24 @@ class Starts:
     def __init__(self, make: Factory, sizes: Mapping[str, Any]) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
+            before = torch.random.get_rng_state()
             first = make(**sizes)
-            count = 1 if sum(p.numel() for p in first.parameters()) > LARGE else BUILDS
-            models = [first, *(make(**sizes) for _ in range(count - 1))]
+            after = torch.random.get_rng_state()
+            second = make(**sizes)
+            again = torch.random.get_rng_state()
+            large = sum(p.numel() for p in first.parameters()) > LARGE
+            models = [first] if large else [first, second, *(make(**sizes) for _ in range(BUILDS - 2))]
         self._tensors = [dict(model.named_parameters()) for model in models]
         self._named = _named(first)
+        pairs = [self._tensors[0], dict(second.named_parameters())]
+        self._same = {name for name, tensor in pairs[0].items() if _alike(tensor, pairs[1][name])}
+        drawn = {name for name, tensor in pairs[0].items() if tensor.ndim > 1 and not _constant(tensor)}
+        # equal builds tell nothing where the function seeds torch, or has a generator of its own for all its matrices
+        reseeds = torch.equal(after, again) and not torch.equal(before, after)
+        self.seeded = reseeds or (bool(drawn) and drawn <= self._same)
 
     def of(self, slot: Slot) -> tuple[str, float]:
-        """("constant", value) or ("normal", standard deviation)."""
+        """("constant", value), ("normal", standard deviation), or ("own", size) for what every build starts alike."""
         values = torch.stack([tensors[slot.name].detach().float().flatten() for tensors in self._tensors])
         if slot.embedding:
             values = values[:, values.abs().sum(0) > 0]  # a padding row is zero
@@ -40,6 +53,8 @@ class Starts:
         if low == high:
             return "constant", low
         measured = float(values.double().pow(2).mean().sqrt())
+        if slot.name in self._same and not self.seeded:
+            return "own", measured
         return "normal", self._rule(measured, slot, values.numel())
 
     def _rule(self, measured: float, slot: Slot, numbers: int) -> float:
@@ -53,6 +68,14 @@ class Starts:
         return min(near, key=lambda rule: abs(measured / rule - 1)) if near else measured
 
 
+def _alike(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.shape == b.shape and torch.equal(a.detach(), b.detach())
+
+
+def _constant(tensor: torch.Tensor) -> bool:
+    return bool((tensor.detach() == tensor.detach().flatten()[:1]).all())
+
+
 def _named(model: nn.Module) -> list[float]:
     """Standard deviations that the model's configuration names, and GPT-2's smaller one for branches."""
     config = getattr(model, "config", None)
@@ -60,3 +83,26 @@ def _named(model: nn.Module) -> list[float]:
     layers = next((getattr(config, w) for w in ("n_layer", "num_hidden_layers", "layers") if hasattr(config, w)), 0)
     plain = [float(value) for value in found if value]
     return plain + [value / math.sqrt(2 * layers) for value in plain if layers]
+
+
+def start(row: Row, seed: int, *, name: str | None = None) -> torch.Tensor:
+    """The start values of one tensor, float32 on the CPU: a function of (row, seed, name).
+
+    Args:
+        row: The tensor.
+        seed: The model's seed.
+        name: Another stream than the tensor's own.
+
+    Raises:
+        ArgumentError: only the model's function knows them.
+    """
+    if row.start == "own":
+        raise ArgumentError(
+            f"tensor {row.name!r}: its start is the model's own, and no rule makes it. Allowed: plan.build(), which "
+            "leaves it as the function made it."
+        )
+    if row.start == "constant":
+        return torch.full(tuple(row.shape), row.value)
+    digest = hashlib.blake2b(f"{seed}/{name or row.name}".encode(), digest_size=8).digest()
+    draw = torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+    return torch.randn(tuple(row.shape), generator=draw) * row.value

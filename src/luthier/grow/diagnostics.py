@@ -54,7 +54,7 @@ def worst(found: Sequence[Diagnostic]) -> str:
 
 
 def inspect(plan: MuPlan) -> list[Diagnostic]:
-    """What the plan's inference has seen (MU01, MU06 to MU09, MU11), and readouts by override (MU02)."""
+    """What the plan's inference has seen (MU01, MU05 to MU09, MU11), and readouts by override (MU02)."""
     found = [Diagnostic(*note) for note in plan.notes]
     for name, row in plan.rows.items():
         if row.kind == "weight" and row.role in ("input", "hidden") and row.m_in != 1 and row.m_out == 1:
@@ -105,7 +105,9 @@ def audit_model(plan: MuPlan, model: nn.Module) -> list[Diagnostic]:
     own_tensors = dict(model.named_parameters())
     for name, row in plan.rows.items():
         tensor = own_tensors[name]
-        if row.kind != "weight" or tensor.is_meta or tensor.numel() < 100 or plan.options.parametrization == "standard":
+        if row.kind != "weight" or row.start == "own" or tensor.is_meta or tensor.numel() < 100:
+            continue
+        if plan.options.parametrization == "standard":
             continue
         size = float(tensor.detach().float().pow(2).mean().sqrt())
         wanted = abs(row.value)

@@ -14,6 +14,7 @@ from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, SchemaError
 from luthier.base.seeds import check_seed
 from luthier.grow import _infer, scaled
+from luthier.grow._starts import start as start  # others take it from here
 from luthier.grow.factories import Factory, factory_of, kind_of
 from luthier.grow.tables import ALPHA, COLUMNS, Factors, Row, factors
 from luthier.nets._torch import nn, torch
@@ -169,7 +170,7 @@ class MuPlan:
 
         Args:
             seed: Every tensor is drawn from its own generator of (seed, name): the same tensor in another plan is drawn
-                alike, and no other draw is touched.
+                alike, and no other draw is touched. Tensors that the function starts alike in every build stay so.
             device: Where; "meta" gives a model without values.
             dtype: Of parameters; None: the factory's own.
         """
@@ -186,7 +187,8 @@ class MuPlan:
             own = dict(model.named_parameters())
             with torch.no_grad():
                 for row in self.rows.values():
-                    own[row.name].copy_(start(row, seed))
+                    if row.start != "own":
+                        own[row.name].copy_(start(row, seed))
         return model
 
     def apply(self, model: nn.Module) -> nn.Module:
@@ -295,7 +297,7 @@ class MuPlan:
                     "target": row.shape,
                     "m_in": row.m_in,
                     "m_out": row.m_out,
-                    "start": row.value if row.start == "normal" else f"={row.value:g}",
+                    "start": row.value if row.start == "normal" else "own" if row.start == "own" else f"={row.value:g}",
                     "multiplier": number,
                     "lr": f.lr,
                     "weight_decay": f.weight_decay if row.kind == "weight" else 0.0,
@@ -379,18 +381,3 @@ class MuPlan:
 def _row(data: Mapping[str, Any]) -> Row:
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
     return Row(**fields)
-
-
-def start(row: Row, seed: int, *, name: str | None = None) -> torch.Tensor:
-    """The start values of one tensor, float32 on the CPU: a function of (row, seed, name).
-
-    Args:
-        row: The tensor.
-        seed: The model's seed.
-        name: Another stream than the tensor's own.
-    """
-    if row.start == "constant":
-        return torch.full(tuple(row.shape), row.value)
-    digest = hashlib.blake2b(f"{seed}/{name or row.name}".encode(), digest_size=8).digest()
-    draw = torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
-    return torch.randn(tuple(row.shape), generator=draw) * row.value

@@ -58,9 +58,9 @@ class Row:
         m_in: target / proxy of the input dimension; 1 if that never grows.
         m_out: The same of the output dimension.
         depth: layers / proxy's layers for a tensor inside a block, else 1.
-        start: "normal" or "constant".
-        sigma: The proxy's standard deviation, or the constant.
-        value: The target's.
+        start: "normal", "constant", or "own": the model's function starts it alike in every build, and that stays.
+        sigma: The proxy's standard deviation, or the constant; of "own" the size of its values.
+        value: The target's; of "own" the proxy's.
         aliases: Other names of the same tensor.
     """
 
