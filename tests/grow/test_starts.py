@@ -95,3 +95,11 @@ def test_files_keep_it(tmp_path):
     again = MuPlan.load(tmp_path / "plan.json", factory=Decayed)
     assert again == found
     assert torch.equal(again.build().decay, Decayed().decay)
+
+
+def test_the_row_of_padding_stays_zero():
+    def make(width=8):
+        return nn.Sequential(nn.Embedding(6, width, padding_idx=2), nn.Linear(width, 3))
+
+    table = MuPlan.infer(make, proxy={"width": 8}, delta={"width": 16}).widened(4).build()[0].weight
+    assert [bool(row.any()) for row in table] == [True, True, False, True, True, True]

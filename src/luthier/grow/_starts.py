@@ -85,6 +85,12 @@ def _named(model: nn.Module) -> list[float]:
     return plain + [value / math.sqrt(2 * layers) for value in plain if layers]
 
 
+def zero_rows(model: nn.Module) -> list[torch.Tensor]:
+    """Rows of embeddings that stand for padding and are zero: without a gradient they stay what they start as."""
+    tables = [m for m in model.modules() if isinstance(m, nn.Embedding) and m.padding_idx is not None]
+    return [m.weight[m.padding_idx] for m in tables if not m.weight[m.padding_idx].any()]
+
+
 def start(row: Row, seed: int, *, name: str | None = None) -> torch.Tensor:
     """The start values of one tensor, float32 on the CPU: a function of (row, seed, name).
 

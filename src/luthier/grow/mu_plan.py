@@ -15,6 +15,7 @@ from luthier.base.errors import ArgumentError, SchemaError
 from luthier.base.seeds import check_seed
 from luthier.grow import _infer, scaled
 from luthier.grow._starts import start as start  # others take it from here
+from luthier.grow._starts import zero_rows
 from luthier.grow.factories import Factory, factory_of, kind_of
 from luthier.grow.tables import ALPHA, COLUMNS, Factors, Row, factors
 from luthier.nets._torch import nn, torch
@@ -186,9 +187,12 @@ class MuPlan:
         if self.options.parametrization == "mup" and torch.device(device).type != "meta":
             own = dict(model.named_parameters())
             with torch.no_grad():
+                padding = zero_rows(model)
                 for row in self.rows.values():
                     if row.start != "own":
                         own[row.name].copy_(start(row, seed))
+                for values in padding:
+                    values.zero_()
         return model
 
     def apply(self, model: nn.Module) -> nn.Module:
