@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from luthier.base.errors import ArgumentError
 from luthier.grow import roles
+from luthier.grow._narrow import Narrow, Note
 from luthier.grow._starts import Starts
 from luthier.grow.factories import Factory, delta_of, full_sizes, kind_of
 from luthier.grow.roles import Layers, Slot
@@ -18,8 +18,6 @@ from luthier.nets._torch import nn
 if TYPE_CHECKING:
     from luthier.grow.mu_plan import Options
 
-Note = tuple[str, str, str, str]  # id, level, where, words
-
 #: Last maps of residual branches, by architecture.
 _WRITERS: Mapping[str, tuple[str, ...]] = {
     "refgpt": (r"\.o_proj$", r"\.down_proj$"),
@@ -28,7 +26,6 @@ _WRITERS: Mapping[str, tuple[str, ...]] = {
     "bert": (),  # its norms stand after the sums: a branch's size does not matter there
     "roberta": (),
 }
-_QUERY = re.compile(r"(^|\.)(q_proj|query|q|wq)\.weight$")
 _FUSED = re.compile(r"(c_attn|query_key_value|in_proj|qkv|Wqkv)(\.|_|$)")
 
 
@@ -59,7 +56,7 @@ def infer(
         if template not in small:
             raise ArgumentError(f"target: tensor {name!r} is like none of the proxy's. Allowed: the same architecture.")
         rows[name] = _row(slot, small[template], changed[template], ratio, starts, options, overrides)
-    rows = _bottlenecks(rows, large, notes, overrides)
+    rows = Narrow(rows, small, changed, options, overrides).settled(notes)
     if not any(row.m_in != 1 or row.m_out != 1 or roles.grown(small[r], changed[r]) for r, row in _by_template(rows)):
         raise ArgumentError("delta: equal to the proxy in every tensor, so that no dimension is known to grow.")
     patterns = tuple(writers) if writers is not None else _WRITERS.get(kind_of(word), _WRITERS["refgpt"])
@@ -135,9 +132,9 @@ def _row(
     elif kind == "normal" and options.parametrization == "mup":
         value = deviation(role, sigma, m_in)
         untied = role == "readout" and not slot.aliases
-        if (untied and options.zero_readout) or (options.zero_query and _QUERY.search(slot.name)):
+        if (untied and options.zero_readout) or (options.zero_query and roles.QUERY.search(slot.name)):
             kind, value = "constant", 0.0
-    elif kind == "own" and options.zero_query and _QUERY.search(slot.name):
+    elif kind == "own" and options.zero_query and roles.QUERY.search(slot.name):
         kind, value = "constant", 0.0
     return Row(
         name=slot.name,
@@ -154,43 +151,6 @@ def _row(
         value=value,
         aliases=slot.aliases,
     )
-
-
-def _bottlenecks(
-    rows: dict[str, Row], large: Mapping[str, Slot], notes: list[Note], overrides: Mapping[str, str]
-) -> dict[str, Row]:
-    """Maps to a fixed dimension inside a block: a forgotten size (MU01), or one that is meant to be fixed (MU11)."""
-    found = dict(rows)
-    for name, row in rows.items():
-        if row.role != "readout" or row.kind != "weight" or not roles.blocks(name) or len(row.shape) < 2:
-            continue
-        if roles.override(name, overrides) is not None:
-            continue
-        axes = large[name].axes
-        assert axes is not None  # else it would have no role
-        fixed, grows = row.proxy_shape[axes[0]], row.proxy_shape[axes[1] or 0]
-        back = any(
-            other.role == "input" and other.kind == "weight" and fixed in other.proxy_shape
-            for other_name, other in rows.items()
-            if roles.blocks(other_name) == roles.blocks(name)
-        )
-        if back and fixed >= grows:
-            words = (
-                f"maps to {fixed} numbers, in proxy and delta alike, and another map leads back: a size is forgotten "
-                "in the delta (the inner width?). If it is meant to be fixed, say overrides={...: 'bottleneck'}."
-            )
-            notes.append(("MU01", "error", name, words))
-            continue
-        value = (
-            row.value if row.start == "constant" and row.sigma == 0 else deviation("bottleneck", row.sigma, row.m_in)
-        )
-        found[name] = replace(row, role="bottleneck", value=value, start="normal" if row.sigma else row.start)
-        words = (
-            f"maps a growing dimension to {fixed} fixed numbers inside a block: std sigma / m, rate eta / m, no "
-            "multiplier (spectral heuristic). Keeping query heads / key heads constant avoids it."
-        )
-        notes.append(("MU11", "warning", name, words))
-    return found
 
 
 def _multipliers(

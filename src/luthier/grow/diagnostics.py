@@ -57,8 +57,13 @@ def inspect(plan: MuPlan) -> list[Diagnostic]:
     """What the plan's inference has seen (MU01, MU05 to MU09, MU11), and readouts by override (MU02)."""
     found = [Diagnostic(*note) for note in plan.notes]
     for name, row in plan.rows.items():
-        if row.kind == "weight" and row.role in ("input", "hidden") and row.m_in != 1 and row.m_out == 1:
-            words = f"maps a growing to a fixed dimension, and was named {row.role}: no multiplier. Name it 'readout'."
+        named = roles.override(name, plan.overrides)
+        if named in ("input", "hidden") and row.kind == "weight" and row.m_in != 1 and row.m_out == 1:
+            words = f"maps a growing to a fixed dimension, and was named {named}: no multiplier. "
+            if roles.blocks(name):  # a readout starts at zero, and nothing would pass through the block
+                words += "If that dimension never grows, name it 'bottleneck'."
+            else:
+                words += "Name it 'readout'."
             found.append(Diagnostic("MU02", "warning", name, words))
     return found
 

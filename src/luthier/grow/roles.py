@@ -28,6 +28,8 @@ _AXES: Mapping[str, tuple[int, int]] = {
     "Embedding": (1, 0),
     "NonDynamicallyQuantizableLinear": (0, 1),
 }
+#: Maps that make queries.
+QUERY = re.compile(r"(^|\.)(q_proj|query|q|wq)\.weight$")
 
 
 @dataclass(frozen=True)
@@ -182,8 +184,12 @@ def override(name: str, overrides: Mapping[str, str]) -> str | None:
 
 
 def blocks(name: str) -> str:
-    """The block that a tensor is in: its path up to the last number; empty outside of blocks."""
-    found = re.match(r"(.*\.\d+)\.", f".{name}")
+    """The block that a tensor is in: its path up to the last number that holds its module; empty outside of blocks.
+
+    A module that is itself numbered, as in `nn.Sequential`, is a layer and no block.
+    """
+    module = name.rpartition(".")[0]
+    found = re.match(r"(.*\.\d+)\.", f".{module}")
     return found[1][1:] if found else ""
 
 
