@@ -111,6 +111,33 @@ def test_roles_of_families(word, proxy, ratio):
     assert not found.scales  # heads grow in number
 
 
+@pytest.mark.parametrize(
+    ("word", "proxy", "delta", "target", "wanted"),
+    [
+        ("hf:gpt2", {"n_embd": 32, "n_head": 2, "n_layer": 1}, None, {"n_embd": 128, "n_head": 8}, {"n_inner": 512}),
+        ("hf:gpt2", {"n_embd": 32, "n_head": 2, "n_layer": 1}, {"n_embd": 64, "n_head": 4},
+         {"n_embd": 128, "n_head": 8}, {"n_inner": 512}),
+        ("hf:gpt2", {"n_embd": 32, "n_head": 2, "n_layer": 1, "n_inner": 96}, None, {"n_embd": 64, "n_head": 4},
+         {"n_inner": 96}),
+        ("hf:llama", {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 48, "num_hidden_layers": 1},
+         None, {"hidden_size": 128, "num_attention_heads": 8}, {"num_key_value_heads": 8, "head_dim": 16}),
+        ("hf:llama", {"hidden_size": 32, "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": 48,
+                      "num_hidden_layers": 1},
+         None, {"hidden_size": 128, "num_attention_heads": 8}, {"num_key_value_heads": 1}),
+    ],
+)  # fmt: skip
+def test_sizes_that_nobody_named_follow_the_familys_own_rule(word, proxy, delta, target, wanted):
+    """As the family's configuration of the target would have them; what was named otherwise stays."""
+    transformers = pytest.importorskip("transformers")
+    found = MuPlan.infer(word, proxy={"vocab_size": 32, **proxy}, delta=delta, target=target)
+    assert {name: found.target[name] for name in wanted} == wanted
+    assert MuPlan.infer(word, proxy={"vocab_size": 32, **proxy}, delta=delta).for_target(target) == found
+    own = transformers.AutoConfig.for_model(word[3:], **{**proxy, **target})
+    for name, value in wanted.items():
+        assert (getattr(own, name) or 4 * own.n_embd) == value
+    assert not [d for d in mu.inspect(found) if d.level == "error"]
+
+
 def test_roles_of_plain_nets_and_unequal_widths():
     """Width times 4, inner times 2: `second` has m_in 4 and m_out 2, `third` the reverse."""
     rows = of("mlp").rows

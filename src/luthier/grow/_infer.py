@@ -10,7 +10,7 @@ from luthier.base.errors import ArgumentError
 from luthier.grow import roles
 from luthier.grow._narrow import Narrow, Note
 from luthier.grow._starts import Starts
-from luthier.grow.factories import Factory, delta_of, full_sizes, kind_of
+from luthier.grow.factories import Factory, delta_of, following, full_sizes, kind_of
 from luthier.grow.roles import Layers, Slot
 from luthier.grow.tables import ALPHA, Row, deviation
 from luthier.nets._torch import nn
@@ -41,8 +41,8 @@ def infer(
 ) -> dict[str, Any]:
     """The fields of a plan."""
     proxy = full_sizes(word, proxy)
-    delta = delta_of(word, proxy) if delta is None else {**proxy, **delta}
-    target = dict(proxy) if target is None else {**_without_derived(word, proxy, target), **target}
+    delta = delta_of(word, proxy) if delta is None else following(word, proxy, delta)
+    target = dict(proxy) if target is None else following(word, _without_derived(word, proxy, target), target)
     models = [roles.on_meta(make, sizes) for sizes in (proxy, delta, target)]
     small, changed, large = (roles.slots(model) for model in models)
     if small.keys() != changed.keys():

@@ -64,7 +64,8 @@ class Narrow:
             found[name] = self._bottleneck(row)
             words = (
                 f"maps a growing dimension to {self._of(row, 0)} fixed numbers inside the network: std sigma / m, rate "
-                "eta / m, no multiplier (spectral heuristic). Keeping query heads / key heads constant avoids it."
+                "eta / m, no multiplier (spectral heuristic). Letting them grow with the width (key heads with query "
+                "heads, the inner width) avoids it."
             )
             notes.append(("MU11", "warning", name, words))
         return found

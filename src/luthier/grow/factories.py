@@ -32,6 +32,8 @@ for _like in ("mistral", "qwen2", "qwen3", "granite"):
     _KNOBS[_like] = _KNOBS["llama"]
 #: Names that configurations take without listing them.
 _ELDER = ("rope_theta", "rope_scaling", "torch_dtype", "attn_implementation")
+#: Sizes that families of transformers make from others where they are not named.
+_FOLLOWING = ("n_inner", "num_key_value_heads", "head_dim")
 _LAYERS = {"refgpt": "layers", "gpt2": "n_layer"}
 
 
@@ -143,6 +145,31 @@ def full_sizes(word: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
     if getattr(own, "head_dim", None) is not None and kind not in ("gpt2", "gpt_neox", "bert", "roberta"):
         filled["head_dim"] = own.head_dim
     return {**sizes, **{k: v for k, v in filled.items() if v is not None}}
+
+
+def following(word: str, proxy: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A proxy's sizes with some changed, and what follows from them made anew.
+
+    A knob of a family of transformers follows where the proxy has what the family itself would have taken: GPT-2's
+    inner width is four times its width, key heads are as many as heads where nothing else is said.
+
+    Args:
+        word: Of the factory.
+        proxy: Every knob spelt out, see `full_sizes`.
+        changes: Sizes of a target or a delta.
+    """
+    if kind_of(word) in ("", "refgpt"):
+        return {**proxy, **changes}
+    named = {name: value for name, value in proxy.items() if not (name in _FOLLOWING and _usual(word, proxy, name))}
+    return full_sizes(word, {**named, **changes})
+
+
+def _usual(word: str, sizes: Mapping[str, Any], name: str) -> bool:
+    """Whether the family would have taken the same size where nothing is said."""
+    try:
+        return bool(full_sizes(word, {n: v for n, v in sizes.items() if n != name})[name] == sizes[name])
+    except Exception:  # families refuse sizes in ways of their own: then it has to be named
+        return False
 
 
 def delta_of(word: str, proxy: Mapping[str, Any]) -> dict[str, Any]:
