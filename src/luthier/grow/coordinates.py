@@ -171,6 +171,8 @@ def _follow(
             groups = ruled.param_groups(model, lr=lr, optimiser=optimiser)
             if seed == 0:
                 wrong += _audit(wide, model, groups, lr, optimiser)
+                passes = diagnostics.audit_pass(wide, model, lambda m: loss(m, batch, Moment(0, steps + 1, 0, 0)))
+                wrong += [str(one) for one in passes]
             stepper = _optimiser(optimiser, groups)
             first: dict[str, torch.Tensor] = {}
             for step in range(steps + 1):

@@ -91,7 +91,7 @@ def audit_model(plan: MuPlan, model: nn.Module) -> list[Diagnostic]:
     found = []
     modules = dict(model.named_modules())
     for path, (number, _) in plan.multipliers.items():
-        own = scaled.multiplier_of(modules[path])
+        own = scaled.multiplier_of(scaled.carrier(modules, path))
         if abs(own - number) > NEAR * abs(number):
             words = f"multiplies by {own:g}, the plan says {number:g}. Use plan.build() or plan.apply(model)."
             found.append(Diagnostic("MU02", "error", path, words))
@@ -121,6 +121,42 @@ def audit_model(plan: MuPlan, model: nn.Module) -> list[Diagnostic]:
                 f"values of size {size:.3g}, the plan starts at {wanted:.3g}: trained or loaded ones stay as they are."
             )
             found.append(Diagnostic("MU05", "note", name, words))
+    return found
+
+
+def audit_pass(plan: MuPlan, model: nn.Module, forward: Callable[[nn.Module], Any]) -> list[Diagnostic]:
+    """Whether passes of a model read all its multipliers (MU02): a weight that is used past its module has none.
+
+    Args:
+        plan: The plan.
+        model: Built by it; its mode, buffers and torch's random numbers are as before afterwards.
+        forward: One pass, of the model to anything. It is made in training and in evaluation without gradients.
+    """
+    if plan.options.parametrization == "standard":
+        return []
+    found: list[Diagnostic] = []
+    modes = [(module, module.training) for module in model.modules()]
+    cuda = list({p.device for p in model.parameters() if p.device.type == "cuda"})
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]  # a norm's running means move in training
+    try:
+        for training in (True, False):
+            model.train(training)
+            with torch.random.fork_rng(devices=cuda), torch.set_grad_enabled(training):
+                missed = scaled.silent(model, plan.multipliers, lambda: forward(model))
+            mode = "training" if training else "evaluation"
+            for path in missed:
+                if all(path != one.where for one in found):
+                    words = (
+                        f"its multiplier {plan.multipliers[path][0]:g} does nothing in {mode}: the module is never "
+                        "called, its weight is used past it. Call the module itself in the model's forward."
+                    )
+                    found.append(Diagnostic("MU02", "error", path, words))
+    finally:
+        for module, training in modes:
+            module.training = training
+        with torch.no_grad():
+            for buffer, value in buffers:
+                buffer.copy_(value)
     return found
 
 

@@ -205,8 +205,7 @@ class MuPlan:
         if self.options.parametrization == "standard":
             return model
         modules = dict(model.named_modules())
-        for name, (number, side) in self.multipliers.items():
-            scaled.scale(modules[name], number, side=side)
+        scaled.apply(model, self.multipliers)
         for name, (attribute, value) in self.scales.items():
             setattr(modules[name], attribute, value)
         return model

@@ -2,10 +2,15 @@
 
 State-dict keys, tying and hooks are as before, and the number is a plain float: it survives compile, deepcopy and
 pickling of whole models, and a module that is exchanged twice has one number.
+
+torch's own attention multiplies by `out_proj.weight` and never calls `out_proj`, so that its number is on the
+attention's output. Its encoder layers pass by all their modules in evaluation (the fast path): one with a number takes
+the plain path.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from luthier.nets._torch import nn, torch
@@ -25,13 +30,16 @@ class _Before:
 
 
 class _After:
-    """Multiplies what comes out: the bias too. For branches and embeddings."""
+    """Multiplies what comes out (of several things the first): the bias too. For branches and embeddings."""
 
     multiplier: float
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
         """As the plain module, times the number."""
-        return super().forward(*inputs, **named) * self.multiplier  # type: ignore[misc]
+        found = super().forward(*inputs, **named)  # type: ignore[misc]
+        if isinstance(found, tuple):
+            return (found[0] * self.multiplier, *found[1:])
+        return found * self.multiplier
 
 
 class ReadoutLinear(_Before, nn.Linear):  # type: ignore[misc]
@@ -61,6 +69,64 @@ def scale(module: nn.Module, multiplier: float, *, side: str) -> None:
     plain = _PLAIN.get(type(module), type(module))
     module.__class__ = _class(plain, side)
     module.multiplier = float(multiplier)  # type: ignore[assignment]
+
+
+def apply(model: nn.Module, multipliers: Mapping[str, tuple[float, str]]) -> None:
+    """Give modules their numbers, such that no pass goes by them.
+
+    Args:
+        model: Changed in place.
+        multipliers: Module -> (number, "before" or "after").
+    """
+    modules = dict(model.named_modules())
+    for path, (number, side) in multipliers.items():
+        scale(carrier(modules, path), number, side=side)
+    for module in modules.values():
+        if isinstance(module, nn.TransformerEncoderLayer) and _has_number(module):
+            module.activation_relu_or_gelu = 0  # read by the fast path alone: it knows neither, and is not taken
+        if isinstance(module, nn.TransformerEncoder) and _has_number(module):
+            module.use_nested_tensor = False  # made for the fast path of its layers
+
+
+def carrier(modules: Mapping[str, nn.Module], path: str) -> nn.Module:
+    """The module that has the number of the map at a path: itself, or torch's attention that uses its weight."""
+    parent, _, name = path.rpartition(".")
+    above = modules.get(parent)
+    return above if name == "out_proj" and isinstance(above, nn.MultiheadAttention) else modules[path]
+
+
+def silent(model: nn.Module, multipliers: Mapping[str, tuple[float, str]], run: Callable[[], Any]) -> list[str]:
+    """Paths of the numbers that a pass never reads.
+
+    Args:
+        model: The model; as before afterwards.
+        multipliers: By path.
+        run: One pass of the model.
+    """
+    modules = dict(model.named_modules())
+    called: set[int] = set()
+
+    def counted(module: nn.Module, plain: Callable[..., Any]) -> Callable[..., Any]:
+        def forward(*inputs: Any, **named: Any) -> Any:
+            called.add(id(module))
+            return plain(*inputs, **named)
+
+        return forward
+
+    carriers = {path: carrier(modules, path) for path in multipliers}
+    own = {id(module): module for module in carriers.values()}
+    try:
+        for module in own.values():  # no hooks: they would turn the fast path off
+            module.__dict__["forward"] = counted(module, module.forward)
+        run()
+    finally:
+        for module in own.values():
+            module.__dict__.pop("forward", None)
+    return [path for path, module in carriers.items() if id(module) not in called]
+
+
+def _has_number(module: nn.Module) -> bool:
+    return any(isinstance(one, (_Before, _After)) for one in module.modules())
 
 
 def multiplier_of(module: nn.Module) -> float:
