@@ -200,6 +200,23 @@ def test_groups_equal_those_of_the_installed_mup_package():
     assert record() == RECORDED
 
 
+@pytest.mark.parametrize("kind", ["Adam", "RMSprop", "Adagrad"])
+def test_torchs_own_optimisers_that_add_decay_to_the_gradient_have_the_coupled_row(kind):
+    """What makes them coupled: decay is divided with the gradient, so that a step of decay alone forgets its size."""
+
+    def step(decay):
+        weight = torch.nn.Parameter(torch.ones(3))
+        optimiser = getattr(torch.optim, kind)([weight], lr=0.01, weight_decay=decay)
+        weight.grad = torch.zeros(3)
+        optimiser.step()
+        return weight.detach() - 1
+
+    assert torch.allclose(step(0.1), step(0.4), rtol=1e-4)
+    name = "model.layers.0.mlp.up_proj.weight"
+    assert plan().factors(name, optimiser=kind.lower()).weight_decay == 1  # m_in / m_out, not m_in
+    assert plan().factors(name).weight_decay == 4
+
+
 # -- C2: base equality; C3: theta scaling --
 
 

@@ -31,7 +31,8 @@ def test_starts_by_hand(role, wanted):
 def test_the_table_by_hand(role, m, adam, sgd, eps, coupled):
     r = row(role, *m)
     assert vars(factors(r, optimiser="adamw")) == {"lr": adam, "weight_decay": 1 / adam, "eps": eps}
-    assert factors(r, optimiser="adam").weight_decay == coupled
+    for optimiser in ("adam", "rmsprop", "adagrad"):
+        assert factors(r, optimiser=optimiser).weight_decay == coupled
     assert factors(r, optimiser="sgd").lr == sgd
     assert factors(r, optimiser="sgd").weight_decay == 1 / sgd
     assert factors(r, decay="raw").weight_decay == 1

@@ -10,8 +10,11 @@ fixed number of heads, routers): no multiplier, by the spectral condition (a heu
     rate, Adam                eta       eta / m_in          eta                                   eta / m_in
     rate, SGD                 eta m_out eta m_out / m_in    eta m_in                              eta / m_in
     decay (independent)       so that rate times decay is the same at every width
-    decay in Adam's gradient  w / m     w m_in / m_out      w / m                                 w m_in
+    decay in the gradient     w / m     w m_in / m_out      w / m                                 w m_in
     epsilon, Adam             e / m_out e / m_out           e / m_in                              e
+
+Decay in the gradient is that of torch's Adam, RMSProp and Adagrad, which divide the sum; SGD divides nothing, and its
+decay is the rate times w either way.
 
 Depth, r = layers / proxy's layers: branches times r^-a, rates in blocks times r^(a-1), epsilons in blocks times r^-a;
 a = 1 is CompleteP (default when depth varies), a = 1/2 depth-muP.
@@ -41,6 +44,8 @@ COLUMNS = {
     "sgd": "sgd",
     "muon": "muon",
 }
+#: Optimisers of torch that add weight decay to the gradient before they divide it.
+COUPLED = ("adam", "rmsprop", "adagrad")
 ALPHA = {"none": None, "completep": 1.0, "depth-mup": 0.5}
 
 
@@ -133,7 +138,7 @@ def factors(
         alpha: Depth exponent; None: depth does not vary.
         decay: How weight decay goes with the rate. "independent": rate x decay is the same at all widths; "sqrt": decay
             of hidden tensors times sqrt(m_in) (an empirical law, arXiv 2510.15262); "raw": as it is; "timescale": as
-            "independent" here (the plan divides by the steps too). With "adam" decay is in the gradient: own row.
+            "independent" here (the plan divides by the steps too). Optimisers of `COUPLED` have a row of their own.
         adjust: Muon's own `adjust_lr_fn`.
 
     Raises:
@@ -148,7 +153,7 @@ def factors(
         wd = 1.0
     elif decay == "sqrt":
         wd = math.sqrt(row.m_in) if row.role in ("hidden", "bottleneck") else 1.0
-    elif optimiser == "adam":
+    elif optimiser in COUPLED:
         wd = coupled(row)
     else:
         wd = 1 / lr
