@@ -103,3 +103,24 @@ def test_the_row_of_padding_stays_zero():
 
     table = MuPlan.infer(make, proxy={"width": 8}, delta={"width": 16}).widened(4).build()[0].weight
     assert [bool(row.any()) for row in table] == [True, True, False, True, True, True]
+
+
+def test_half_precision_is_for_parameters_and_rounds_no_frequencies():
+    pytest.importorskip("transformers")
+    sizes = {"vocab_size": 16, "hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 40}
+    found = MuPlan.infer("hf:llama", proxy={**sizes, "num_hidden_layers": 1})
+    half, plain, double = (found.build(dtype=dtype) for dtype in (torch.bfloat16, None, torch.float64))
+    assert {p.dtype for p in half.parameters()} == {torch.bfloat16}
+    assert torch.equal(half.model.rotary_emb.inv_freq, plain.model.rotary_emb.inv_freq)
+    ids = torch.arange(8)[None]
+    assert half(ids).logits.dtype == torch.bfloat16
+    assert double(ids).logits.dtype == double.model.rotary_emb.inv_freq.dtype == torch.float64
+
+
+def test_the_means_of_a_batch_norm_go_with_its_weights():
+    def make(width=8):
+        return nn.Sequential(nn.Conv1d(3, width, 1), nn.BatchNorm1d(width), nn.Flatten(), nn.Linear(2 * width, 3))
+
+    model = MuPlan.infer(make, proxy={"width": 8}, delta={"width": 16}).build(dtype=torch.bfloat16)
+    assert model(torch.zeros(4, 3, 2, dtype=torch.bfloat16)).dtype == torch.bfloat16
+    assert model[1].num_batches_tracked.dtype == torch.int64

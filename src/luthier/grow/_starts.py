@@ -85,6 +85,19 @@ def _named(model: nn.Module) -> list[float]:
     return plain + [value / math.sqrt(2 * layers) for value in plain if layers]
 
 
+def cast(model: nn.Module, dtype: torch.dtype) -> None:
+    """Give parameters a precision, and buffers where nothing is lost by it.
+
+    Rotary frequencies in half precision would turn far positions to other angles. The means of a batch norm are as its
+    weights, whatever they are: torch computes with no others.
+    """
+    norms = {id(b) for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) for b in m.buffers()}
+    for tensor in (*model.parameters(), *model.buffers()):
+        finer = torch.finfo(dtype).bits >= torch.finfo(tensor.dtype).bits if tensor.is_floating_point() else False
+        if tensor.is_floating_point() and (finer or isinstance(tensor, nn.Parameter) or id(tensor) in norms):
+            tensor.data = tensor.data.to(dtype)
+
+
 def zero_rows(model: nn.Module) -> list[torch.Tensor]:
     """Rows of embeddings that stand for padding and are zero: without a gradient they stay what they start as."""
     tables = [m for m in model.modules() if isinstance(m, nn.Embedding) and m.padding_idx is not None]

@@ -14,8 +14,8 @@ from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, SchemaError
 from luthier.base.seeds import check_seed
 from luthier.grow import _infer, scaled
+from luthier.grow._starts import cast, zero_rows
 from luthier.grow._starts import start as start  # others take it from here
-from luthier.grow._starts import zero_rows
 from luthier.grow.factories import Factory, factory_of, kind_of
 from luthier.grow.tables import ALPHA, COLUMNS, Factors, Row, factors
 from luthier.nets._torch import nn, torch
@@ -173,7 +173,7 @@ class MuPlan:
             seed: Every tensor is drawn from its own generator of (seed, name): the same tensor in another plan is drawn
                 alike, and no other draw is touched. Tensors that the function starts alike in every build stay so.
             device: Where; "meta" gives a model without values.
-            dtype: Of parameters; None: the factory's own.
+            dtype: Of parameters; None: the factory's own. Buffers (rotary frequencies, say) are never rounded.
         """
         check_seed(seed)
         cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
@@ -182,7 +182,7 @@ class MuPlan:
             with torch.device(device):
                 model = self._factory()(**self.target)
         if dtype is not None:
-            model = model.to(dtype)
+            cast(model, dtype)
         self.apply(model)
         if self.options.parametrization == "mup" and torch.device(device).type != "meta":
             own = dict(model.named_parameters())
