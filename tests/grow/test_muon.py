@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
@@ -10,6 +11,7 @@ torch = pytest.importorskip("torch", reason='torch is not installed: pip install
 if not hasattr(torch.optim, "Muon"):
     pytest.skip("this torch has no Muon", allow_module_level=True)
 
+from luthier.base.errors import ArgumentError  # noqa: E402
 from luthier.grow import MuPlan, muon_adamw  # noqa: E402
 from luthier.nets import Batches, Recipe, next_token, synthetic, train  # noqa: E402
 
@@ -64,3 +66,33 @@ def test_it_is_resumed_bit_for_bit(tmp_path):
         run(tmp_path / "b", 5)
     cut = run(tmp_path / "b")
     assert all(torch.equal(x, y) for x, y in zip(whole.parameters(), cut.parameters(), strict=True))
+
+
+def test_it_is_an_optimiser_of_torch():
+    """Hooks run around a step, a schedule works, states are both parts', a copy has its own."""
+    plan = MuPlan.infer("refgpt", proxy=PROXY)
+    model = plan.build()
+    optimiser = muon_adamw(plan, model, lr=0.1, adam_lr=0.01)
+    calls = []
+    optimiser.register_step_pre_hook(lambda *_: calls.append("before"))
+    handle = optimiser.register_step_post_hook(lambda *_: calls.append("after"))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: 1 / (k + 1))
+    next_token(model, BATCHES(0)).backward()
+    optimiser.step()
+    schedule.step()
+    assert calls == ["before", "after"]
+    handle.remove()
+    assert {g["lr"] for g in optimiser.param_groups} == {0.05, 0.005}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert set(optimiser.state) == set(trained)
+    assert len(optimiser.state) == len(trained)
+    assert "exp_avg" in optimiser.state[model.lm_head.weight]
+    optimiser.state[model.lm_head.weight] = {}
+    assert optimiser.parts[1].state[model.lm_head.weight] == {}
+    other = copy.deepcopy(optimiser)
+    other.param_groups[0]["lr"] = 7.0
+    assert optimiser.param_groups[0]["lr"] == 0.05
+    with pytest.raises(ArgumentError, match="one of `parts`"):
+        optimiser.add_param_group({"params": []})
+    with pytest.raises(ArgumentError, match="Register them with `parts`"):
+        optimiser.register_state_dict_post_hook(lambda *_: None)

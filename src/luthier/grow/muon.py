@@ -7,12 +7,35 @@ Cost: five products of each hidden matrix with itself per step, beside those of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator, MutableMapping
+from typing import Any, NoReturn
 
 from luthier.base.errors import ArgumentError
 from luthier.grow.mu_plan import MuPlan
 from luthier.nets._torch import nn, torch
+
+
+class _States(MutableMapping[Any, Any]):
+    """States of two optimisers, each tensor's where it belongs."""
+
+    def __init__(self, parts: tuple[torch.optim.Optimizer, torch.optim.Optimizer]) -> None:
+        self._parts = parts
+        self._owner = {p: part for part in parts for group in part.param_groups for p in group["params"]}
+
+    def __getitem__(self, tensor: Any) -> Any:
+        return self._owner[tensor].state[tensor]
+
+    def __setitem__(self, tensor: Any, state: Any) -> None:
+        self._owner[tensor].state[tensor] = state
+
+    def __delitem__(self, tensor: Any) -> None:
+        del self._owner[tensor].state[tensor]
+
+    def __iter__(self) -> Iterator[Any]:
+        return (tensor for part in self._parts for tensor in part.state)
+
+    def __len__(self) -> int:
+        return sum(len(part.state) for part in self._parts)
 
 
 class Both(torch.optim.Optimizer):
@@ -25,13 +48,48 @@ class Both(torch.optim.Optimizer):
 
     def __init__(self, first: torch.optim.Optimizer, second: torch.optim.Optimizer) -> None:
         self.parts = (first, second)
-        self.defaults: dict[str, Any] = {}
-        self.state = first.state
+        self._whole = False
+        super().__init__(self.param_groups, {})  # hooks around a step, and what schedules and profilers look for
+        self._whole = True
 
     @property
-    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
+    def param_groups(self) -> list[dict[str, Any]]:
         """Groups of both."""
         return [group for part in self.parts for group in part.param_groups]
+
+    @param_groups.setter
+    def param_groups(self, groups: list[dict[str, Any]]) -> None:
+        """The parts have their own: what torch's constructor sets is let go."""
+
+    @property  # type: ignore[override]
+    def state(self) -> MutableMapping[Any, Any]:
+        """States of both, by tensor."""
+        return _States(self.parts)
+
+    @state.setter
+    def state(self, found: Any) -> None:
+        """As for groups."""
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Refused: which part it belongs to is not known.
+
+        Raises:
+            ArgumentError: always, once both are there.
+        """
+        if self._whole:
+            raise ArgumentError("add_param_group: of two optimisers. Add the group to one of `parts`.")
+
+    def register_state_dict_pre_hook(self, *_: Any, **__: Any) -> NoReturn:
+        """Refused: states are read from the parts."""
+        raise ArgumentError("hooks of state dicts: of two optimisers. Register them with `parts`.")
+
+    register_state_dict_post_hook = register_state_dict_pre_hook
+    register_load_state_dict_pre_hook = register_state_dict_pre_hook
+    register_load_state_dict_post_hook = register_state_dict_pre_hook
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies have parts of their own."""
+        return {"parts": self.parts, "defaults": self.defaults, "_whole": True}
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Of both."""
