@@ -80,15 +80,36 @@ def infer(
 
 
 def widened(proxy: Mapping[str, Any], delta: Mapping[str, Any], ratio: float) -> dict[str, Any]:
-    """Sizes of a target whose every width-like size is `ratio` times the proxy's."""
+    """Sizes of a target whose every width-like size is `ratio` times the proxy's: numbers, and those in lists.
+
+    Raises:
+        ArgumentError: one would not be whole, or is none that can be multiplied.
+    """
     found = dict(proxy)
-    for name, value in proxy.items():
-        if isinstance(value, int) and not isinstance(value, bool) and delta[name] != value:
-            wide = value * ratio
-            if abs(wide - round(wide)) > 1e-9 or round(wide) < 1:
-                raise ArgumentError(f"ratio={ratio:g}: {name} would be {wide:g}. Allowed: ratios that keep it whole.")
-            found[name] = round(wide)
+    for name, changed in delta.items():
+        if name in proxy:
+            found[name] = _times(name, proxy[name], changed, ratio)
+        elif ratio != 1:
+            raise ArgumentError(f"ratio={ratio:g}: {name} is in the delta alone. Name it in the proxy too.")
     return found
+
+
+def _times(name: str, own: Any, changed: Any, ratio: float) -> Any:
+    if own == changed or ratio == 1:
+        return own
+    if isinstance(own, list | tuple) and isinstance(changed, list | tuple) and len(own) == len(changed):
+        return type(own)(_times(f"{name}[{i}]", a, changed[i], ratio) for i, a in enumerate(own))
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in (own, changed)):
+        raise ArgumentError(
+            f"ratio={ratio:g}: {name} is {own!r} in the proxy and {changed!r} in the delta, and cannot be multiplied. "
+            "Allowed: numbers and lists of them; or name a target's sizes yourself (plan.for_target)."
+        )
+    wide = own * ratio
+    if isinstance(own, float) or isinstance(changed, float):
+        return wide
+    if abs(wide - round(wide)) > 1e-9 or round(wide) < 1:
+        raise ArgumentError(f"ratio={ratio:g}: {name} would be {wide:g}. Allowed: ratios that keep it whole.")
+    return round(wide)
 
 
 def _without_derived(word: str, proxy: Mapping[str, Any], target: Mapping[str, Any]) -> dict[str, Any]:

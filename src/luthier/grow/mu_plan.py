@@ -13,7 +13,7 @@ from typing import Any
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, SchemaError
 from luthier.base.seeds import check_seed
-from luthier.grow import _infer, scaled
+from luthier.grow import _infer, roles, scaled
 from luthier.grow._starts import cast, zero_rows
 from luthier.grow._starts import start as start  # others take it from here
 from luthier.grow.factories import Factory, factory_of, kind_of
@@ -172,15 +172,18 @@ class MuPlan:
         Args:
             seed: Every tensor is drawn from its own generator of (seed, name): the same tensor in another plan is drawn
                 alike, and no other draw is touched. Tensors that the function starts alike in every build stay so.
-            device: Where; "meta" gives a model without values.
+            device: Where; "meta" gives a model without values (with some where its function has to read values).
             dtype: Of parameters; None: the factory's own. Buffers (rotary frequencies, say) are never rounded.
         """
         check_seed(seed)
         cuda = [torch.device(device)] if torch.device(device).type == "cuda" else []
         with torch.random.fork_rng(devices=cuda):
             torch.manual_seed(seed)
-            with torch.device(device):
-                model = self._factory()(**self.target)
+            if torch.device(device).type == "meta":
+                model = roles.on_meta(self._factory(), self.target)
+            else:
+                with torch.device(device):
+                    model = self._factory()(**self.target)
         if dtype is not None:
             cast(model, dtype)
         self.apply(model)

@@ -17,7 +17,7 @@ Decay in the gradient is that of torch's Adam, RMSProp and Adagrad, which divide
 decay is the rate times w either way.
 
 Depth, r = layers / proxy's layers: branches times r^-a, rates in blocks times r^(a-1), epsilons in blocks times r^-a;
-a = 1 is CompleteP (default when depth varies), a = 1/2 depth-muP.
+a = 1 is CompleteP, a = 1/2 depth-muP. By default depth is not scaled; a target of another depth is warned of (MU09).
 
 Source: Tensor Programs V, tables 3, 8 and 9 (rates, starts); arXiv 2602.10545 (coupled decay and epsilon); CompleteP
     (arXiv 2505.01618) for depth. Muon: the update's spectral norm is held at sqrt(n_out / n_in).
