@@ -1,4 +1,7 @@
-"""How a model's own function starts its tensors: measured at the proxy, read as the rule behind the numbers."""
+"""How a model's own function starts its tensors: measured at the proxy, read as the rule behind the numbers.
+
+And how a target is started: what a row says, in which precision, and what stays as the function made it.
+"""
 
 from __future__ import annotations
 
