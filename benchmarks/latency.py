@@ -237,10 +237,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few asks, and not with 10 000 trials")
     parser.add_argument("--tools", default="", help="names, separated by commas; all of them without")
     parser.add_argument("--sizes", default="", help="finished trials, with commas: added to the figures that are there")
+    parser.add_argument("--beside", default="", help="what else the machine did meanwhile, for the page")
     parser.add_argument("--no-write", action="store_true", help="print only")
     given = parser.parse_args()
     sizes, asks = (SIZES[:3], 8) if given.quick else (SIZES, 32)
-    data: dict[str, Any] = {"asks": asks, "rows": [], "refits": True}
+    data: dict[str, Any] = {"asks": asks, "rows": [], "refits": True, "beside": given.beside}
     if given.sizes:
         data = json.loads((_machine.RESULTS / "latency.json").read_text())
         sizes = tuple(int(word) for word in given.sizes.split(","))
@@ -268,7 +269,7 @@ def words(data: dict[str, Any], sizes: Sequence[int], *, quick: bool) -> str:
         f"two integers and two categoricals of five; {data['asks']} asks each after {WARM} to warm up (fewer, but "
         f"three, where they take more than {math.floor(BUDGET)} s together{_FAST if data.get('refits') else ''}). One "
         "thread; tools take turns. Ours are the searcher alone unless a study is named. Peers are measured inside "
-        f"their own process. {later}".strip(),
+        f"their own process. {data.get('beside', '')} {later}".strip(),
         table(data["rows"], sizes),
     ]
     if data["ratios"]:
