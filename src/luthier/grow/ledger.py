@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -161,17 +163,20 @@ class Ledger:
             except json.JSONDecodeError as error:
                 if number == len(lines):
                     break
-                raise StorageError(f"{place}: line {number} is no JSON: {error}. Restore the file.") from error
+                raise StorageError(
+                    f"{place}: line {number} is no JSON: {error}. Restore the file, or remove that line."
+                ) from error
             except (TypeError, ArgumentError) as error:
                 raise StorageError(f"{place}: line {number} is no entry: {error}") from error
         return found
 
     def add(self, entry: Entry) -> None:
-        """Append one entry, on disk at once."""
+        """Append one entry, on disk at once; a last line that a kill has cut off is removed first."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        cut = self.path.exists() and self.path.stat().st_size > 0 and not self.path.read_bytes().endswith(b"\n")
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(("\n" if cut else "") + json.dumps(asdict(entry)) + "\n")
+        with self.path.open("a+b") as file, _alone(file):
+            _mend(file)
+            file.write((json.dumps(asdict(entry)) + "\n").encode())
+            file.flush()
         self.entries.append(entry)
 
     def of(self, *purposes: str) -> Iterator[Entry]:
@@ -242,6 +247,34 @@ class Ledger:
     def data(self) -> list[dict[str, Any]]:
         """As JSON."""
         return [asdict(entry) for entry in self.entries]
+
+
+@contextmanager
+def _alone(file: IO[bytes]) -> Iterator[None]:
+    """No other process writes to the file meanwhile; where a system has no such locks, nothing is locked."""
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    with suppress(OSError):  # some network folders have none either
+        fcntl.flock(file, fcntl.LOCK_EX)
+    yield  # closing the file lets go
+
+
+def _mend(file: IO[bytes]) -> None:
+    """End a file with a whole line: what was cut off goes, a whole entry that lacks its newline alone gets one."""
+    file.seek(0)
+    content = file.read()
+    if not content or content.endswith(b"\n"):
+        return
+    begin = content.rfind(b"\n") + 1
+    try:
+        json.loads(content[begin:])
+    except ValueError:
+        file.truncate(begin)
+    else:
+        file.write(b"\n")
 
 
 def _mean(values: Sequence[float]) -> float:
