@@ -11,7 +11,7 @@ Cost: share x a shallow run + (1 - share) x a deep one.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +23,12 @@ from luthier.grow.hyper import Hyper
 from luthier.grow.ledger import Ledger
 from luthier.grow.moments import moments_of
 from luthier.grow.mu_plan import MuPlan
-from luthier.grow.runs import count, name_of, run
+from luthier.grow.runs import Added, count, name_of, run
 from luthier.nets._torch import nn
 from luthier.nets.checkpoints import read
 from luthier.nets.data import Tokens
 from luthier.nets.schedules import WSD, Stretch
-from luthier.nets.training import History, Hook, Record
+from luthier.nets.training import History, Hook
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,18 +121,7 @@ def run_late(
     before = {"tokens": cut * each, "flops": small * cut * each}
     return run(
         plan, hyper, text, held_out, tokens=(total - cut) * each, folder=place, seed=seed, purpose="growth",
-        name=place.name, ledger=ledger, data_start=cut * hyper.batch, hooks=[_Added(before), *hooks],
+        name=place.name, ledger=ledger, data_start=cut * hyper.batch, hooks=[Added(before), *hooks],
         growth=grown.factor, grown_from=base, model=grown.model().to(device),
         schedule=Stretch(whole, cut, total), moments=grown.moments, device=device,
     )  # fmt: skip
-
-
-class _Added:
-    """A hook that adds what the shallow part has cost."""
-
-    def __init__(self, before: Mapping[str, float]) -> None:
-        self._before = before
-
-    def __call__(self, record: Record) -> None:
-        for name, value in self._before.items():
-            record[name] = record.get(name, 0) + value

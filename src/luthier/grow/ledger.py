@@ -18,7 +18,7 @@ from luthier.base.errors import ArgumentError, StorageError
 from luthier.grow.comparing import first_at
 from luthier.grow.laws import Point
 
-PURPOSES = ("sweep", "base", "growth", "scratch", "eval")
+PURPOSES = ("sweep", "base", "growth", "scratch", "continued", "eval")
 SAME_TOKENS = 0.01  # steps are whole: another batch ends a little earlier
 
 
@@ -28,7 +28,8 @@ class Entry:
 
     Args:
         run: Its name.
-        purpose: "sweep" (tuning), "base" (a growth source), "growth", "scratch" or "eval".
+        purpose: "sweep" (tuning), "base" (a growth source), "growth", "scratch", "continued" (trained on from where
+            another run was) or "eval".
         size: Parameters outside of tables.
         total: All parameters.
         tokens: Tokens seen.
@@ -37,11 +38,12 @@ class Entry:
         loss: Final, held out; None where none was measured.
         lr: Peak rate of the proxy.
         growth: Growth factor; None for a run from scratch.
-        source: Name of the run that it was grown from.
+        source: Name of the run that it was grown from, or continues.
         charged: Who pays: the name of a project or target; empty: the run itself.
         kwh: Energy, where it is known.
         seed: Of the run.
-        before: Tokens of an earlier part of the same run (late growth: its source's), which `tokens` leaves out.
+        before: Tokens of an earlier part (late growth: its source's; of a run that continues another: all of that
+            one's), which `tokens` leaves out.
         curve: (operations, held-out loss) on the way.
     """
 
@@ -306,10 +308,14 @@ def break_even(growth: float) -> float:
 
 
 def best_points(entries: Sequence[Entry]) -> list[Point]:
-    """Runs from scratch as points of a law: of each size and token count the lowest loss: a sweep counts once."""
+    """Runs from scratch as points of a law: of each size and token count the lowest loss: a sweep counts once.
+
+    A run that continues another is left out: its own tokens are too few for its loss, and two schedules are not one.
+    """
     best: dict[tuple[float, float], float] = {}
     for entry in entries:
-        if entry.loss is None or entry.growth is not None or entry.purpose == "eval":
+        other = entry.growth is not None or entry.before or entry.purpose in ("continued", "eval")
+        if entry.loss is None or other:
             continue
         key = (entry.size, entry.tokens)
         best[key] = min(entry.loss, best.get(key, float("inf")))

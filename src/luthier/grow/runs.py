@@ -118,7 +118,8 @@ def run(
         held_out: Tokens of `val_loss`.
         tokens: How many to see, or "20x": so many for each parameter outside of tables.
         folder: Of the run; it is resumed where it stopped.
-        source: Start values (a grown checkpoint, or a run to continue); None: the plan's own start.
+        source: Start values: a grown checkpoint, or a run to continue. The latter is "continued" in the ledger: records
+            count its tokens and operations on, moments begin anew. None: the plan's own start.
         seed: Of start, data and dropout.
         purpose: See the ledger.
         name: Of the run in the ledger; empty: the folder's.
@@ -129,7 +130,7 @@ def run(
         save_every: Steps between two checkpoints.
         hooks: Called with every record.
         growth: Growth factor, for the ledger.
-        grown_from: Name of the source's run, for the ledger.
+        grown_from: Name of the source's run, for the ledger; of a run that is continued its folder's, unless given.
         model: A model that is there already (grown), instead of `source`.
         schedule: In place of the one that `hyper` says.
         moments: Optimiser state to begin with, by tensor; None: what a grown `source` carries.
@@ -151,7 +152,14 @@ def run(
     check("purpose", purpose, one_of=PURPOSES)
     ledger = Ledger.open(ledger) if isinstance(ledger, str | Path) else ledger
     grown = growth is not None or (source is not None and "growth" in source.state["extra"])
-    _check_source(grown_from, grown or purpose == "growth", ledger)
+    earlier = _earlier(source, plan, hyper.length)
+    _check_source(grown_from, grown or purpose == "growth" or earlier is not None, ledger)
+    if purpose == "continued" and earlier is None:
+        raise ArgumentError("purpose='continued': nothing to continue. Allowed with the checkpoint of a run as source.")
+    if earlier is not None and source is not None:
+        purpose = "continued" if purpose in ("scratch", "growth") else purpose  # its tokens are not its own alone
+        growth, grown_from = None, grown_from or _run_of(source)
+        hooks = [Added(earlier), *hooks]
     check_text(plan, text, held_out)
     if hyper.fingerprint:
         diagnostics.check_fingerprint(plan, hyper.fingerprint, reason=hyper.reason or None)
@@ -221,12 +229,46 @@ def _check_source(name: str, grown: bool, ledger: Ledger | None) -> None:
     """Refuse a source that the ledger could charge nothing for."""
     if name and not grown:
         raise ArgumentError(
-            f"grown from {name!r}: the run begins at its plan's own start. Allowed: no source (no --from), or a start "
-            "that `luthier grow expand` wrote."
+            f"grown from {name!r}: the run begins at its plan's own start. Allowed: no source (no --from), a start "
+            "that `luthier grow expand` wrote, or a run that is continued."
         )
     if name and ledger is not None and all(name != one.run for one in ledger.entries):
         known = did_you_mean(name, {one.run for one in ledger.entries}) if ledger.entries else "It has no run."
         raise ArgumentError(f"grown from {name!r}: no run of that name in {ledger.path}. {known}")
+
+
+class Added:
+    """A hook that adds what an earlier part has cost.
+
+    Args:
+        before: Name of a number in the records -> what is added.
+    """
+
+    def __init__(self, before: Mapping[str, float]) -> None:
+        self._before = before
+
+    def __call__(self, record: Record) -> None:
+        """Add it to a record."""
+        for name, value in self._before.items():
+            record[name] = record.get(name, 0) + value
+
+
+def _earlier(source: Checkpoint | None, plan: MuPlan, length: int) -> dict[str, float] | None:
+    """Tokens and operations of a run up to a checkpoint, its own earlier parts included; None: it is no run's."""
+    if source is None or "recipe" not in source.state or not source.step:
+        return None
+    own = source.state["tokens"]
+    spent = own * count(plan, source.state["extra"].get("hyper", {}).get("length", length)).flops_per_token
+    found = {"tokens": own, "flops": spent}
+    last = source.state["history"][-1] if source.state["history"] else {}
+    done = last.get("step", 0) / source.step  # no record is due at every checkpoint
+    return {name: value + max(0.0, last.get(name, 0) - done * value) for name, value in found.items()}
+
+
+def _run_of(source: Checkpoint) -> str:
+    """The name of a checkpoint's run: its folder's."""
+    place = source.folder.resolve()
+    return place.parent.name if place.name.startswith("step-") else place.name
 
 
 class _Audit:

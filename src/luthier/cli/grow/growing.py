@@ -124,7 +124,7 @@ def _before(source: Path, step: int, count: int) -> list[Checkpoint]:
 
 @grow.command()
 def train(
-    source: Annotated[Path, typer.Argument(metavar="START", help="A plan's file, or a grown checkpoint.")],
+    source: Annotated[Path, typer.Argument(metavar="START", help="A plan's file, a grown checkpoint, or a run.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the run.")],
     hp: Annotated[Path | None, typer.Option(metavar="FILE", help="As transfer writes it.", show_default=False)] = None,
     lr: Annotated[
@@ -132,7 +132,7 @@ def train(
     ] = None,
     tokens: TokenCount = "20x",
     purpose: Annotated[
-        str | None, typer.Option(metavar="WORD", help="base, scratch, growth, eval.", show_default=False)
+        str | None, typer.Option(metavar="WORD", help="base, scratch, growth, continued, eval.", show_default=False)
     ] = None,
     base: Annotated[str, typer.Option("--from", metavar="RUN", help="Name of the source's run in the ledger.")] = "",
     data: Data = None,
@@ -158,6 +158,7 @@ def train(
 ) -> None:
     """Train a plan's model from its start, or a grown one; a folder that holds a part of the run is resumed.
 
+    A run that begins where another ended is "continued" in the ledger, with that one's tokens before its own.
     With --late the model has few blocks for the first part of its steps, and all of them afterwards.
     """
     begin(threads)
