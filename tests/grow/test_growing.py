@@ -101,6 +101,13 @@ def test_a_duplicate_by_hand():
     assert torch.equal(found["lm_head.weight"], old["lm_head.weight"].repeat(1, 2))
 
 
+def test_a_duplicate_of_a_tied_model_reads_the_readouts_own_number():
+    """The embedding has one too where alpha_in is not 1; it was taken for the readout's."""
+    source, target = plans(wide(2), kinds={"tied": True}, options=Options(alpha_in=2.0, alpha_out=3.0))
+    model = trained(source)
+    assert gap(model, grown(model, source, target, Growth(operator="duplicate")).model(torch.float64)) <= 1e-10
+
+
 def test_noise_breaks_the_symmetry_of_copies():
     source, target = plans(wide(2))
     model = trained(source)
@@ -181,7 +188,7 @@ def test_corrected_padding_is_the_same_function(kinds, k):
     source, target = plans({**wide(k), "norm_eps": 1e-5 / k}, kinds=kinds)
     model = trained(source)
     found = grown(model, source, target, Growth(operator="zeropad", exact=True))
-    assert gap(model, found.model(torch.float64)) <= (1e-10 if not kinds.get("tied") else math.inf)
+    assert gap(model, found.model(torch.float64)) <= 1e-10
     plain = grown(model, source, target, Growth(operator="zeropad"))
     assert gap(model, plain.model(torch.float64)) > 1e-2
 
@@ -201,6 +208,60 @@ def test_exact_padding_wants_epsilon_divided():
         grown(trained(source), source, target, Growth(operator="zeropad", exact=True))
 
 
+LLAMA = {
+    "vocab_size": 32, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "num_key_value_heads": 2, "max_position_embeddings": 32,
+}  # fmt: skip
+NEOX = {k: v for k, v in LLAMA.items() if k != "num_key_value_heads"} | {"layer_norm_eps": 1e-12}
+GPT2 = {
+    "vocab_size": 32, "n_embd": 32, "n_head": 2, "n_layer": 2, "n_positions": 32, "n_inner": 64,
+    "tie_word_embeddings": False, "layer_norm_epsilon": 1e-12, "bos_token_id": 0, "eos_token_id": 0,
+}  # fmt: skip
+WIDER = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4, "num_key_value_heads": 4}
+BROAD = {"hidden_size": 64, "intermediate_size": 96, "layer_norm_eps": 5e-13}  # two heads of 16 become two of 32
+
+
+@pytest.mark.filterwarnings("ignore::luthier.base.errors.CostWarning")
+@pytest.mark.parametrize(
+    ("word", "small", "large", "most"),
+    [
+        ("hf:llama", LLAMA, {**WIDER, "rms_norm_eps": 5e-7}, 1e-5),  # its own epsilon is 1e-6
+        ("hf:llama", {**LLAMA, "tie_word_embeddings": True}, {**WIDER, "rms_norm_eps": 5e-7}, 1e-5),
+        ("hf:llama", LLAMA, {"hidden_size": 64, "head_dim": 32, "rms_norm_eps": 5e-7}, 1e-5),
+        ("hf:qwen3", {**LLAMA, "head_dim": 16}, {**WIDER, "rms_norm_eps": 5e-7}, 1e-4),  # gains of heads stay
+        ("hf:gpt_neox", NEOX, BROAD, 1e-10),  # a quarter of a head is turned, queries are a third of a fused map
+        ("hf:gpt2", GPT2, {"n_embd": 64, "n_head": 2, "n_inner": 128, "layer_norm_epsilon": 5e-13}, 1e-10),
+    ],
+)
+def test_corrected_padding_of_families(word, small, large, most):
+    source = MuPlan.infer(word, proxy=small)
+    target = source.for_target({**small, **large})
+    model = trained(source).eval()
+    found = grown(model, source, target, Growth(operator="zeropad", exact=True)).model(torch.float64).eval()
+    with torch.no_grad():
+        apart = float((model(IDS).logits - found(IDS).logits).abs().max())
+    assert apart <= most
+
+
+@pytest.mark.filterwarnings("ignore::luthier.base.errors.CostWarning")
+def test_what_padding_does_not_keep_is_refused_with_what_was_measured():
+    qwen = {**LLAMA, "head_dim": 16}
+    bert = {k: v for k, v in NEOX.items() if "key" not in k}
+    for word, small, large, said in (
+        ("hf:qwen3", qwen, {"hidden_size": 64, "head_dim": 32, "rms_norm_eps": 5e-7}, r"logits differ .* by \d"),
+        ("hf:bert", bert, {**BROAD, "num_attention_heads": 4}, "tied"),
+        ("hf:llama", LLAMA, WIDER, r"source has 1e-06, .* Give the target rms_norm_eps=5e-07"),
+        ("hf:llama", LLAMA, {**WIDER, "rms_norm_eps": 5e-7, "num_hidden_layers": 4}, "logits differ"),
+    ):
+        delta = {**qwen, **WIDER, "intermediate_size": 144, "head_dim": 32} if word == "hf:qwen3" else None
+        source = MuPlan.infer(word, proxy=small, delta=delta)
+        with pytest.raises(ArgumentError, match=said):
+            grown(trained(source), source, source.for_target({**small, **large}),
+                  Growth(operator="zeropad", exact=True))  # fmt: skip
+    with pytest.raises(ArgumentError, match="exact=True with operator='szp'"):
+        Growth(exact=True)
+
+
 # -- C9: shrink, pad, perturb --
 
 
@@ -210,6 +271,16 @@ def test_szp_without_the_source_is_a_start_from_scratch():
     found = grown(trained(source), source, target, Growth(lam=0.0, seed=7)).model()
     for a, b in zip(found.parameters(), target.build(seed=7).parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_szp_without_the_source_and_without_noise_is_nothing():
+    """What its record says: no noise. It was the whole start of the target."""
+    source, target = plans(wide(2))
+    found = grown(trained(source), source, target, Growth(lam=0.0, noise=0.0))
+    up = "model.layers.0.mlp.up_proj.weight"
+    assert float(found.weights[up].abs().max()) == 0
+    half = grown(trained(source), source, target, Growth(lam=0.0, noise=0.5, seed=7)).weights[up]
+    assert torch.equal(half.float(), start(target.rows[up], 7) / 2)
 
 
 def test_szp_without_noise_and_shrinking_is_padding():

@@ -29,6 +29,7 @@ import numpy as np
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, CostWarning
 from luthier.base.seeds import check_seed
+from luthier.grow import _exact
 from luthier.grow.diagnostics import check_fingerprint
 from luthier.grow.layouts import DEPTHS, NEW, Layout, Part, counts, layout, padded, tiled
 from luthier.grow.mu_plan import MuPlan, start
@@ -51,7 +52,8 @@ class Growth:
             (0 leaves them equal for ever).
         readout: "stored": as it is; "effective": times m_target / m_source, so that old units give the same logits.
         depth: What new layers are.
-        exact: Correct norms under zeropad, so that the function stays.
+        exact: Correct norms under zeropad, so that the function stays; logits are compared on a few tokens, and what
+            does not stay is refused.
         perturb_readout: Noise on a readout that the plan starts at zero too.
         seed: Of the noise: the target's start values of the same seed.
     """
@@ -72,6 +74,11 @@ class Growth:
         check("readout", self.readout, one_of=("stored", "effective"))
         check("depth", self.depth, one_of=DEPTHS)
         check_seed(self.seed)
+        if self.exact and self.operator == "szp":
+            raise ArgumentError(
+                "exact=True with operator='szp': it shrinks and adds noise, so that no function stays. Allowed: "
+                "'zeropad' or 'duplicate'."
+            )
         if self.noise is not None:
             check("noise", self.noise, at_least=0)
 
@@ -84,6 +91,11 @@ class Growth:
     def keeps(self) -> float:
         """What the source is multiplied by."""
         return self.lam if self.operator == "szp" else 1.0
+
+    @property
+    def corrects(self) -> bool:
+        """Whether norms are corrected for padding."""
+        return self.exact and self.operator == "zeropad"
 
     def data(self) -> dict[str, Any]:
         """As JSON."""
@@ -178,9 +190,10 @@ def grow(
     _check(weights, source, small, large)
     factor = _inner(target, large) / max(_inner(source, small), 1)
     _guard(factor, force)
-    if how.exact and how.operator == "zeropad":
-        weights = _centred(weights, source, small)
-        _check_eps(source, target, large.sizes.width / small.sizes.width)
+    plain = weights
+    if how.corrects:
+        weights = _exact.centred(weights, source, small)
+        _exact.check_eps(source, target, large.sizes.width / small.sizes.width)
     maps = (tiled if how.operator == "duplicate" else padded)(small.sizes, large.sizes)
     made = _Maker(weights, source, target, small, large, maps, how)
     found = {name: made.tensor(name) for name in target.rows}
@@ -189,7 +202,10 @@ def grow(
         from luthier.grow.moments import carry
 
         carried = carry(moments, made)
-    return Grown(target, found, how, factor, tuple(made.provenance), carried, where)
+    grown = Grown(target, found, how, factor, tuple(made.provenance), carried, where)
+    if how.exact:
+        _exact.check_logits(source, plain, grown.model(torch.float64))
+    return grown
 
 
 class _Maker:
@@ -209,6 +225,8 @@ class _Maker:
         self.small, self.large, self.maps, self.growth = small, large, maps, growth
         self.provenance: list[dict[str, Any]] = []
         self.preserves = growth.operator == "duplicate" or growth.exact
+        tied = any(part.kind == "table" and target.rows[name].aliases for name, part in large.parts.items())
+        self.lifted = _exact.last_norm(large) if tied and growth.corrects else None
 
     def origin(self, name: str) -> str | None:
         """The source's tensor that a target's tensor comes from; None: it is new."""
@@ -230,15 +248,15 @@ class _Maker:
             silent = how.depth == "identity" and part.kind == "writer"
             self._note(row, None, "zero" if silent else "start", 0.0, 1.0)
             return torch.zeros(tuple(row.shape)) if silent else start(row, how.seed)
-        if how.keeps == 0:
+        if how.keeps == 0 and how.share == 1:
             self._note(row, origin, how.operator, 0.0, how.share)
             return start(row, how.seed)
         old = self.weights[origin].detach().cpu()
         mean = row.value if row.start == "constant" else 0.0
-        factor = self.factor(name, origin)
-        block = self.take(old, part, mean if part.kind == "norm" else 0.0) * factor
-        if how.exact and part.kind == "norm" and row.kind == "gain":
-            block = block / math.sqrt(self.large.sizes.width / self.small.sizes.width)
+        block = self.take(old, part, mean if part.kind == "norm" else 0.0)
+        block = (block * self.factor(name, origin)).to(old.dtype)  # factors by row are float64
+        if how.corrects and part.kind == "norm":
+            block = block * self.correction(name, row)
         self._note(row, origin, how.operator, how.keeps, how.share)
         if how.keeps != 1:
             block = mean + how.keeps * (block - mean)
@@ -261,26 +279,51 @@ class _Maker:
                 found = found / torch.from_numpy(counts(units)).view(shape).to(found.dtype)
         return found
 
-    def factor(self, name: str, origin: str) -> float:
+    def factor(self, name: str, origin: str) -> float | torch.Tensor:
         """What keeps the effective value although multipliers differ."""
         part, how = self.large.parts[name], self.growth
-        old, new = _multiplier(self.source, origin), _multiplier(self.target, name)
+        old, new = _exact.multiplier(self.source, origin), _exact.multiplier(self.target, name)
         if part.kind == "readout" or (part.kind == "table" and self.target.rows[name].aliases):
             if part.into is None and part.kind != "table":
                 return 1.0  # a readout's bias is not multiplied
-            tied = part.kind == "table"
-            if how.operator == "duplicate":
-                copies = self.large.sizes.width / self.small.sizes.width
-                needed = old / new  # take() has divided an untied one by the copies
-                if tied and abs(needed - copies) > 1e-9 * copies:
-                    raise ArgumentError(
-                        "duplicate: embedding and readout are tied, and the readout's multiplier does not fall with "
-                        "the width. Allowed: a muP plan of the target (multiplier alpha / m), or an untied source."
-                    )
-                return 1.0 if tied else needed
-            return old / new if (how.readout == "effective" or how.exact) and not tied else 1.0
-        scale = _scale_ratio(self.source, self.target, origin, part) if self.preserves and part.kind == "query" else 1.0
-        return scale * (old / new if self.preserves else 1.0)
+            if part.kind == "table":
+                return self.tied(name, origin, old / new) if self.preserves else 1.0
+            # take() has divided it by the copies
+            return old / new if how.readout == "effective" or self.preserves else 1.0
+        if not self.preserves:
+            return 1.0
+        return old / new * _exact.queries(part, self.large.sizes, self.scale(origin, part))
+
+    def scale(self, origin: str, part: Part) -> float:
+        """Attention's scale before / after, for tensors that hold queries."""
+        holds = part.kind == "query" or part.dims[part.out] in ("blocked", "interleaved")
+        return _exact.scale_ratio(self.source, self.target, origin, part) if holds else 1.0
+
+    def tied(self, name: str, origin: str, shared: float) -> float:
+        """A table that is the readout too: its embedding's number decides, the readout's has to follow."""
+        needed = self.lift(name, origin) / shared
+        copies = self.large.sizes.width / self.small.sizes.width
+        if self.growth.operator == "duplicate" and abs(needed - copies) > 1e-9 * copies:
+            raise ArgumentError(
+                "duplicate: embedding and readout are tied, and the readout's multiplier does not fall with the width. "
+                "Allowed: a muP plan of the target (multiplier alpha / m), or an untied source."
+            )
+        return shared
+
+    def lift(self, name: str, origin: str) -> float:
+        """The readout's number before / after."""
+        return _exact.multiplier(self.source, origin, readout=True) / _exact.multiplier(self.target, name, readout=True)
+
+    def correction(self, name: str, row: Row) -> float:
+        """What a norm's gain or bias is multiplied by, so that padding does not change what comes after."""
+        part = self.large.parts[name]
+        found = 1 / _exact.norm_ratio(part, self.small.sizes, self.large.sizes) if row.kind == "gain" else 1.0
+        if self.lifted is not None and part.module == self.lifted.rpartition(".")[0]:
+            table = next(n for n, p in self.large.parts.items() if p.kind == "table" and self.target.rows[n].aliases)
+            origin = self.origin(table) or table
+            shared = _exact.multiplier(self.source, origin) / _exact.multiplier(self.target, table)
+            found *= self.lift(table, origin) / shared
+        return found
 
     def _noise(self, row: Row) -> torch.Tensor | None:
         share = self.growth.share
@@ -349,48 +392,3 @@ def _guard(factor: float, force: bool) -> None:
             ),
             stacklevel=3,
         )
-
-
-def _multiplier(plan: MuPlan, name: str) -> float:
-    for full in (name, *plan.rows[name].aliases):
-        module = full.rpartition(".")[0]
-        if module in plan.multipliers:
-            number, side = plan.multipliers[module]
-            return number if side == "after" or full.endswith("weight") else 1.0
-    return 1.0
-
-
-def _scale_ratio(source: MuPlan, target: MuPlan, origin: str, part: Part) -> float:
-    """Attention's scale in the source / in the target: queries are multiplied by it to keep the logits."""
-    from luthier.grow import roles
-
-    def own(plan: MuPlan, path: str) -> float:
-        if path in plan.scales:
-            return plan.scales[path][1]
-        model = roles.on_meta(plan._factory(), plan.target)
-        return next(float(getattr(m, word)) for p, m, word, _ in roles.attentions(model) if p == path)
-
-    return own(source, origin.rpartition(".")[0].rpartition(".")[0]) / own(target, part.module.rpartition(".")[0])
-
-
-def _check_eps(source: MuPlan, target: MuPlan, k: float) -> None:
-    names = ("norm_eps", "rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps")
-    name = next((n for n in names if n in target.target or n in source.target), "norm_eps")
-    own = float(source.target.get(name, 1e-5))
-    if abs(float(target.target.get(name, own)) - own / k) > 1e-9 * own:
-        raise ArgumentError(
-            f"exact: the norms' epsilon has to be divided by {k:g} too. Give the target {name}={own / k!r}."
-        )
-
-
-def _centred(weights: Mapping[str, torch.Tensor], plan: MuPlan, own: Layout) -> dict[str, torch.Tensor]:
-    """Under LayerNorm: what is written to the stream has mean zero, which LayerNorm does not see."""
-    found = dict(weights)
-    if not any(part.kind == "norm" and name.endswith("bias") for name, part in own.parts.items()):
-        return found  # RMSNorm does see it, and does not need it
-    for name, part in own.parts.items():
-        if part.kind in ("table", "writer") and part.dims[part.out] == "width":
-            if plan.rows[name].aliases:
-                raise ArgumentError("exact: a tied table cannot be centred. Allowed: RMSNorm, or an untied readout.")
-            found[name] = weights[name] - weights[name].mean(dim=part.out, keepdim=True)
-    return found

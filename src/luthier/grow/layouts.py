@@ -47,6 +47,7 @@ class Sizes:
         inter: Inner width of the feed-forward part.
         layers: Blocks.
         rotary: Queries and keys are turned in pairs (i, i + head/2).
+        turned: How many of a head's units are, from its beginning, in pairs (i, i + turned/2); None: all of them.
     """
 
     width: int
@@ -56,6 +57,7 @@ class Sizes:
     inter: int
     layers: int
     rotary: bool
+    turned: int | None = None
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,8 @@ def _family(plan: MuPlan) -> Layout:
     rotary = "position_embedding_type" not in vars(found.family) and any(
         word in found.family.name for word in ("llama", "mistral", "qwen", "neox", "granite")
     )
+    share = (getattr(model.config, "rope_parameters", None) or {}).get("partial_rotary_factor", 1.0)
+    turned = int(s.head_dim * share) if rotary and share < 1 else None
     parts = {}
     modules = dict(model.named_modules())
     for name in plan.rows:
@@ -157,7 +161,7 @@ def _family(plan: MuPlan) -> Layout:
         word = "table" if table else "writer" if writer else "query" if query else "norm" if norm else ""
         parts[name] = Part(entry.dims, out, into, entry.layer, "readout" if head else word, module)
     path = found.path(found.family.layers)
-    return Layout(Sizes(s.width, s.heads, s.groups, s.head_dim, s.inter, s.depth, rotary), parts, path)
+    return Layout(Sizes(s.width, s.heads, s.groups, s.head_dim, s.inter, s.depth, rotary, turned), parts, path)
 
 
 # -- maps: for each unit of the target, which unit of the source it comes from, or NEW --
@@ -224,15 +228,17 @@ def _inside(small: Sizes, large: Sizes) -> np.ndarray:
     """Within a head: behind, or with rotary positions pair i at place k i, where its frequency is the same."""
     if large.head == small.head or not small.rotary:
         return _behind(small.head, large.head)
-    if large.head % small.head:
+    old, new = small.turned or small.head, large.turned or large.head
+    if new % old:
         raise ArgumentError(
-            f"heads of {small.head} to {large.head} with rotary positions. Allowed: a whole multiple, so that old "
-            "pairs keep their frequencies; or more heads of the same width."
+            f"heads of {small.head} to {large.head} with {old} and {new} rotary units. Allowed: a whole multiple, so "
+            "that old pairs keep their frequencies; or more heads of the same width."
         )
-    k = large.head // small.head
+    k = new // old
     found = np.full(large.head, NEW)
-    for i in range(small.head // 2):
-        found[k * i], found[k * i + large.head // 2] = i, i + small.head // 2
+    for i in range(old // 2):
+        found[k * i], found[k * i + new // 2] = i, i + old // 2
+    found[new : new + small.head - old] = np.arange(old, small.head)  # what is not turned
     return found
 
 
@@ -255,6 +261,7 @@ def _maps(
         "inter": inter,
         "blocked": blocked,
         "interleaved": mixed,
+        "head": inner,
     }
 
 

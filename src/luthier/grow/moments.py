@@ -110,12 +110,12 @@ def _gradient(made: _Maker, name: str) -> torch.Tensor:
     part = made.large.parts[name]
     if made.growth.operator != "duplicate":
         return torch.ones(1)
-    from luthier.grow.growing import _multiplier
+    from luthier.grow._exact import multiplier
 
     origin = made.origin(name) or name
     ratio = 1.0
     if part.kind in ("readout", "writer"):
-        ratio = _multiplier(made.target, name) / _multiplier(made.source, origin)
+        ratio = multiplier(made.target, name) / multiplier(made.source, origin)
     dim = part.dims[part.out]
     if dim not in made.maps:
         return torch.tensor([ratio], dtype=torch.float64)
