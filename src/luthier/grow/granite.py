@@ -6,6 +6,7 @@
 So a grown model loads in stock transformers, without code of ours. It takes RMSNorm, rotary positions, SwiGLU and no
 biases (or biases in all maps of attention and feed-forward). `to_llama` multiplies the numbers into the weights: the
 same function, for tools that know Llama and not Granite (`luthier shrink`); training it on is another parametrisation.
+Models that are of transformers already stay of their own type; their numbers go into their weights (`folding.fold`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from luthier.grow import scaled
 from luthier.nets._torch import nn
 from luthier.nets.refgpt import RefGPT
 
-FORMATS = ("hf-granite", "hf-llama", "safetensors")
+FORMATS = ("hf-granite", "hf-llama", "hf", "safetensors")
 
 
 def to_granite(model: nn.Module) -> Any:
@@ -33,7 +34,8 @@ def to_granite(model: nn.Module) -> Any:
     """
     if not isinstance(model, RefGPT):
         raise UnsupportedError(
-            f"{type(model).__name__}: only a RefGPT is exported to Granite; families save themselves."
+            f"{type(model).__name__}: only a RefGPT becomes Granite or Llama. Allowed for a model of transformers: "
+            "format 'hf', which keeps its type and multiplies the plan's numbers into its weights."
         )
     c = model.config
     wrong = [
@@ -126,22 +128,40 @@ def _numbers(model: RefGPT) -> dict[str, float]:
     }
 
 
-def export(model: nn.Module, folder: str | Path, kind: str = "hf-granite") -> Path:
+def export(model: nn.Module, folder: str | Path, kind: str | None = None) -> Path:
     """Write a model for other tools.
 
     Args:
         model: The model.
         folder: Where.
-        kind: "hf-granite" or "hf-llama" (folders that `from_pretrained` reads), or "safetensors" (tensors alone).
+        kind: "hf-granite" or "hf-llama" (of a RefGPT), "hf" (of a model of transformers, its own type): folders that
+            `from_pretrained` reads. Or "safetensors": tensors alone; of a RefGPT as they are stored (its plan is
+            needed), of others with the plan's numbers in them. None: "hf-granite" of a RefGPT, "hf" of others.
 
     Raises:
         ArgumentError: a format that is not known.
+        UnsupportedError: one that is not for this model.
     """
     place = Path(folder)
+    own = isinstance(model, RefGPT)
+    kind = kind or ("hf-granite" if own else "hf")
     if kind not in FORMATS:
         raise ArgumentError(f"format={kind!r}. Allowed: {', '.join(FORMATS)}.")
-    if kind != "safetensors":
+    stock = hasattr(model, "save_pretrained")
+    if kind == "hf" and not stock:
+        raise UnsupportedError(
+            f"{type(model).__name__}: format 'hf' is for models of transformers. Allowed: "
+            f"{'hf-granite, hf-llama or safetensors' if own else 'safetensors'}."
+        )
+    if kind in ("hf-granite", "hf-llama"):
         (to_granite if kind == "hf-granite" else to_llama)(model).save_pretrained(place)
+        return place
+    if stock:
+        from luthier.grow.folding import fold
+
+        model = fold(model)
+    if kind == "hf":
+        cast(Any, model).save_pretrained(place)
         return place
     from luthier.nets.checkpoints import save
 

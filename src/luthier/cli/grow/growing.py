@@ -244,8 +244,14 @@ def export_(
     source: Annotated[Path, typer.Argument(metavar="CKPT", help="Checkpoint or run folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write.")],
     kind: Annotated[
-        str, typer.Option("--format", metavar="NAME", help="hf-granite, hf-llama or safetensors.")
-    ] = "hf-granite",
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="hf-granite (default), hf-llama, safetensors; hf (default of hf: models).",
+            show_default=False,
+        ),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Write a model that stock transformers loads, muP's numbers included."""
