@@ -34,6 +34,7 @@ import numpy as np
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
 from luthier.grow import diagnostics, roles
+from luthier.grow._checks import check_model
 from luthier.grow.mu_plan import MuPlan
 from luthier.nets._torch import nn, torch
 from luthier.nets.training import Batch, Loss, Moment, next_token
@@ -130,6 +131,9 @@ def coordinate_check(
         raise ArgumentError(f"ratios={list(ratios)!r}. Allowed: three widths or more, for a slope.")
     diagnostics.validate(plan)
     wrong: list[str] = []
+    if loss is next_token:
+        rows, length = batches(0)["input_ids"].shape
+        check_model(plan, rows, length)
     own = _follow(plan, batches, ratios, steps, seeds, lr, optimiser, loss, prepare, device, wrong)
     slopes = _slopes(own[0], ratios, steps)
     other: tuple[Slope, ...] = ()

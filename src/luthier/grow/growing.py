@@ -30,7 +30,7 @@ from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, CostWarning
 from luthier.base.seeds import check_seed
 from luthier.grow import _exact
-from luthier.grow.diagnostics import check_fingerprint
+from luthier.grow.diagnostics import check_fingerprint, validate
 from luthier.grow.layouts import DEPTHS, NEW, Layout, Part, counts, layout, padded, tiled
 from luthier.grow.mu_plan import MuPlan, start
 from luthier.grow.tables import Row
@@ -181,11 +181,12 @@ def grow(
 
     Raises:
         ArgumentError: sizes that do not fit the operator, a smaller target, missing or extra tensors, numbers that are
-            not finite, or a factor beyond 8.
+            not finite, a target's plan with an error, or a factor beyond 8.
     """
     how = growth or Growth()
     weights = weights.state_dict() if isinstance(weights, nn.Module) else weights
     check_fingerprint(target, source.fingerprint, reason=reason)
+    validate(target)
     small, large = layout(source), layout(target)
     _check(weights, source, small, large)
     factor = _inner(target, large) / max(_inner(source, small), 1)

@@ -21,10 +21,12 @@ import numpy as np
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, LuthierWarning
+from luthier.grow._checks import check_model, check_text
+from luthier.grow.diagnostics import check_fingerprint, validate
 from luthier.grow.hyper import NOT_TRANSFERRED, Hyper
 from luthier.grow.ledger import Ledger
 from luthier.grow.mu_plan import MuPlan
-from luthier.grow.runs import check_text, count, run, tokens_of
+from luthier.grow.runs import count, run, tokens_of
 from luthier.grow.tags import best_of, tags_of
 from luthier.nets.data import Tokens
 from luthier.space.domains import Choice, Ordinal
@@ -109,6 +111,9 @@ def sweep(
     options = replace(plan.options, parametrization=parametrization)
     plans = {ratio: plan.widened(ratio, options=options) for ratio in ratios}
     least = plans[min(ratios)]
+    for one in plans.values():
+        validate(one)
+    check_model(least, hyper.batch, hyper.length)
     if tokens_of(tokens, count(least, hyper.length).inner) < hyper.batch * hyper.length:
         raise ArgumentError(
             f"tokens={tokens}: fewer than one step of {hyper.batch} rows x {hyper.length} tokens. Give more, or a "
@@ -159,6 +164,7 @@ def tune(
         ArgumentError: a name that is no hyperparameter of a run.
     """
     check_text(plan, text, held_out)
+    check_model(plan.widened(1), hyper.batch, hyper.length)
     tags_of(space)
     study = Study(space, "val_loss", searcher=searcher, folder=Path(folder), name="tuning", seed=seed)
     _manifest(study, plan, hyper, tokens, plan.options.parametrization)
@@ -274,8 +280,6 @@ def transfer(folder: str | Path, plan: MuPlan, *, reason: str = "") -> Hyper:
     Raises:
         ArgumentError: no run at the proxy ended, or another proxy.
     """
-    from luthier.grow.diagnostics import check_fingerprint
-
     place = Path(folder)
     if not (place / MANIFEST).exists():
         raise ArgumentError(f"{place}: no sweep there. Allowed: a folder that `luthier grow sweep` made.")

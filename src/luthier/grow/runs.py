@@ -12,7 +12,8 @@ from typing import Any
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, did_you_mean
-from luthier.grow import diagnostics
+from luthier.grow import diagnostics, roles
+from luthier.grow._checks import check_model, check_text
 from luthier.grow.hyper import Hyper
 from luthier.grow.layouts import layout
 from luthier.grow.ledger import PURPOSES, Entry, Ledger
@@ -38,15 +39,28 @@ class Count:
 
 
 def count(plan: MuPlan, length: int) -> Count:
-    """Parameters and operations of a plan's target, 6 per weight in a product and attention's own."""
-    own = layout(plan)
+    """Parameters and operations of a plan's target, 6 per weight in a product and attention's own.
+
+    Of a model whose heads are not known tables are its embeddings, and attention's own operations are not counted.
+    """
     sizes = {name: math.prod(row.shape) for name, row in plan.rows.items()}
-    inner = sum(size for name, size in sizes.items() if own.parts[name].kind not in ("table", "readout"))
-    tables = [name for name, part in own.parts.items() if part.kind == "table" and plan.rows[name].aliases]
-    readout = [name for name, part in own.parts.items() if part.kind == "readout"]
-    products = inner + sum(sizes[name] for name in (*readout, *tables))
-    attention = 12 * own.sizes.layers * own.sizes.heads * own.sizes.head * length
-    return Count(sum(sizes.values()), inner, float(6 * products + attention))
+    kinds, attention = _kinds(plan)
+    inner = sum(size for name, size in sizes.items() if kinds[name] not in ("table", "readout"))
+    products = [n for n in sizes if kinds[n] == "readout" or (kinds[n] == "table" and plan.rows[n].aliases)]
+    flops = 6 * (inner + sum(sizes[name] for name in products)) + attention * length
+    return Count(sum(sizes.values()), inner, float(flops))
+
+
+def _kinds(plan: MuPlan) -> tuple[dict[str, str], int]:
+    """What each tensor is, and attention's own operations per token and length."""
+    try:
+        own = layout(plan)
+    except ArgumentError:  # a function of one's own, or a family that growth does not know: roles have to do
+        modules = dict(roles.on_meta(plan._factory(), plan.target).named_modules())
+        tables = {n for n in plan.rows if isinstance(modules[n.rpartition(".")[0]], nn.Embedding)}
+        return {n: "table" if n in tables else row.role for n, row in plan.rows.items()}, 0
+    attention = 12 * own.sizes.layers * own.sizes.heads * own.sizes.head
+    return {name: part.kind for name, part in own.parts.items()}, attention
 
 
 def tokens_of(text: str | float, parameters: int) -> int:
@@ -63,24 +77,6 @@ def tokens_of(text: str | float, parameters: int) -> int:
     if not 0 < value < math.inf:
         raise ArgumentError(f"tokens={text!r}. Allowed: a number, or a number per parameter such as '20x'.")
     return round(value)
-
-
-def check_text(plan: MuPlan, *texts: Tokens) -> None:
-    """Refuse a text that is no row of tokens, or has tokens that the model lacks.
-
-    Raises:
-        ArgumentError: it is.
-    """
-    own = next((plan.target[name] for name in ("vocabulary", "vocab_size") if name in plan.target), None)
-    for text in texts:
-        if not isinstance(text, Tokens):
-            raise ArgumentError(f"text={text!r}. Allowed: tokens, as luthier.nets.read_text gives.")
-        most = int(text.values.max()) if len(text) else 0
-        if own is not None and most >= own:
-            raise ArgumentError(
-                f"text {text.name!r}: token {most}, and the model has {own}. Allowed: a proxy with a vocabulary of "
-                f"{text.vocabulary}."
-            )
 
 
 def run(
@@ -144,8 +140,9 @@ def run(
 
     Raises:
         ArgumentError: an unknown purpose, a source that the ledger lacks, or of a run that was not grown,
-            hyperparameters of another proxy without a reason, fewer tokens than one step, or groups that are not the
-            plan's, now or later (MU04: a hook that sets rates).
+            hyperparameters of another proxy without a reason, fewer tokens than one step, a plan with an error (MU01,
+            MU07), a model that sees later tokens or has too few positions, or groups that are not the plan's, now or
+            later (MU04: a hook that sets rates).
 
     Source: judging by merged checkpoints: WSM (2025), by abstract.
     """
@@ -172,6 +169,7 @@ def run(
     net = plan.build(seed=seed, device=device) if model is None else model
     if source is not None:
         load_weights(net, source.weights(), where=str(source.folder))
+    check_model(plan, hyper.batch, hyper.length, net)
     optimiser = hyper.make(plan, net)
     carried = moments if moments is not None or source is None else kept(source.folder)
     if carried is not None:

@@ -68,6 +68,7 @@ def expand(
     """
     begin()
     from luthier.cli import _json
+    from luthier.grow._checks import positions
     from luthier.grow.growing import Growth
     from luthier.grow.growing import grow as expand_weights
     from luthier.grow.moments import moments_of
@@ -90,7 +91,7 @@ def expand(
     if dry:
         small = plan.build()
         load_weights(small, weights)
-        batch = Batches(python_library(50_000), 4, 32)(0)
+        batch = Batches(python_library(50_000), 4, min(32, positions(small) or 32))(0)
         vocabulary = int(plan.target.get("vocabulary", plan.target.get("vocab_size", 256)))
         words["drift"] = drift(small, grown.model(), {k: v % vocabulary for k, v in batch.items()})
         words["provenance"] = list(grown.provenance)

@@ -97,11 +97,13 @@ def check(
     from luthier.cli import _json
     from luthier.cli.grow._pictures import draw_coordinates
     from luthier.grow import coordinate_check
+    from luthier.grow._checks import check_model
     from luthier.grow.coordinates import summary
     from luthier.grow.diagnostics import check_base
     from luthier.nets import Batches
 
     plan = plan_(model, proxy, delta)
+    check_model(plan, batch, length)
     batches = Batches(text_(data, tokenizer), batch, length)
     base = check_base(plan, batches)
     found = coordinate_check(
