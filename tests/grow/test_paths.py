@@ -89,6 +89,11 @@ def test_a_run_is_judged_by_its_merge(tmp_path):
     assert all(torch.equal(t, wanted[n]) for n, t in model.state_dict().items())
     assert history.records[-1]["rate"] == 1
     assert history.records[-1]["val_loss"] != history.records[-1]["unmerged"]
+    stored = read(tmp_path / "m").state["history"]
+    assert stored == history.records
+    assert [json.loads(line) for line in (tmp_path / "m" / "history.jsonl").read_text().splitlines()] == stored
+    again, _ = run(PLAN, HYPER, TEXT, HELD_OUT, tokens=40 * STEP, folder=tmp_path / "m", merge=4)
+    assert again.records == history.records  # "unmerged" too: it is not judged twice
     passing, other = run(PLAN, HYPER, TEXT, HELD_OUT, tokens=40 * STEP, merge=4)
     assert passing.last("val_loss") == history.last("val_loss")
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))

@@ -1,5 +1,7 @@
 """Mistakes from Python are told before anything is trained, by the names that the caller used."""
 
+import json
+
 import pytest
 import torch
 from torch import nn
@@ -73,6 +75,14 @@ def test_a_sweep_that_goes_on_with_something_else(small, tmp_path):
         sweep(small, USUAL, TEXT, HELD_OUT, tokens=96, **more)
     with pytest.raises(ArgumentError, match=r"its runs had beta2=0.95, now it is 0.9"):
         sweep(small, Hyper(lr=0.01, batch=2, length=8, beta2=0.9), TEXT, HELD_OUT, tokens=48, **more)
+    with pytest.raises(ArgumentError, match=r"its runs had merge=0, now it is 2"):
+        sweep(small, USUAL, TEXT, HELD_OUT, tokens=48, merge=2, **more)
+    with pytest.raises(ArgumentError, match=r"its runs had another text \(--data, --tokenizer\)"):
+        sweep(small, USUAL, HELD_OUT, TEXT, tokens=48, **more)
+    place = tmp_path / "sweep" / "sweep.json"  # as an earlier release wrote it: what it did not say is not known
+    place.write_text(json.dumps({k: v for k, v in json.loads(place.read_text()).items() if k not in ("merge", "text")}))
+    assert sweep(small, USUAL, HELD_OUT, TEXT, tokens=48, merge=2, **more) == found
+    assert "merge" not in json.loads(place.read_text())
     with pytest.raises(ArgumentError, match=r"rates=0\.0"):
         sweep(small, USUAL, TEXT, HELD_OUT, folder=tmp_path / "other", rates=[0.1, 0.0], tokens=48)
 

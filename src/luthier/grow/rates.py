@@ -122,7 +122,7 @@ def sweep(
     space = Space(lr=Choice(*rates, transfer="mup"), ratio=Choice(*ratios), seed=Choice(*range(seeds)))
     study = Study(space, "val_loss", searcher="grid", folder=Path(folder), name="rates", seed=0, defaults_first=False)
     work = _Work(plans, hyper, text, held_out, tokens, ledger, Path(folder).name, merge)
-    _manifest(study, plan, hyper, tokens, parametrization)
+    _manifest(study, plan, work, parametrization)
     study.run(work, trials=len(rates) * len(ratios) * seeds, seconds=seconds, executor="inline")
     return judge(study, sorted(ratios), sorted(rates))  # neighbours are judged as such
 
@@ -167,8 +167,8 @@ def tune(
     check_model(plan.widened(1), hyper.batch, hyper.length)
     tags_of(space)
     study = Study(space, "val_loss", searcher=searcher, folder=Path(folder), name="tuning", seed=seed)
-    _manifest(study, plan, hyper, tokens, plan.options.parametrization)
     work = _Work({1.0: plan.widened(1)}, hyper, text, held_out, tokens, ledger, Path(folder).name, merge)
+    _manifest(study, plan, work, plan.options.parametrization)
     study.run(work, trials=trials, seconds=seconds, executor="inline")
     return study
 
@@ -199,21 +199,26 @@ class _Work:
         trial.report(val_loss=history.last("val_loss"), tokens=history.records[-1]["tokens"])
 
 
-def _manifest(study: Study, plan: MuPlan, hyper: Hyper, tokens: str | int, parametrization: str) -> None:
+def _manifest(study: Study, plan: MuPlan, work: _Work, parametrization: str) -> None:
     assert study.folder is not None
-    content = {
-        "study": study.name,
-        "fingerprint": plan.fingerprint,
+    decides = {
         "proxy": dict(plan.proxy),
-        "hyper": asdict(hyper),
-        "tokens": tokens,
+        "hyper": asdict(work.hyper),
+        "tokens": work.tokens,
         "parametrization": parametrization,
+        "merge": work.merge,
+        "text": [text.fingerprint for text in (work.text, work.held_out)],
     }
+    content = {"study": study.name, "fingerprint": plan.fingerprint, **decides}
     place = study.folder / MANIFEST
     if place.exists() and study.trials:  # the study knows its space; what its runs had besides is known here alone
-        for name, was in json.loads(place.read_text()).items():
-            now = json.loads(json.dumps(content.get(name)))
-            if now != was and name in ("proxy", "hyper", "tokens", "parametrization"):
+        stored = json.loads(place.read_text())
+        for name in decides:
+            if name not in stored:  # an earlier release did not write it: what its runs had is not known
+                del content[name]
+                continue
+            was, now = stored[name], json.loads(json.dumps(decides[name]))
+            if now != was:
                 what = _differs(name, was, now)
                 raise ArgumentError(
                     f"folder={str(study.folder)!r}: its runs had {what}. Allowed: the same, or another folder."
@@ -226,6 +231,8 @@ def _differs(name: str, was: Any, now: Any) -> str:
     if isinstance(was, dict) and isinstance(now, dict):
         name = next(key for key in (*was, *now) if was.get(key) != now.get(key))
         was, now = was.get(name), now.get(name)
+    if name == "text":
+        return "another text (--data, --tokenizer)"
     return f"{name}={was!r}, now it is {now!r}"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, did_you_mean
+from luthier.base.files import write_text
 from luthier.grow import diagnostics, roles
 from luthier.grow._checks import check_model, check_text
 from luthier.grow.hyper import Hyper
@@ -20,11 +21,11 @@ from luthier.grow.ledger import PURPOSES, Entry, Ledger
 from luthier.grow.moments import kept, put
 from luthier.grow.mu_plan import MuPlan
 from luthier.nets._torch import nn, torch
-from luthier.nets.checkpoints import Checkpoint, load_weights, read
+from luthier.nets.checkpoints import Checkpoint, amend, load_weights, read
 from luthier.nets.checkpoints import merge as merged
 from luthier.nets.data import Batches, Tokens, held_out_loss
 from luthier.nets.schedules import WSD, Schedule
-from luthier.nets.training import Evaluate, History, Hook, Recipe, Record, train
+from luthier.nets.training import HISTORY, Evaluate, History, Hook, Recipe, Record, lines, train
 
 REWARM = 100  # least warm-up steps after growth: the variance estimate is 0 there; at most a tenth of the run
 
@@ -192,7 +193,7 @@ def run(
             flops=sizes.flops_per_token, extra=_extra(plan, hyper, batches, steps, source),
         )  # fmt: skip
         if merge and not history.diverged:
-            _judge_merged(history, net, [Path(place or "") / f"step-{k:08d}" for k in recipe.save_at], measure)
+            _judge_merged(history, net, Path(place or ""), recipe.save_at, measure)
     label = name or (Path(folder).name if folder else purpose)
     if ledger is not None:
         _enter(ledger, _entry(label, purpose, sizes, history, hyper, growth, grown_from, seed))
@@ -306,13 +307,16 @@ def _place(folder: str | Path | None, merge: int) -> Iterator[str | Path | None]
         yield passing
 
 
-def _judge_merged(history: History, net: nn.Module, places: Sequence[Path], measure: Evaluate) -> None:
+def _judge_merged(history: History, net: nn.Module, place: Path, steps: Sequence[int], measure: Evaluate) -> None:
+    """Put a run's merged weights into its model, and what they come to into its last record, on disk too."""
     last = history.records[-1]
-    last["unmerged"] = last["val_loss"]
-    load_weights(net, merged([read(place) for place in places]))
+    last.setdefault("unmerged", last["val_loss"])  # a run that is opened again was judged before
+    load_weights(net, merged([read(place / f"step-{k:08d}") for k in steps]))
     was = net.training
     last |= measure(net.eval())
     net.train(was)
+    amend(read(place), history=history.records)  # its last checkpoint was written before
+    write_text(place / HISTORY, lines(history.records))
 
 
 def _extra(plan: MuPlan, hyper: Hyper, batches: Batches, steps: int, source: Checkpoint | None) -> dict[str, Any]:

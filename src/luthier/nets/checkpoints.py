@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from luthier.base.errors import ArgumentError, SchemaError
-from luthier.base.files import new_folder
+from luthier.base.files import new_folder, write_text
 from luthier.base.imports import need
 from luthier.nets._torch import nn, torch
 
@@ -147,6 +147,17 @@ def read(folder: str | Path) -> Checkpoint:
     if content.get("schema", 0) > SCHEMA:
         raise SchemaError(f"{place}: schema {content['schema']}, this luthier knows {SCHEMA}. Install a newer luthier.")
     return Checkpoint(place, content)
+
+
+def amend(checkpoint: Checkpoint, **state: Any) -> None:
+    """Put other values into a checkpoint's JSON; its tensors stay.
+
+    Args:
+        checkpoint: Which.
+        state: Name -> value, JSON.
+    """
+    checkpoint.state.update(state)
+    write_text(checkpoint.folder / STATE, json.dumps(checkpoint.state, indent=1) + "\n")
 
 
 def steps_in(folder: str | Path) -> list[Path]:

@@ -32,6 +32,7 @@ import numpy as np
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
+from luthier.base.files import write_text
 from luthier.base.seeds import check_seed
 from luthier.nets import checkpoints
 from luthier.nets._torch import nn, torch
@@ -359,10 +360,15 @@ class _Run:
         checkpoints.save(
             self.folder / f"step-{step:08d}", self.model, self.optimiser, step=step, state=state, extra=self.extra
         )
-        (self.folder / HISTORY).write_text("".join(json.dumps(r) + "\n" for r in self.history.records))
+        write_text(self.folder / HISTORY, lines(self.history.records))
         passing = [p for p in checkpoints.steps_in(self.folder) if int(p.name[5:]) not in self._kept()]
         for old in passing[: -self.recipe.keep]:
             _remove(old)
+
+
+def lines(records: Iterable[Record]) -> str:
+    """A run's records as `history.jsonl` has them."""
+    return "".join(json.dumps(record) + "\n" for record in records)
 
 
 def _rates(groups: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
