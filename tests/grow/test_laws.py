@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from luthier.base.errors import ArgumentError, StorageError
 pytest.importorskip("torch", reason='torch is not installed: pip install "luthier[llm]"')
 
 from luthier.grow import Entry, Ledger, Point, ScalingLaw, break_even, make_plan
-from luthier.grow.gains import Gain, fit_gain, speed_up
+from luthier.grow.gains import Gain, fit_gain, ripeness, speed_up
 from luthier.grow.planner import Stage
 
 SIZES, PER = (1e5, 3e5, 1e6, 3e6), (5, 10, 20)
@@ -196,6 +197,46 @@ def test_the_prior_is_what_the_papers_curves_show():
     assert speed_up(4, 20) < speed_up(2, 20)
 
 
+def test_a_gain_needs_growth_and_a_source_that_was_trained():
+    """At growth 1.01 it was all of the published gain, and a source of one token was worth as much as any."""
+    assert speed_up(1 + 1e-9, 10) == pytest.approx(1)
+    assert speed_up(math.sqrt(1.74), 10) == pytest.approx(1.24)  # half way in log g
+    assert [ripeness(per) for per in (0, 1, 5, 10, 1000)] == [0, 0.1, 0.5, 1, 1]
+
+    def loss(source):
+        plan = make_plan(LAW, size=3e6, tokens=3e7, checkpoints=[source], stages=1, factors=())
+        grown = next((s for s in plan.schedules if s.stages[0].sunk), None)
+        return math.nan if grown is None else grown.loss, plan
+
+    scratch = loss(Stage(1.5e6, 1.5e7, None))[1].schedules[-1].loss
+    at = [loss(Stage(1.5e6, per * 1.5e6, None)) for per in (1e-6, 1, 5, 10, 20, 100)]
+    assert at[0][0] == pytest.approx(scratch)
+    assert at[0][0] > at[1][0] > at[2][0] > at[3][0] == at[4][0] == at[5][0]
+    assert "saw 5 tokens per parameter; published sources saw 10 to 30. Its gain is taken as 0.5" in at[2][1].notes[0]
+    assert at[4][1].notes == ()
+    assert "and is not known" in at[5][1].notes[0]
+    near, plan = loss(Stage(2.97e6, 6e7, None))
+    assert near == pytest.approx(scratch, rel=2e-3)
+    assert not plan.grows
+    assert "growth by 0.75 is not considered" in loss(Stage(4e6, 8e7, None))[1].notes[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"size": 0, "flops": 1e13}, "size=0"),
+        ({"size": 1e5, "flops": 0}, "flops=0"),
+        ({"size": 1e5, "tokens": -5}, "tokens=-5"),
+        ({"size": 1e5, "tokens": 1e6, "checkpoints": [Stage(0, 1e6, None)]}, "checkpoints: size=0"),
+        ({"size": 1e5, "tokens": 1e6, "checkpoints": [Stage(5e4, 0, None)]}, "checkpoints: tokens=0"),
+        ({"size": 1e5, "tokens": 1e6, "factors": (1.0,)}, "factors=1.0"),
+    ],
+)
+def test_a_plan_of_nothing(given, said):
+    with pytest.raises(ArgumentError, match=said):
+        make_plan(LAW, **given)
+
+
 def test_growing_pays_when_the_source_is_there():
     found = make_plan(LAW, size=3e6, tokens=3e7, checkpoints=[Stage(1.7e6, 3e7, None)], stages=1)
     assert found.schedules[0].stages[0].sunk
@@ -241,6 +282,9 @@ def test_own_runs_scale_the_prior():
     gain = fit_gain([one], LAW)
     assert gain(2.0, 10) == pytest.approx(3.0, rel=0.01)
     assert fit_gain([], LAW) is None
+    small = replace(one, run="s", purpose="base", size=1e6, tokens=5e6, growth=None)  # five tokens a parameter
+    assert fit_gain([small, replace(one, source="s")], LAW).scale == pytest.approx(2 * gain.scale)
+    assert fit_gain([replace(one, growth=1.01)], LAW) is None  # what it gained is no growth's
 
 
 def test_one_run_of_ones_own_leaves_the_gain_uncertain_and_more_settle_it():

@@ -17,6 +17,10 @@ from luthier.grow.laws import ScalingLaw
 from luthier.grow.ledger import Entry
 
 PRIOR = (0.48, 0.69)  # gain at g = 1.74 and 10 tokens per parameter, and the power with which it falls
+BEST = 1.74  # growth factor of the published curves
+NONE = 8.0  # growth factor from which no gain was ever found
+SOURCE = (10.0, 30.0)  # tokens per parameter of the published sources
+NEAR = 0.05  # a run whose prior gain is smaller says nothing about its size
 LEAST = 0.2  # a grown run is worth at least so many times its tokens: nothing seen was worse
 PRIOR_SPREAD = 0.5  # published gains are those of the best settings; half of them is as likely as half more
 FAR = 0.5  # spread for each octave between a growth factor and the nearest of one's own runs
@@ -26,15 +30,26 @@ SpeedUp = Callable[[float, float], float]  # (growth factor, tokens per paramete
 
 
 def speed_up(growth: float, per_parameter: float) -> float:
-    """The prior: how many times fewer tokens a grown model needs to a loss; 1 from growth 8 on.
+    """The prior: how many times fewer tokens a grown model needs to a loss; 1 at growth 1, and from growth 8 on.
 
-    1 + 0.48 (10 / (D/N))^0.69 w(g), w = 1 at g = 1.74, falling linearly in log g to 0 at g = 8: 1.48 and 1.30 at 10 and
-    20 tokens per parameter, as read from the paper's curves.
+    1 + 0.48 (10 / (D/N))^0.69 w(g). w is 1 at g = 1.74 and falls linearly in log g to 0 at g = 8, as read from the
+    paper's curves: 1.48 and 1.30 at 10 and 20 tokens per parameter. Below 1.74 nothing was published; w falls linearly
+    in log g to 0 at g = 1, where a grown model is its source.
     """
     check("growth", growth, above=1)
+    check("per_parameter", per_parameter, above=0)
     gain, power = PRIOR
-    weight = min(1.0, math.log(8 / growth) / math.log(8 / 1.74)) if growth < 8 else 0.0
-    return float(1 + gain * (10 / per_parameter) ** power * max(weight, 0.0))
+    near, far = math.log(growth) / math.log(BEST), math.log(NONE / growth) / math.log(NONE / BEST)
+    return float(1 + gain * (10 / per_parameter) ** power * max(0.0, min(near, far)))
+
+
+def ripeness(per_parameter: float) -> float:
+    """What part of a gain a source gives that saw so many tokens per parameter.
+
+    All of it from 10 on, the least of the published sources; below in proportion, since one that was not trained is
+    worth nothing. Beyond 30 nothing was published, and no more is expected.
+    """
+    return min(1.0, per_parameter / SOURCE[0])
 
 
 @dataclass(frozen=True)
@@ -67,15 +82,19 @@ def fit_gain(entries: Sequence[Entry], law: ScalingLaw) -> Gain | None:
     """The prior scaled to grown runs of one's own; None where there are none with a loss.
 
     For each grown run: the tokens that the law asks of a run from scratch to its loss, over its own tokens. The median
-    ratio to the prior's gain is the scale. One run leaves the prior's spread; more have their own.
+    ratio to the prior's gain is the scale. One run leaves the prior's spread; more have their own. A source that is in
+    the ledger counts with its tokens (`ripeness`).
     """
     scales, growths = [], set()
+    sources = {e.run: e for e in entries}
     for entry in entries:
-        if entry.growth is None or entry.loss is None or entry.growth <= 1:
+        if entry.growth is None or entry.loss is None or entry.growth <= 1 or not entry.tokens or not entry.size:
             continue
         own = _tokens_to(law, entry.size, entry.loss)
-        prior = speed_up(entry.growth, entry.tokens / entry.size) - 1
-        if own is not None and prior > 0:
+        source = sources.get(entry.source)
+        ripe = ripeness((source.tokens + source.before) / source.size) if source is not None and source.size else 1.0
+        prior = ripe * (speed_up(entry.growth, entry.tokens / entry.size) - 1)
+        if own is not None and prior > NEAR:
             scales.append((own / entry.tokens - 1) / prior)
             growths.add(float(entry.growth))
     if not scales:

@@ -1,8 +1,8 @@
 """The planner: scratch, or grow once or twice, ranked by predicted loss; "do not grow" is an answer.
 
-A grown run is a run from scratch whose tokens count more: `s(g, D/N)` times, falling to 1 with the growth factor and
-with tokens per parameter (`gains.py`). s is uncertain, and so is the law; intervals and the chance to end below scratch
-hold both, and growing is advised only where that chance is good.
+A grown run is a run from scratch whose tokens count more: `s(g, D/N)` times, falling to 1 with the growth factor, with
+tokens per parameter, and with a source that is hardly trained (`gains.py`). s is uncertain, and so is the law;
+intervals and the chance to end below scratch hold both, and growing is advised only where that chance is good.
 
 Source: the break-even rule 1/s + 1/g^2 < 1 at equal tokens per parameter; the growth point (20 tokens per parameter of
     the source, factor 2) where no law is fitted: derived here.
@@ -17,7 +17,7 @@ import numpy as np
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError
-from luthier.grow.gains import Gain, SpeedUp
+from luthier.grow.gains import SOURCE, Gain, SpeedUp, ripeness
 from luthier.grow.laws import ScalingLaw
 
 FACTORS = (1.5, 2.0, 3.0, 4.0)  # growth factors that are tried
@@ -75,11 +75,13 @@ class Plan:
         schedules: By predicted loss.
         advice: In words; begins with "Grow" or "Do not grow".
         grows: Whether growing is advised.
+        notes: What was left out, and what is far from all that was published.
     """
 
     schedules: tuple[Schedule, ...]
     advice: str
     grows: bool
+    notes: tuple[str, ...] = ()
 
 
 def make_plan(
@@ -111,14 +113,23 @@ def make_plan(
         force: Extrapolate far.
 
     Raises:
-        ArgumentError: no budget, or both; or a frontier, which does not know sizes.
+        ArgumentError: no budget, or both; a number that is not above 0; or a frontier, which does not know sizes.
     """
+    check("size", size, above=0)
     if (flops is None) == (tokens is None):
         raise ArgumentError(f"plan: flops={flops!r}, tokens={tokens!r}. Allowed: one of the two.")
     if law.form != "chinchilla":
         raise ArgumentError(
             "plan: needs a law of size and tokens. Allowed: six runs or more, of three sizes and counts."
         )
+    for name, given in (("flops", flops), ("tokens", tokens), ("rate", rate)):
+        if given is not None:
+            check(name, given, above=0)
+    for have in checkpoints:
+        check("checkpoints: size", have.size, above=0)
+        check("checkpoints: tokens", have.tokens, above=0)
+    for factor in factors:
+        check("factors", factor, above=1)
     stages = check("stages", stages, at_least=0, at_most=3, whole=True)
     budget = float(flops if flops is not None else 6 * size * float(tokens or 0))
     scratch = Stage(size, budget / 6 / size, None)
@@ -127,7 +138,26 @@ def make_plan(
     chains = [(scratch,), *_chains(size, budget, checkpoints, factors, stages)]
     found = [_schedule(law, chain, base, gain or Gain(), rate) for chain in chains]
     found.sort(key=lambda s: s.loss)
-    return Plan(tuple(found), *_advice(found, law))
+    return Plan(tuple(found), *_advice(found, law), tuple(_notes(size, checkpoints)))
+
+
+def _notes(size: float, checkpoints: Sequence[Stage]) -> Iterator[str]:
+    least, most = SOURCE
+    for have in checkpoints:
+        factor, per = size / have.size, have.tokens / have.size
+        what = f"the model of {have.size:.3g} parameters that is there"
+        if not 1 < factor <= 8:
+            yield f"{what}: growth by {factor:.3g} is not considered. Allowed: above 1, at most 8."
+        elif per < least:
+            yield (
+                f"{what} saw {per:.3g} tokens per parameter; published sources saw {least:g} to {most:g}. Its gain is "
+                f"taken as {ripeness(per):.2g} of theirs."
+            )
+        elif per > most:
+            yield (
+                f"{what} saw {per:.3g} tokens per parameter; published sources saw {least:g} to {most:g}. Its gain is "
+                "taken as theirs, and is not known."
+            )
 
 
 def _chains(
@@ -153,9 +183,10 @@ def _schedule(
 ) -> Schedule:
     last, times, drawn = chain[-1], 1.0, np.ones(len(scratch))
     if last.growth is not None:
-        per = last.tokens / last.size
+        per, ripe = last.tokens / last.size, ripeness(chain[-2].tokens / chain[-2].size)
         times = gain(last.growth, per)
         drawn = gain.draws(last.growth, per, len(scratch)) if isinstance(gain, Gain) else times * drawn
+        times, drawn = 1 + ripe * (times - 1), 1 + ripe * (drawn - 1)
     worth = last.tokens * times
     values = law.samples(last.size, last.tokens * drawn)
     low, high = np.quantile(values, [0.1, 0.9])

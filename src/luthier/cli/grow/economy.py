@@ -91,6 +91,8 @@ def plan(
         cost = f"{one.flops:>9.2e} {one.charged:>9.2e}"
         print(f"{one.loss:>7.3f}  {interval:<15} {one.beats_scratch:>16.2f} {cost}  {one.name}")
     print(f"gain of growth: {'from the runs of the ledger' if own else 'a prior, read from published curves'}")
+    for words in found.notes:
+        print(f"note: {words}")
     print(found.advice)
 
 
