@@ -66,6 +66,20 @@ def test_late_depth(layers, tmp_path):
         run_late(PLAN, HYPER, TEXT, HELD_OUT, late=Late(share=0.5), tokens=40 * STEP, folder=tmp_path / "a")
 
 
+def test_late_depth_of_a_model_that_counts_its_own_layers(tmp_path):
+    """Sizes need not name the layers (RefGPT has two), tokens may be by the parameter, and a ledger be a file."""
+    plan = MuPlan.infer("refgpt", proxy={k: v for k, v in PLAN.proxy.items() if k != "layers"})
+    hyper = Hyper(lr=2**-6, batch=4, length=8)
+    history, model = run_late(
+        plan, hyper, TEXT, HELD_OUT, late=Late(), tokens="1x", folder=tmp_path / "late", ledger=tmp_path / "l.jsonl"
+    )
+    assert len(model.model.layers) == 2
+    assert history.records[-1]["tokens"] == count(plan, 8).inner // STEP * STEP
+    assert (tmp_path / "l.jsonl").read_text().count("\n") == 2
+    with pytest.raises(ArgumentError, match="layers=2: the target has 2"):
+        run_late(plan, hyper, TEXT, HELD_OUT, late=Late(layers=2), tokens=40 * STEP, folder=tmp_path / "b")
+
+
 def test_late_depth_at_equal_operations(tmp_path):
     late = Late(share=0.7, equal="flops", depth="identity")
     history, _ = run_late(PLAN, HYPER, TEXT, HELD_OUT, late=late, tokens=40 * STEP, folder=tmp_path / "a")

@@ -340,3 +340,11 @@ def test_a_comparison_by_hand():
     )
     with pytest.raises(ArgumentError, match="twice or more"):
         compare(warm[:1], cold)
+
+
+@pytest.mark.parametrize("base", [0.0, -1.0])
+def test_a_source_that_is_charged_has_a_cost(base):
+    """Without one it said "at 33% of its flops+base", and had charged nothing."""
+    rows = [{"flops": 1.0 * k, "tokens": k, "val_loss": 3.0 - k} for k in (1, 2)]
+    with pytest.raises(ArgumentError, match="base"):
+        compare(rows, rows, equal="flops+base", base=base)

@@ -453,3 +453,31 @@ def test_a_config_refuses_what_does_not_fit(wrong, words):
 def test_an_unknown_size_is_named():
     with pytest.raises(ArgumentError, match="Did you mean 'd_model'"):
         RefConfig.of({"d_modle": 3})
+
+
+def test_a_tokenizer_gives_the_same_as_a_folder_a_file_and_an_object(tmp_path):
+    """A file and an object put special tokens around every text, the folder did not."""
+    tokenizers, transformers = pytest.importorskip("tokenizers"), pytest.importorskip("transformers")
+    words = {"[CLS]": 0, "[SEP]": 1, "a": 2, "b": 3, "[UNK]": 4}
+    own = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
+    own.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    own.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 0), ("[SEP]", 1)]
+    )
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=own, unk_token="[UNK]")
+    fast.save_pretrained(tmp_path / "folder")
+    for name, text in (("1.txt", "a b a"), ("2.txt", "b b")):
+        (tmp_path / name).write_text(text)
+    for tokenizer in (tmp_path / "folder", tmp_path / "folder" / "tokenizer.json", fast, own):
+        found = read_text([tmp_path / "1.txt", tmp_path / "2.txt"], tokenizer=tokenizer)
+        assert (found.values.tolist(), found.vocabulary) == ([2, 3, 2, 3, 3], 5)
+
+
+def test_a_language_of_many_words_needs_no_table_of_pairs():
+    """50,257 words: the tables were 19 GiB each."""
+    found = synthetic(3000, vocabulary=50_257, fan=2)
+    assert found.values.max() < 50_257
+    assert (synthetic(3000, vocabulary=50_257, fan=2).values == found.values).all()
+    assert not (synthetic(3000, vocabulary=50_257, fan=2, seed=1).values == found.values).all()
+    table = synthetic(3000, vocabulary=64)
+    assert table.fingerprint == "66947e46ba30903b"  # small ones are what they were

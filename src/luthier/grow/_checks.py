@@ -49,8 +49,8 @@ def check_model(plan: MuPlan, batch: int, length: int, model: nn.Module | None =
     most = positions(model)
     if most is not None and length > most:
         raise ArgumentError(
-            f"length={length}: the model has {most} learned positions. Allowed: --length (of a Hyper: length) up to so "
-            "many, or a proxy with more of them."
+            f"length={length}: the model has {most} learned positions. Allowed: length up to so many (--length, or "
+            "`length` of a Hyper or in its file), or a proxy with more of them."
         )
     if length < 2:
         return

@@ -38,9 +38,15 @@ def compare(
         run's cost; None: never), `words`.
 
     Raises:
-        ArgumentError: a metric that was not measured twice.
+        ArgumentError: a metric that was not measured twice, or a source to be charged whose cost is not given.
     """
     check("equal", equal, one_of=("tokens", "flops", "flops+base"))
+    check("base", base, at_least=0)
+    if equal == "flops+base" and base == 0:
+        raise ArgumentError(
+            "equal='flops+base' with base=0: nothing would be charged. Allowed: the source's operations (--base X; the "
+            "ledger has them as `flops` of the source's run), or equal='flops'."
+        )
     over = "tokens" if equal == "tokens" else "flops"
     curves = []
     for name, records in zip(names, (warm, cold), strict=True):

@@ -20,10 +20,11 @@ from luthier.base.errors import ArgumentError, CostWarning
 from luthier.grow.factories import layers_knob
 from luthier.grow.growing import Growth, grow
 from luthier.grow.hyper import Hyper
+from luthier.grow.layouts import layout
 from luthier.grow.ledger import Ledger
 from luthier.grow.moments import moments_of
 from luthier.grow.mu_plan import MuPlan
-from luthier.grow.runs import Added, count, name_of, run
+from luthier.grow.runs import Added, count, name_of, run, tokens_of
 from luthier.nets._torch import nn
 from luthier.nets.checkpoints import read
 from luthier.nets.data import Tokens
@@ -63,10 +64,10 @@ def run_late(
     held_out: Tokens,
     *,
     late: Late,
-    tokens: int,
+    tokens: int | str,
     folder: str | Path,
     seed: int = 0,
-    ledger: Ledger | None = None,
+    ledger: Ledger | str | Path | None = None,
     hooks: Sequence[Hook] = (),
     device: str = "cpu",
 ) -> tuple[History, nn.Module]:
@@ -78,7 +79,7 @@ def run_late(
         text: Tokens to train on.
         held_out: Tokens of `val_loss`.
         late: When and how.
-        tokens: Of a run from scratch (see `Late.equal`).
+        tokens: Of a run from scratch (see `Late.equal`), or "20x": so many for each parameter outside of tables.
         folder: Of the deep part; the shallow one is its `shallow`. Both are resumed.
         seed: Of start, data and growth.
         ledger: Two entries: `base` (shallow) and `growth`.
@@ -91,9 +92,10 @@ def run_late(
     Raises:
         ArgumentError: fewer blocks than before, or too few tokens for both parts.
     """
-    knob = layers_knob(plan.model)
-    if late.layers >= int(plan.target[knob]):
-        raise ArgumentError(f"layers={late.layers}: the target has {plan.target[knob]}. Allowed: fewer.")
+    knob, deep = layers_knob(plan.model), layout(plan).sizes.layers  # sizes may leave the number to the model's own
+    if late.layers >= deep:
+        raise ArgumentError(f"layers={late.layers}: the target has {deep}. Allowed: fewer.")
+    tokens = tokens_of(tokens, count(plan, hyper.length).inner)
     shallow = plan.for_target({**plan.target, knob: late.layers})
     small, large = (count(p, hyper.length).flops_per_token for p in (shallow, plan))
     each = hyper.batch * hyper.length

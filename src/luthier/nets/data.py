@@ -25,6 +25,7 @@ from luthier.base.imports import need
 from luthier.base.seeds import check_seed
 from luthier.nets._torch import nn, torch
 
+TABLE = 4096  # largest vocabulary of the synthetic language whose pairs are kept in a table
 SEED_ORDER, SEED_LANGUAGE = 21, 22  # streams: the order of windows, the synthetic language
 
 
@@ -132,7 +133,8 @@ def read_text(
 
     Args:
         paths: One file or folder, or several; of folders their `.txt`, `.md` and `.py` files, sorted.
-        tokenizer: "bytes" (vocabulary 256); a folder or file of a Hugging Face tokenizer; or an object with `encode`.
+        tokenizer: "bytes" (vocabulary 256); a folder or file of a Hugging Face tokenizer, or such an object: texts get
+            no special tokens; or an object with `encode`.
         limit: Most tokens.
 
     Raises:
@@ -191,23 +193,39 @@ def synthetic(n: int, *, vocabulary: int = 64, seed: int = 0, fan: int = 8, copy
     weights = 1 / np.arange(1, fan + 1)
     weights /= weights.sum()
     picks = rng.choice(fan, size=n, p=weights)
-    base = rng.integers(0, vocabulary, size=(vocabulary, vocabulary))
-    prime = np.flatnonzero(np.gcd(np.arange(vocabulary), vocabulary) == 1)  # so that candidates differ
-    stride = rng.choice(prime if len(prime) else np.array([1]), size=(vocabulary, vocabulary))
+    pair = _pairs(vocabulary, rng)
     values = np.zeros(n, dtype=np.int32)
     values[:2] = rng.integers(0, vocabulary, size=2)
     copied = rng.random(n // 16 + 1) < copy
     a, b = int(values[0]), int(values[1])
     for i in range(2, n):
-        c = (
-            int(values[i - 64])
-            if i >= 64 and copied[i // 16]
-            else int((base[a, b] + picks[i] * stride[a, b]) % vocabulary)
-        )
+        if i >= 64 and copied[i // 16]:
+            c = int(values[i - 64])
+        else:
+            base, stride = pair(a, b)
+            c = int((base + picks[i] * stride) % vocabulary)
         values[i] = c
         a, b = b, c
     floor = float(-(weights * np.log(weights)).sum()) if copy == 0 else None
     return Tokens(values, vocabulary, f"synthetic language (vocabulary {vocabulary}, fan {fan}, copy {copy:g})", floor)
+
+
+def _pairs(vocabulary: int, rng: np.random.Generator) -> Callable[[int, int], tuple[int, int]]:
+    """Pair of tokens -> first candidate, and the step from each to the next: a table, or computed where it is large."""
+    prime = np.flatnonzero(np.gcd(np.arange(vocabulary), vocabulary) == 1)  # so that candidates differ
+    prime = prime if len(prime) else np.array([1])
+    if vocabulary <= TABLE:
+        bases = rng.integers(0, vocabulary, size=(vocabulary, vocabulary))
+        strides = rng.choice(prime, size=(vocabulary, vocabulary))
+        return lambda a, b: (bases[a, b], strides[a, b])
+    language = int(rng.integers(0, 2**62))
+
+    def computed(a: int, b: int) -> tuple[int, int]:
+        digest = hashlib.blake2b(f"{language}/{a}/{b}".encode(), digest_size=16).digest()
+        first, second = (int.from_bytes(digest[i : i + 8], "little") for i in (0, 8))
+        return first % vocabulary, int(prime[second % len(prime)])
+
+    return computed
 
 
 def held_out_loss(
@@ -238,6 +256,11 @@ def _files(path: Path) -> list[Path]:
 
 def _encoder(tokenizer: str | Path | Tokenizer) -> tuple[Callable[[str], Sequence[int]], int]:
     if not isinstance(tokenizer, str | Path):
+        if callable(tokenizer) and hasattr(tokenizer, "add_special_tokens"):  # of transformers
+            return _plain(tokenizer), len(tokenizer)
+        if hasattr(tokenizer, "get_vocab_size"):  # of tokenizers
+            own: Any = tokenizer
+            return lambda text: list(own.encode(text, add_special_tokens=False).ids), int(own.get_vocab_size())
         known = getattr(tokenizer, "vocab_size", None) or getattr(tokenizer, "vocabulary", None)
         if known is None:
             raise ArgumentError("tokenizer: does not say how many tokens it has. Give it `vocab_size`.")
@@ -250,10 +273,15 @@ def _encoder(tokenizer: str | Path | Tokenizer) -> tuple[Callable[[str], Sequenc
         )
     if Path(tokenizer).is_file():
         found = need("tokenizers", what="a tokenizer file", extra="llm").Tokenizer.from_file(str(tokenizer))
-        return lambda text: list(found.encode(text).ids), int(found.get_vocab_size())
+        return lambda text: list(found.encode(text, add_special_tokens=False).ids), int(found.get_vocab_size())
     auto = need("transformers", what="a Hugging Face tokenizer", extra="llm").AutoTokenizer
     try:
         found = auto.from_pretrained(str(tokenizer), local_files_only=True)
     except (OSError, ValueError) as error:
         raise ArgumentError(f"tokenizer={str(tokenizer)!r}: no tokenizer that transformers can read there.") from error
-    return lambda text: list(found(text, add_special_tokens=False)["input_ids"]), len(found)
+    return _plain(found), len(found)
+
+
+def _plain(tokenizer: Any) -> Callable[[str], Sequence[int]]:
+    """A tokenizer of transformers without the tokens that it puts around a text."""
+    return lambda text: list(tokenizer(text, add_special_tokens=False)["input_ids"])
