@@ -268,6 +268,7 @@ def test_where_a_model_comes_from(tmp_path, monkeypatch):
     (tmp_path / "a_model_of_my_own.py").write_text("def build(width=8):\n    return width\n")
     assert factory_of("a_model_of_my_own:build")[0]() == 8
     assert factory_of("a_model_of_my_own.py:build")[0](width=3) == 3
+    assert factory_of("a_model_of_my_own.py:build")[1] == "a_model_of_my_own:build"  # else its plan has another mark
     pytest.importorskip("transformers")
     with pytest.raises(ArgumentError, match=r"transformers has no type 'lama'\. Did you mean 'llama'"):
         factory_of("hf:lama")

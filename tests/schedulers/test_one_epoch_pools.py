@@ -1,5 +1,7 @@
 """one-epoch: pools that a searcher with an end cannot fill."""
 
+import contextlib
+
 import luthier as lu
 
 SPACE = lu.Space(x=lu.Float(0.0, 1.0), y=lu.Float(0.0, 1.0))
@@ -44,11 +46,8 @@ def test_a_run_that_is_cut_there_chooses_no_others(tmp_path):
                     raise KeyboardInterrupt
             run.report(loss=(run.config["x"] - 0.3) ** 2 + 1 / epoch, epoch=epoch)
 
-    with made(tmp_path / "s.db") as study:
-        try:
-            study.run(cut, trials=100)
-        except KeyboardInterrupt:
-            pass
+    with made(tmp_path / "s.db") as study, contextlib.suppress(KeyboardInterrupt):
+        study.run(cut, trials=100)
     with lu.Study.open(tmp_path / "s.db", "s") as study:
         study.run(train, trials=100)
         assert sum(t.resource == 9 for t in study.trials) == 3

@@ -257,7 +257,8 @@ def test_a_target_that_was_reached_stays_reached(tmp_path):
             assert found.stopped is None
             [trial] = found.ask()
             found.tell(trial.number, {"loss": value})
-        assert found.stopped is not None and "trial 1 has reached loss=0.5" in found.stopped
+        assert found.stopped is not None
+        assert "trial 1 has reached loss=0.5" in found.stopped
         assert found.replay().differences == []
 
 

@@ -62,11 +62,12 @@ def factory_of(where: str | Factory) -> tuple[Factory, str]:
         folder = Path(where) / "config.json"
         more = " A folder is not read: name its type and sizes." if folder.is_file() else ""
         raise ArgumentError(f"model={where!r}. Allowed: 'refgpt', 'hf:TYPE' or 'package.module:function'.{more}")
+    module = module.removesuffix(".py")
     try:
-        found = getattr(_imported(module.removesuffix(".py")), name)
+        found = getattr(_imported(module), name)
     except (ImportError, AttributeError) as error:
         raise ArgumentError(f"model={where!r}: {error}. Allowed: a function that can be imported.") from error
-    return found, where
+    return found, f"{module}:{name}"  # one word for one function, whichever way it was written
 
 
 def _imported(name: str) -> Any:
