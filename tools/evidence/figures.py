@@ -55,7 +55,7 @@ def _every(found: Any) -> Told:
     lie = f"; at 50, where {told} {'lie' if len(between) > 1 else 'lies'} between" if between else "; at 50"
     seeds = {len(s["seeds"]) for s in sections}
     says = [
-        f"{word(len(sections[0]['tools']))} tools, {sections[0]['tasks']} tasks, {word(min(seeds))} seeds so far, "
+        f"{word(len(sections[0]['tools']))} tools, {sections[0]['tasks']} tasks, {word(min(seeds))} seeds, "
         f"mean rank of `auto` and Optuna's GP at 25 evaluations{lie} "
         f"| {mine[0]:.1f} and {peer[0]:.1f}; {mine[1]:.1f} and {peer[1]:.1f} |"
     ]
