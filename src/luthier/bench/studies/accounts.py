@@ -206,7 +206,8 @@ def provenance(one: Analysis) -> Table:
     for name in one.comparison.methods:
         store = results.stores[name]
         versions = ", ".join(f"{key} {value}" for key, value in sorted(store.about.get("versions", {}).items()))
-        pairs.append((f"method {name}", f"{plan.method(name).definition()}; {versions}"))
+        made = store.about.get("definition") or plan.method(name).definition()  # what the cells say, where they do
+        pairs.append((f"method {name}", f"{made}; {versions}"))
     for i, session in enumerate(results.sessions, 1):
         pairs.append((f"run {i}", ", ".join(f"{key}: {value}" for key, value in session.items() if key != "skipped")))
     pairs += [(f"sha256 {name}", value) for name, value in results.hashes().items()]

@@ -16,6 +16,7 @@ from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, StorageError, did_you_mean
 from luthier.bench.statistics._guards import Array
 from luthier.bench.statistics.curves import MOMENTS, NOTHING_YET, at, normalised
+from luthier.bench.studies.matching import strangers
 from luthier.bench.studies.plan import PARTS, Plan, TaskPlan
 from luthier.bench.studies.references import Reference
 from luthier.bench.studies.running import PLAN, SESSIONS
@@ -83,7 +84,8 @@ class Results:
     def compare(self, *, methods: Collection[str] = (), part: str = "test") -> Comparison:
         """Runs that can be compared: the same tasks and seeds of every method.
 
-        A method that cannot work on most tasks is left out, else the tasks on which one cannot. Of the seeds those
+        A method whose cells were made by another plan is left out, see `strangers`. One that cannot work on most tasks
+        is left out too, else the tasks on which one cannot. Of the seeds those
         count that every method has on every task; a method without any such seed is left out. All of it is listed.
 
         Args:
@@ -98,13 +100,16 @@ class Results:
         for name in methods:
             if name not in names:
                 raise ArgumentError(f"study {self.plan.name!r}: method {name!r}. {did_you_mean(name, names)}")
-        left_out: dict[str, str] = {}
-        chosen, tasks = self._fitting([name for name in names if not methods or name in methods], part, left_out)
+        wanted = [name for name in names if not methods or name in methods]
+        others = strangers(self.plan, {name: self.stores[name] for name in wanted}, self.references, part)
+        left_out = dict(others)
+        chosen, tasks = self._fitting([name for name in wanted if name not in others], part, left_out)
         kept, seeds = self._seeds(chosen, tasks, left_out)
         if not kept or not tasks or not seeds:
             raise ArgumentError(
                 f"study {self.plan.name!r}: nothing can be compared ({part} tasks: {len(tasks)}, methods with a common "
                 f"seed: {len(kept)}). Allowed: one method or more with one seed on every task. Run the missing cells."
+                + "".join(f" {name}: {why}." for name, why in others.items())
             )
         return Comparison(self, tuple(kept), tuple(tasks), tuple(seeds), left_out)
 

@@ -96,19 +96,7 @@ class Task:
         Raises:
             ArgumentError: the clock counts seconds, and the benchmark's cost is nothing.
         """
-        budget = plan.budget_of(self.plan)
-        if budget.clock == "evaluations":
-            assert budget.evaluations is not None  # the plan was checked
-            return budget.evaluations / plan.workers
-        if not self.reference.mean_seconds > 0:
-            raise ArgumentError(
-                f"study {plan.name!r}: task {self.plan.label!r} has no costs, and its budget counts seconds. Allowed: "
-                'clock = "evaluations". Give it a budget of its own under [budget.tasks].'
-            )
-        if budget.seconds is not None:
-            return budget.seconds
-        assert budget.evaluations is not None  # one of both is given
-        return budget.evaluations * self.reference.mean_seconds / plan.workers
+        return horizon(plan, self.plan, self.reference)
 
     def evaluations(self, plan: Plan) -> float:
         """Random full-resource evaluations that the whole budget is worth."""
@@ -116,6 +104,27 @@ class Task:
         if budget.evaluations is not None:
             return budget.evaluations
         return self.horizon(plan) * plan.workers / self.reference.mean_seconds
+
+
+def horizon(plan: Plan, task: TaskPlan, reference: Reference) -> float:
+    """Virtual time of a task's whole budget.
+
+    Raises:
+        ArgumentError: the clock counts seconds, and the benchmark's cost is nothing.
+    """
+    budget = plan.budget_of(task)
+    if budget.clock == "evaluations":
+        assert budget.evaluations is not None  # the plan was checked
+        return budget.evaluations / plan.workers
+    if not reference.mean_seconds > 0:
+        raise ArgumentError(
+            f"study {plan.name!r}: task {task.label!r} has no costs, and its budget counts seconds. Allowed: "
+            'clock = "evaluations". Give it a budget of its own under [budget.tasks].'
+        )
+    if budget.seconds is not None:
+        return budget.seconds
+    assert budget.evaluations is not None  # one of both is given
+    return budget.evaluations * reference.mean_seconds / plan.workers
 
 
 def open_task(task: TaskPlan, folder: Path) -> Task:

@@ -1,0 +1,88 @@
+"""Studies whose plan, data or adapter changed between two runs: nothing that was made otherwise is mixed in."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from study_samples import made, plain, random_runs, rows_of
+
+from luthier.base.errors import ArgumentError
+from luthier.bench.studies import run
+from luthier.bench.studies.accounts import provenance, skipped
+from luthier.bench.studies.analysis import Analysis
+from luthier.bench.studies.plan_file import parse
+from luthier.bench.studies.results import Results
+from luthier.bench.studies.store import Store
+
+# the plan ----------------------------------------------------------------------------------------------------
+
+
+def edited(**more):
+    """The small study with two methods of three, which a test changes afterwards."""
+    return parse(plain(**{"tasks": {"test": {"synthetic": ["synthetic/branin"]}}, **more}))
+
+
+def test_cells_of_another_budget_are_not_compared_with_those_of_the_plan(tmp_path):
+    run(edited(), tmp_path, jobs=0)
+    methods = {**plain()["methods"], "new": {"searcher": "sobol"}}
+    run(edited(methods=methods, budget={"evaluations": 16}), tmp_path, jobs=0, methods=["new"])
+    found = Results.read(tmp_path).compare()
+    assert found.methods == ("new",)
+    assert found.left_out == {
+        name: "its cells had other budgets: on synthetic/branin, seed 0, 8 (evaluations); the study says 16 "
+        f"(evaluations); make them anew with --fresh {name}"
+        for name in ("random", "halton")
+    }
+    [row] = rows_of([skipped(Analysis(found, draws=10))], "skipped")[:1]
+    assert "had other budgets" in row["why"]
+    with pytest.raises(ArgumentError, match=r"nothing can be compared .* random: its cells had other budgets"):
+        Results.read(tmp_path).compare(methods=["random"])
+    run(edited(methods=methods, budget={"evaluations": 16}), tmp_path, jobs=0, fresh=["random", "halton"])
+    assert Results.read(tmp_path).compare().left_out == {}
+
+
+def test_cells_of_another_definition_or_setting_are_not_compared(tmp_path):
+    run(edited(), tmp_path / "a", jobs=0)
+    changed = {"random": {"searcher": "random"}, "halton": {"searcher": "lhs"}, "new": {"searcher": "sobol"}}
+    run(edited(methods=changed), tmp_path / "a", jobs=0, methods=["new"])
+    found = Results.read(tmp_path / "a").compare()
+    assert found.methods == ("random", "new")
+    assert found.left_out["halton"].startswith('its cells were made with searcher "halton"; the study says "lhs"; make')
+    run(edited(), tmp_path / "b", jobs=0)
+    run(edited(methods=changed, cluster={"start_seconds": 0.5}), tmp_path / "b", jobs=0, methods=["new"])
+    found = Results.read(tmp_path / "b").compare()
+    assert found.methods == ("new",)
+    assert found.left_out["random"].startswith('its cells were made with cluster {}; the study says {"start')
+
+
+def test_provenance_has_the_definition_that_the_cells_were_made_by(tmp_path):
+    made(tmp_path, random_runs(methods=2))
+    before = {row["what"]: row["value"] for row in provenance(Analysis(Results.read(tmp_path).compare())).rows}
+    assert before["method random"].startswith("{'searcher': 'random'")  # cells that say nothing have the plan's
+    store = Store(tmp_path, "random")
+    store.about = {"definition": {"searcher": "random", "of": "the cells"}, "versions": {}}
+    store._write()
+    after = {row["what"]: row["value"] for row in provenance(Analysis(Results.read(tmp_path).compare())).rows}
+    assert after["method random"].startswith("{'of': 'the cells', 'searcher': 'random'}")
+
+
+def test_cells_of_an_older_rule_are_read_and_not_mixed(tmp_path):
+    plan = edited(methods={**plain()["methods"], "new": {"searcher": "sobol"}})
+    run(plan, tmp_path, jobs=0)
+
+    def older(name):
+        store = Store(tmp_path, name)
+        store.about["setting"]["rule"] = 1
+        store._write()
+
+    older("random")
+    found = Results.read(tmp_path).compare()
+    assert found.methods == ("halton", "new")
+    now = json.loads(json.dumps(plan.setting()))["rule"]
+    assert found.left_out["random"].startswith(
+        f"its cells were made by rule 1 of luthier's studies, those of the others by rule {now}"
+    )
+    older("halton")
+    older("new")
+    assert Results.read(tmp_path).compare().left_out == {}
