@@ -9,9 +9,10 @@ import numpy as np
 
 from luthier.bench.statistics import interquartile_mean, normalised
 from luthier.bench.studies.analysis import Analysis, Table, share
-from luthier.bench.studies.methods import RULE, SEVERAL
+from luthier.bench.studies.plan import RULE as NOW
 from luthier.bench.studies.results import Shown, filled
 from luthier.bench.studies.store import Cell
+from luthier.bench.studies.traces import EARLIER, RULE, SEVERAL
 
 _PRICES = np.geomspace(1e-3, 3600.0, 60)  # seconds of one evaluation that are looked at
 COSTS = {"1 s": 1.0, "1 min": 60.0, "1 h": 3600.0}  # of one evaluation, for which the thinking is set beside it
@@ -179,6 +180,13 @@ def _thinking(one: Analysis) -> str:
     )
 
 
+def _rule(one: Analysis) -> int:
+    """By which the compared cells were made: all by one, see `matching`; the present one where they do not say."""
+    stores = (one.comparison.results.stores[name] for name in one.comparison.methods)
+    found = [int(store.about["setting"]["rule"]) for store in stores if "rule" in store.about.get("setting", {})]
+    return min(found, default=NOW)
+
+
 def provenance(one: Analysis) -> Table:
     """Versions, hashes, seeds, machine, budgets, commands."""
     results, plan = one.comparison.results, one.plan
@@ -194,7 +202,7 @@ def provenance(one: Analysis) -> Table:
         ("thinking in the virtual clock", _thinking(one)),
         ("a trial that goes on", "pays for what is new" if plan.machines.checkpoints else "pays for all of it again"),
         ("delays, stragglers, crashes", dict(plan.machines.cluster) or "none"),
-        ("incumbent", RULE),
+        ("incumbent", RULE if _rule(one) >= 3 else EARLIER),
     ]  # fmt: skip
     if any(results.references[label].objectives for label in one.comparison.labels):
         pairs.append(("incumbents", SEVERAL))

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -19,101 +19,12 @@ from luthier.bench.studies.plan import Method, Plan
 from luthier.bench.studies.store import Cell
 from luthier.bench.studies.tasks import Task
 from luthier.bench.studies.tools import Ask, Source, Told, Tool
+from luthier.bench.studies.traces import FrontTrace, Row, Trace
 from luthier.bench.studies.views import Thinking, View
 from luthier.runtime.executors._base import End, Launch, Message, Setting, Target
 
-RULE = "the highest resource reported, of those the lowest value seen; infeasible and failed trials never count"
-SEVERAL = "with several objectives: those at the highest resource reported that no other of them beats"
 _LONGEST = 500  # characters of an error that are kept
 _SLACK = 1 + 1e-9  # shares of a resource add up to a little more or less than one
-
-
-class Row(NamedTuple):
-    """A new incumbent.
-
-    Args:
-        time: Virtual time.
-        evaluations: Full-resource evaluations spent until then.
-        configs: Its configuration; of several objectives the set's.
-        seen: Its value, to be minimised; of several objectives minus the hypervolume of what was seen.
-        overhead: CPU seconds that the method had thought.
-    """
-
-    time: float
-    evaluations: float
-    configs: tuple[Configuration, ...]
-    seen: float
-    overhead: float
-
-
-class Trace:
-    """Follows the incumbent through a run; see `RULE`.
-
-    Args:
-        task: The task.
-        view: Its benchmark as the run sees it.
-    """
-
-    def __init__(self, task: Task, view: View) -> None:
-        self._task, self._view = task, view
-        self._spent: dict[int, float] = {}
-        self._best = (math.inf, math.inf)
-        self._holder: int | None = None
-        self.rows: list[Row] = []
-        self.reports = self.infeasible = 0
-
-    @property
-    def evaluations(self) -> float:
-        """Full-resource evaluations so far."""
-        return math.fsum(self._spent.values())
-
-    @property
-    def trials(self) -> int:
-        """Trials that have reported."""
-        return len(self._spent)
-
-    def heard(self, launch: Launch, message: Message, now: float, overhead: float) -> None:
-        """A report."""
-        self.reports += 1
-        trial = launch.trial
-        self.infeasible += self._task.broken(message.metrics)
-        self._spent[trial] = max(self._spent.get(trial, 0.0), self._view.share(message.resource))
-        self._judge(launch, message, now, overhead)
-
-    def _judge(self, launch: Launch, message: Message, now: float, overhead: float) -> None:
-        """Note a new incumbent."""
-        trial, value = launch.trial, self._task.usable(message.metrics)
-        key = (-(message.resource or 0.0), value)
-        if not math.isnan(value) and key < self._best:
-            self._best = key
-            if trial != self._holder:
-                self._holder = trial
-                self.rows.append(Row(now, self.evaluations, (launch.config,), value, overhead))
-
-
-class FrontTrace(Trace):
-    """Follows the set of incumbents through a run with several objectives; see `SEVERAL`."""
-
-    def __init__(self, task: Task, view: View) -> None:
-        super().__init__(task, view)
-        self._top = -math.inf
-        self._set: list[tuple[Configuration, np.ndarray]] = []
-
-    def _judge(self, launch: Launch, message: Message, now: float, overhead: float) -> None:
-        point, resource = self._task.point(message.metrics), message.resource or 0.0
-        if np.isnan(point).any() or resource < self._top:
-            return
-        if resource > self._top:
-            self._top, self._set = resource, []
-        values = np.array([*(one for _, one in self._set), point])
-        keep = nondominated(values)
-        if not keep[-1] or any((one == point).all() for _, one in self._set):
-            return
-        members = [*self._set, (launch.config, point)]
-        self._set = [one for one, kept in zip(members, keep, strict=True) if kept]
-        configs = tuple(config for config, _ in self._set)
-        seen = volumes.worth(values[keep], self._task.reference.point)
-        self.rows.append(Row(now, self.evaluations, configs, seen, overhead))
 
 
 def run_cell(plan: Plan, method: Method, task: Task, view: View, seed: int, source: Source | None) -> Cell:
@@ -129,14 +40,14 @@ def run_cell(plan: Plan, method: Method, task: Task, view: View, seed: int, sour
     """
     begin, answered = time.perf_counter(), (view.cpu_seconds, view.wall_seconds)
     trace = FrontTrace(task, view) if task.several else Trace(task, view)
-    executor = Thinking(trace.heard, plan.machines, seed=seed)
+    executor = Thinking(trace.heard, plan.machines, seed=seed, ended=trace.ended)
     until, error, failures, unfit = task.horizon(plan) * method.stretch * _SLACK, "", 0, False
     try:
         _fits(task, method)
         if source is None:
-            failures = _ours(plan, method, executor, view, seed, until)
+            failures = _ours(plan, method, executor, view, seed, until, trace)
         else:
-            failures = _theirs(plan, method, executor, task, view, seed, until, source)
+            failures = _theirs(plan, method, executor, task, view, seed, until, source, trace)
     except Exception as wrong:  # the method's fault, whatever it is: the cell says so, and the study goes on
         error = f"{type(wrong).__name__}: {wrong}"[:_LONGEST]
         unfit = not executor.opened and isinstance(wrong, (ArgumentError, UnsupportedError))
@@ -170,17 +81,17 @@ def _cell(
     harness: float,
     error: str,
 ) -> Cell:
-    horizon = task.horizon(plan)
-    scored, tested, front = _scores(task, trace.rows, horizon * _SLACK)
+    horizon, rows = task.horizon(plan), trace.rows()
+    scored, tested, front = _scores(task, rows, horizon * _SLACK)
     return Cell(
         horizon=horizon,
         clock=plan.budget_of(task.plan).clock,
-        times=np.array([row.time for row in trace.rows]),
-        evaluations=np.array([row.evaluations for row in trace.rows]),
-        seen=np.array([row.seen for row in trace.rows]),
+        times=np.array([row.time for row in rows]),
+        evaluations=np.array([row.evaluations for row in rows]),
+        seen=np.array([row.seen for row in rows]),
         scored=scored,
         tested=tested,
-        overhead=np.array([row.overhead for row in trace.rows]),
+        overhead=np.array([row.overhead for row in rows]),
         ended=executor.now() if executor.opened else 0.0,
         trials=trace.trials,
         reports=trace.reports,
@@ -191,14 +102,14 @@ def _cell(
         answers_seconds=answers,
         harness_seconds=max(0.0, harness),
         busy=executor.busy,
-        rescored=len({config for row in trace.rows for config in row.configs}),
+        rescored=len({config for row in rows for config in row.configs}),
         error=error,
         infeasible=trace.infeasible,
         front=front,
     )
 
 
-def _ours(plan: Plan, method: Method, executor: Thinking, view: View, seed: int, until: float) -> int:
+def _ours(plan: Plan, method: Method, executor: Thinking, view: View, seed: int, until: float, trace: Trace) -> int:
     """A searcher under a scheduler; how many trials failed or diverged."""
     done = simulate(
         view,
@@ -213,18 +124,28 @@ def _ours(plan: Plan, method: Method, executor: Thinking, view: View, seed: int,
         give_up=10**9,  # a task whose first trials fail is a hard task, no broken cell
     )
     done.study.close()
-    return sum(trial.status in (Status.FAILED, Status.DIVERGED) for trial in done.result.trials)
+    failed = {trial.number for trial in done.result.trials if trial.status in (Status.FAILED, Status.DIVERGED)}
+    trace.broken |= failed
+    return len(failed)
 
 
 def _theirs(
-    plan: Plan, method: Method, executor: Thinking, task: Task, view: View, seed: int, until: float, source: Source
+    plan: Plan,
+    method: Method,
+    executor: Thinking,
+    task: Task,
+    view: View,
+    seed: int,
+    until: float,
+    source: Source,
+    trace: Trace,
 ) -> int:
     """Another tool; it is asked whenever a worker is free. How many trials failed or diverged."""
     executor.go()
     tool = source.start(view.problem, seed=seed, evaluations=task.evaluations(plan) * method.stretch)
     executor.stop()
     executor.elsewhere = lambda: float(getattr(tool, "cpu_seconds", 0.0))
-    host = _Host(tool, task, view)
+    host = _Host(tool, task, view, trace)
     executor.open(Setting(cast("Target", view), workers=plan.workers), host)
     try:
         while executor.now() < until:
@@ -250,8 +171,8 @@ def _theirs(
 class _Host:
     """The executor's host while another tool decides."""
 
-    def __init__(self, tool: Tool, task: Task, view: View) -> None:
-        self._tool, self._task, self._view = tool, task, view
+    def __init__(self, tool: Tool, task: Task, view: View, trace: Trace) -> None:
+        self._tool, self._task, self._view, self._trace = tool, task, view, trace
         self._early = bool(getattr(tool, "early", False))
         self._told: set[int] = set()  # trials whose end the tool knows
         self.running: set[int] = set()
@@ -292,6 +213,7 @@ class _Host:
         """A trial that ended without a last result has failed."""
         self.running.discard(launch.trial)
         if launch.trial not in self._told and not self.over:
+            self._trace.broken.add(launch.trial)  # one whose machine died too: nobody runs it again
             self._tell(launch, math.nan, None, now, done=True)
         self._told.discard(launch.trial)
 

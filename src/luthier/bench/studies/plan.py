@@ -15,7 +15,9 @@ from luthier.runtime.executors import Cluster
 PARTS = ("dev", "test")
 CHECKPOINTS = (0.01, 0.1, 1.0)  # of the budget: where HPOBench's tables are read
 ANYTIME = "anytime"
-RULE = 2  # of how runs are made and incumbents chosen; cells of another rule are not mixed with ours
+#: Of how runs are made and incumbents chosen; cells of another rule are not mixed with ours. 3: what a trial that
+#: failed had reported counts no longer, and all that runs consumed counts as spent.
+RULE = 3
 
 Part = str | Mapping[str, Any]
 

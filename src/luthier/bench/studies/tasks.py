@@ -78,6 +78,12 @@ class Task:
         """Whether a constraint was measured and is broken."""
         return any(metrics.get(c.name, -math.inf) > c.upper for c in self.benchmark.problem.constraints)
 
+    def diverged(self, metrics: Mapping[str, Any]) -> bool:
+        """Whether an objective or a constraint is missing or not finite: no trial can go on after that."""
+        problem = self.benchmark.problem
+        wanted = [*(one.name for one in problem.objectives), *(one.name for one in problem.constraints)]
+        return not all(math.isfinite(metrics.get(name, math.nan)) for name in wanted)
+
     def usable(self, metrics: Mapping[str, Any]) -> float:
         """The objective, to be minimised; NaN where it is missing or not finite, or where a constraint is broken."""
         return _usable(self.benchmark, metrics)

@@ -88,6 +88,7 @@ class Thinking(Simulated):
         heard: Called after each report with the run, what it said, the virtual time, and the method's CPU seconds.
         machines: What the virtual machines are like.
         seed: Which recorded repetition answers; decides the machines' luck too.
+        ended: Called after each end of a run, with how it ended and the virtual time.
 
     Attributes:
         wall_seconds: The method's wall time so far.
@@ -95,7 +96,12 @@ class Thinking(Simulated):
     """
 
     def __init__(
-        self, heard: Callable[[Launch, Message, float, float], None], machines: Machines, *, seed: int
+        self,
+        heard: Callable[[Launch, Message, float, float], None],
+        machines: Machines,
+        *,
+        seed: int,
+        ended: Callable[[Launch, End, float], None] = lambda launch, end, now: None,
     ) -> None:
         super().__init__(
             seed=seed,
@@ -104,7 +110,7 @@ class Thinking(Simulated):
             fixed=machines.fixed,
             cluster=machines.build(seed),
         )
-        self.heard = heard
+        self.heard, self.ended = heard, ended
         self.elsewhere: Callable[[], float] = lambda: 0.0
         self.opened = False
         self._cpu = self.wall_seconds = 0.0
@@ -171,3 +177,4 @@ class _Listener:
             self._host.ended(launch, end, now)
         finally:
             self._executor.stop()
+        self._executor.ended(launch, end, now)
