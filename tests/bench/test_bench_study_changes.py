@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 from study_samples import made, plain, random_runs, rows_of
+from test_bench_tools import RANDOM
 
 from luthier.base.errors import ArgumentError
 from luthier.bench.studies import run
@@ -13,7 +15,7 @@ from luthier.bench.studies.accounts import provenance, skipped
 from luthier.bench.studies.analysis import Analysis
 from luthier.bench.studies.plan_file import parse
 from luthier.bench.studies.results import Results
-from luthier.bench.studies.store import Store
+from luthier.bench.studies.store import Cell, Store
 
 # the plan ----------------------------------------------------------------------------------------------------
 
@@ -89,3 +91,40 @@ def test_cells_of_an_older_rule_are_read_and_not_mixed(tmp_path):
     assert found.left_out == {}
     kept = {row["what"]: row["value"] for row in provenance(Analysis(found, draws=10)).rows}
     assert kept["incumbent"].endswith("failed ones with what they had reported before")  # as it was then
+
+
+# adapters and packages ---------------------------------------------------------------------------------------
+
+
+def test_cells_of_a_script_that_has_changed_are_refused(tmp_path):
+    script = tmp_path / "mine.py"
+    script.write_text(RANDOM)
+    options = {"script": str(script), "python": sys.executable}
+    plan = edited(methods={"random": {"searcher": "random"}, "mine": {"tool": "script", "options": options}})
+    run(plan, tmp_path / "out", jobs=0, methods=["mine"], seeds=[0])
+    store = Store(tmp_path / "out", "mine")
+    whole = store.about["definition"].pop("sha256")
+    assert whole.startswith(store.about["versions"]["mine.py"])
+    store._write()  # as it was before definitions held the hash: the beginning of it among the versions
+    script.write_text(RANDOM + "# changed\n")
+    changed = r"method 'mine': mine.py has changed since its \d cells .* \(--fresh mine\)"
+    with pytest.raises(ArgumentError, match=changed):
+        run(plan, tmp_path / "out", jobs=0, methods=["mine"])
+    script.write_text(RANDOM)
+    assert run(plan, tmp_path / "out", jobs=0, methods=["mine"]).made == 1
+    assert Store(tmp_path / "out", "mine").about["definition"]["sha256"] == whole
+    script.write_text(RANDOM + "# changed\n")
+    with pytest.raises(ArgumentError, match=changed):
+        run(plan, tmp_path / "out", jobs=0, methods=["mine"])
+    assert run(plan, tmp_path / "out", jobs=0, methods=["mine"], fresh=["mine"]).made == 2
+
+
+def test_versions_of_all_cells_are_kept(tmp_path):
+    store = Store(tmp_path, "one")
+    for version in ("1.0", "1.1", "1.1", "1.0"):
+        store.begin({"searcher": "random"}, {"workers": 1}, {"numpy": version, "scipy": "3"})
+        store.add("a", len(store.cells), Cell(10.0))
+    assert store.about["versions"] == {"numpy": "1.0, then 1.1", "scipy": "3"}
+    store.forget()
+    store.begin({"searcher": "random"}, {"workers": 1}, {"numpy": "1.1"})
+    assert store.about["versions"] == {"numpy": "1.1"}

@@ -71,7 +71,9 @@ def definition(method: Method) -> dict[str, Any]:
     """All that a method's results depend on; of a tool in a file the file's content too."""
     found = method.definition()
     file = (method.tool or "").rpartition(":")[0]
-    if file.endswith(".py"):
+    if method.tool == "script":
+        file = str(Path(str((method.options or {}).get("script", ""))).expanduser())
+    if file.endswith(".py") or (method.tool == "script" and Path(file).is_file()):
         found["sha256"] = checksum(Path(file))
     return found
 

@@ -29,6 +29,7 @@ FORMAT = 1
 CURVES = ("times", "evaluations", "seen", "scored", "tested", "overhead")
 #: Points of a front: a column of its own length, in files of studies that have any.
 FRONT = "front"
+_AND = ", then "  # between versions of a package with which cells of one method were made
 _NOTHING: Array = np.empty(0)
 Key = tuple[str, int]
 
@@ -142,6 +143,8 @@ class Store:
         """
         about = {"definition": dict(definition), "setting": dict(setting)}
         kept = {key: self.about.get(key) for key in about}
+        if definition.get("tool") == "script" and kept["definition"] and "sha256" not in kept["definition"]:
+            kept["definition"] = {**kept["definition"], **_script_hash(self.about, about["definition"])}
         if self.cells and kept != about:
             raise ArgumentError(
                 f"method {self.method!r}: {_change(kept, about)} since its {len(self.cells)} cells in "
@@ -149,7 +152,7 @@ class Store:
                 f"(--fresh {self.method}), give the method another name, or use another folder."
             )
         known = self.about.get("versions", {}) if self.cells else {}
-        found = {**about, "versions": {**dict(versions), **known}}
+        found = {**about, "versions": _both(known, versions)}
         if found != self.about:
             self.about = found
             self._append({"about": found})
@@ -272,9 +275,31 @@ def _change(kept: Mapping[str, Any], about: Mapping[str, Any]) -> str:
             if was.get(name) == now.get(name):
                 continue
             if name == "sha256":
-                return f"{now['tool'].rpartition(':')[0]} has changed"
+                return f"{_file(now)} has changed"
             return f"{part}: {name} was {_text(was.get(name))} and is {_text(now.get(name))},"
     return "something has changed"
+
+
+def _file(definition: Mapping[str, Any]) -> str:
+    if definition["tool"] == "script":
+        return Path(definition["options"]["script"]).name
+    return str(definition["tool"].rpartition(":")[0])
+
+
+def _script_hash(about: Mapping[str, Any], definition: Mapping[str, Any]) -> dict[str, str]:
+    """The hash of a script by which cells were made before definitions held it: its beginning is among the versions."""
+    whole = str(definition.get("sha256", ""))
+    kept = about.get("versions", {}).get(_file(definition))
+    return {"sha256": whole if kept is None or whole.startswith(kept) else kept}
+
+
+def _both(known: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
+    """Versions of all cells: where they were made with several, all of these, the oldest first."""
+    both = {**found, **known}
+    for name, version in found.items():
+        if version not in both[name].split(_AND):
+            both[name] += _AND + version
+    return both
 
 
 def _text(value: Any) -> str:
