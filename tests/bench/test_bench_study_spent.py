@@ -80,3 +80,16 @@ def test_what_a_failed_trial_hid_is_an_incumbent(tmp_path):
     first = [moment for i, moment in enumerate(done.incumbents()) if i == 0 or trials[i - 1] != moment.trial]
     assert cell.times.tolist() == [moment.seconds for moment in first]
     assert cell.seen.tolist() == [moment.value for moment in first]
+
+
+# what a tool asks for ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("until", [2000, 0.5, 10.5, float("nan"), "all"])
+def test_a_resource_outside_of_the_fidelity_is_refused_in_the_benchmarks_words(tmp_path, until):
+    cell = asked(tmp_path, planned(), until=until)
+    said = f"resource={until!r}. Allowed: z from 3 to 100 in whole steps."
+    assert cell.error == f"ArgumentError: benchmark {TASK!r}: {said}"
+    cell = asked(tmp_path, planned(task="synthetic/branin"), until=1)
+    assert "benchmark 'synthetic/branin' has no fidelity; resource=1 was given" in cell.error
+    assert asked(tmp_path, planned(), until=50).error == ""

@@ -186,6 +186,7 @@ class _Host:
             return None
         config, until = asked if isinstance(asked, Ask) else (asked, None)
         checked = self._view.space.check(config, where="the tool's proposal")
+        until = None if until is None else self._view.until(until)
         launch = Launch(self.trials, 1, checked, fidelity=self._view.fidelity, until=until)
         self.running.add(self.trials)
         self.trials += 1

@@ -45,6 +45,16 @@ class View(BaseBenchmark):
         self._curves.clear()
         self._ends.clear()
 
+    def until(self, resource: float) -> float:
+        """How far a tool may ask for a trial: a resource of the fidelity.
+
+        Raises:
+            ArgumentError: there is no fidelity, or it lies outside of it or between its whole steps.
+        """
+        found = self._spent(resource)
+        assert found is not None  # there is a fidelity
+        return found
+
     def share(self, resource: float | None) -> float:
         """A resource as a share of the full one."""
         return 1.0 if self.fidelity is None or resource is None else resource / self.fidelity.high
