@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 from study_samples import made, plain, random_runs, rows_of
 from test_bench_tools import RANDOM
 
+from luthier import bench
 from luthier.base.errors import ArgumentError
-from luthier.bench.studies import run
+from luthier.bench.studies import run, tasks
 from luthier.bench.studies.accounts import provenance, skipped
 from luthier.bench.studies.analysis import Analysis
 from luthier.bench.studies.plan_file import parse
+from luthier.bench.studies.references import Reference
 from luthier.bench.studies.results import Results
 from luthier.bench.studies.store import Cell, Store
 
@@ -128,3 +131,28 @@ def test_versions_of_all_cells_are_kept(tmp_path):
     store.forget()
     store.begin({"searcher": "random"}, {"workers": 1}, {"numpy": "1.1"})
     assert store.about["versions"] == {"numpy": "1.1"}
+
+
+# data --------------------------------------------------------------------------------------------------------
+
+
+def test_data_that_have_changed_are_refused(tmp_path, monkeypatch):
+    def loads(checksum):
+        def load(name, **options):
+            found = bench.load(name, **options)
+            found.card = replace(found.card, checksum=checksum)
+            return found
+
+        monkeypatch.setattr(tasks, "load", load)
+
+    loads({"3.csv": "one"})
+    run(edited(), tmp_path, jobs=0, seeds=[0])
+    path = tasks.reference_path(tmp_path, edited().tasks[0])
+    known = Reference.read(path)
+    assert known.checksum == {"3.csv": "one"}
+    assert run(edited(), tmp_path, jobs=0, methods=["random"]).made == 1
+    loads({"3.csv": "another"})
+    with pytest.raises(ArgumentError, match=r"task 'synthetic/branin': 3.csv has changed since this study's reference"):
+        run(edited(), tmp_path, jobs=0)
+    replace(known, checksum={}).write(path)  # as it was before references held them
+    assert run(edited(), tmp_path, jobs=0).made == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class Reference:
         point: (m,) their reference point, to be minimised.
         front: (k, m) their front, as far as it is known.
         random: (2, steps) numbers of random configurations, and what their sets are worth, the median.
+        checksum: Of the files that the benchmark was read from, by name; empty: not known, or it needs none.
     """
 
     best: float
@@ -51,6 +53,7 @@ class Reference:
     point: Array = field(default_factory=_NOTHING.copy)
     front: Array = field(default_factory=_NOTHING.copy)
     random: Array = field(default_factory=_NOTHING.copy)
+    checksum: Mapping[str, str] = field(default_factory=dict)
 
     def equivalent(self, value: float) -> float:
         """Random configurations that reach a value in half of the cases; infinity where the pool does not."""
@@ -58,7 +61,9 @@ class Reference:
 
     def write(self, path: Path) -> None:
         """Keep it; the file appears as a whole."""
-        about = {"rule": RULE, "exact": self.exact, "how": self.how, "whole": self.pool.whole}
+        about: dict[str, Any] = {"rule": RULE, "exact": self.exact, "how": self.how, "whole": self.pool.whole}
+        if self.checksum:
+            about["checksum"] = dict(self.checksum)
         several: dict[str, Any] = {}
         if self.objectives:
             about["objectives"] = list(self.objectives)
@@ -82,5 +87,5 @@ class Reference:
         kept = RandomPool(pool, about["whole"])
         return cls(
             best, median, kept, penalty, seconds, about["exact"], (test[0], test[1]), about["how"],
-            tuple(about.get("objectives", ())), **several,
+            tuple(about.get("objectives", ())), checksum=about.get("checksum", {}), **several,
         )  # fmt: skip

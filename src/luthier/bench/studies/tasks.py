@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,15 +137,33 @@ def open_task(task: TaskPlan, folder: Path) -> Task:
     """Load a task; its reference is read from the study's folder, or made and kept there.
 
     Raises:
-        LuthierError: the benchmark is not known, needs data or a package, or cannot be used in a study.
+        LuthierError: the benchmark is not known, needs data or a package, cannot be used in a study, or its data are
+            not those of the reference.
     """
     benchmark = load(task.name, **dict(task.options))
     path = reference_path(folder, task)
     if path.is_file():
-        return Task(task, coarse(benchmark), Reference.read(path))
-    reference = make_reference(benchmark)
+        reference = Reference.read(path)
+        _same_data(task, benchmark, reference)
+        return Task(task, coarse(benchmark), reference)
+    reference = replace(make_reference(benchmark), checksum=dict(benchmark.card.checksum))
     reference.write(path)
     return Task(task, coarse(benchmark), reference)
+
+
+def _same_data(task: TaskPlan, benchmark: BaseBenchmark, reference: Reference) -> None:
+    """Refuse data that have changed since the reference was made: runs on both would be measured by it.
+
+    Raises:
+        ArgumentError: naming the file.
+    """
+    now = benchmark.card.checksum
+    for name in sorted({*reference.checksum, *now}) if reference.checksum else ():
+        if now.get(name) != reference.checksum.get(name):
+            raise ArgumentError(
+                f"task {task.label!r}: {name} has changed since this study's reference was made. Allowed: the same "
+                "data for all of a study's cells. Give the old file back, or use another folder."
+            )
 
 
 def open_tasks(plan: Plan, folder: Path) -> tuple[dict[str, Task], dict[str, str]]:
