@@ -93,3 +93,27 @@ def test_a_resource_outside_of_the_fidelity_is_refused_in_the_benchmarks_words(t
     cell = asked(tmp_path, planned(task="synthetic/branin"), until=1)
     assert "benchmark 'synthetic/branin' has no fidelity; resource=1 was given" in cell.error
     assert asked(tmp_path, planned(), until=50).error == ""
+
+
+# evaluations spent -------------------------------------------------------------------------------------------
+
+
+def test_evaluations_that_failed_or_were_cut_off_are_spent(tmp_path):
+    cell = cell_of(tmp_path / "a", planned(task="constrained/crash_branin", budget={"evaluations": 40}))
+    assert cell.failures > 0
+    assert cell.spent == pytest.approx(40, abs=1e-6)
+    for name, cluster in (("b", {}), ("c", {"crash": 1.0}), ("d", {"lose": 0.5})):
+        cell = cell_of(tmp_path / name, planned(budget={"evaluations": 7.5, "workers": 2}, cluster=cluster))
+        assert cell.spent == pytest.approx(7.5, abs=1e-6)  # both workers had something to do all the time
+        assert cell.busy == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_work_that_is_done_again_is_spent_again(tmp_path, resume):
+    methods = {"random": {}, "halving": {"searcher": "random", "scheduler": "hyperband"}}
+    plan = planned(methods=methods, budget={"evaluations": 20, "resume": resume})
+    cell = cell_of(tmp_path, plan, "halving")
+    assert cell.error == ""
+    assert cell.spent == pytest.approx(20, abs=1e-6)
+    assert (np.diff(cell.evaluations) >= 0).all()
+    assert cell.evaluations == pytest.approx(cell.times, abs=1e-6)  # one worker that is never idle

@@ -39,9 +39,10 @@ def run_cell(plan: Plan, method: Method, task: Task, view: View, seed: int, sour
         source: Where the tool's runs come from, None for a method of luthier.
     """
     begin, answered = time.perf_counter(), (view.cpu_seconds, view.wall_seconds)
-    trace = FrontTrace(task, view) if task.several else Trace(task, view)
+    limit = task.horizon(plan) * method.stretch
+    trace = (FrontTrace if task.several else Trace)(task, view, plan.machines, seed=seed, limit=limit)
     executor = Thinking(trace.heard, plan.machines, seed=seed, ended=trace.ended)
-    until, error, failures, unfit = task.horizon(plan) * method.stretch * _SLACK, "", 0, False
+    until, error, failures, unfit = limit * _SLACK, "", 0, False
     try:
         _fits(task, method)
         if source is None:

@@ -51,7 +51,7 @@ class Cell:
         trials: Trials that reported.
         reports: Reports made.
         failures: Trials that failed or diverged.
-        spent: Full-resource evaluations in all.
+        spent: Full-resource evaluations in all, with what failed, was cut off or was done again.
         cpu_seconds: CPU time of the method in all.
         wall_seconds: Wall time of the method in all.
         answers_seconds: CPU time of the benchmark's answers.

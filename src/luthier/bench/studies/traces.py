@@ -11,6 +11,7 @@ import numpy as np
 from luthier.base.pareto import nondominated
 from luthier.base.records import Configuration, Status
 from luthier.bench.studies import volumes
+from luthier.bench.studies.plan import Machines
 from luthier.bench.studies.tasks import Task
 from luthier.bench.studies.views import View
 from luthier.runtime.executors._base import End, Launch, Message
@@ -70,15 +71,21 @@ class Trace:
     Args:
         task: The task.
         view: Its benchmark as the run sees it.
+        machines: What the virtual machines are like.
+        seed: The repetition of the benchmark that answers.
+        limit: Virtual time at which the run ends.
 
     Attributes:
         broken: Trials that failed or diverged. None of their reports counts, those before it happened included, so
             that incumbents are chosen when the run is over.
     """
 
-    def __init__(self, task: Task, view: View) -> None:
-        self._task, self._view = task, view
-        self._spent: dict[int, float] = {}
+    def __init__(self, task: Task, view: View, machines: Machines, *, seed: int, limit: float) -> None:
+        self._task, self._view, self._seed, self._limit = task, view, seed, limit
+        self._checkpoints, self._starts = machines.checkpoints, machines.build(seed).start_seconds
+        self._last: dict[int, tuple[int, float, float]] = {}  # of each trial's run: attempt, resource, seconds
+        self._reported: set[int] = set()
+        self._spent: dict[tuple[int, int], float] = {}  # of each run: work that is done again is spent again
         self._sum = 0.0, 0.0  # the sum and what rounding took from it: adding all up at each report would be slow
         self._kept: list[Report] = []
         self.broken: set[int] = set()
@@ -92,14 +99,17 @@ class Trace:
     @property
     def trials(self) -> int:
         """Trials that have reported."""
-        return len(self._spent)
+        return len(self._reported)
 
     def heard(self, launch: Launch, message: Message, now: float, overhead: float) -> None:
         """A report."""
         self.reports += 1
         trial, metrics = launch.trial, message.metrics
         self.infeasible += self._task.broken(metrics)
-        self._spend(trial, self._view.share(message.resource))
+        self._reported.add(trial)
+        far = 1.0 if message.resource is None else float(message.resource)
+        self._last[trial] = launch.attempt, far, message.seconds
+        self._spend(launch, self._view.share(message.resource) - self._begun(launch))
         if self._task.diverged(metrics):
             self.broken.add(trial)
             return
@@ -108,18 +118,31 @@ class Trace:
             resource = message.resource or 0.0
             self._kept.append(Report(trial, launch.config, resource, value, now, self.evaluations, overhead))
 
-    def _spend(self, trial: int, amount: float) -> None:
-        """A trial has spent so much in all."""
-        before = self._spent.get(trial, 0.0)
+    def _begun(self, launch: Launch) -> float:
+        """The share that a run's checkpoint holds."""
+        return self._view.share(launch.after) if self._checkpoints and launch.after else 0.0
+
+    def _spend(self, launch: Launch, amount: float) -> None:
+        """A run has spent so much."""
+        run = launch.trial, launch.attempt
+        before = self._spent.get(run, 0.0)
         parts = (*self._sum, max(amount, before), -before)
         total = math.fsum(parts)
         self._sum = total, math.fsum((*parts, -total))
-        self._spent[trial] = max(amount, before)
+        self._spent[run] = max(amount, before)
 
     def ended(self, launch: Launch, end: End, now: float) -> None:
-        """A run is over."""
+        """A run is over; what it did since its last report, failed or cut off, is spent too."""
         if end.status is Status.FAILED:
             self.broken.add(launch.trial)
+        after = float(launch.after) if self._checkpoints else 0.0
+        attempt, far, since = self._last.get(launch.trial, (0, after, self._starts))
+        if attempt != launch.attempt:
+            far, since = after, self._starts
+        seconds = min(now, self._limit) - (now - end.seconds) - since
+        more = self._view.part(launch, far, seconds, self._seed + launch.repeat)
+        if more > 0:
+            self._spend(launch, self._spent.get((launch.trial, launch.attempt), 0.0) + more)
 
     def rows(self) -> list[Row]:
         """Every change of the incumbent."""

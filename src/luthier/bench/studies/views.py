@@ -34,6 +34,7 @@ class View(BaseBenchmark):
         self.cpu_seconds = self.wall_seconds = 0.0
         self._curves: dict[tuple[Configuration, float | None, int | None], Curve] = {}
         self._ends: dict[tuple[Configuration, float | None, int | None], Evaluation] = {}
+        self._seconds: dict[tuple[Configuration, int | None], dict[float | None, float]] = {}
 
     @property
     def problem(self) -> Problem:
@@ -44,6 +45,7 @@ class View(BaseBenchmark):
         """Let go of the answers."""
         self._curves.clear()
         self._ends.clear()
+        self._seconds.clear()
 
     def until(self, resource: float) -> float:
         """How far a tool may ask for a trial: a resource of the fidelity.
@@ -59,12 +61,36 @@ class View(BaseBenchmark):
         """A resource as a share of the full one."""
         return 1.0 if self.fidelity is None or resource is None else resource / self.fidelity.high
 
+    def part(self, launch: Launch, after: float, seconds: float, seed: int) -> float:
+        """What a run consumed beyond a resource, of its next step, as a share of the full resource.
+
+        Args:
+            launch: The run.
+            after: Resource of its last report, or that of its checkpoint, or 0.
+            seconds: Virtual time that it ran since then; a slow machine's counts as any other's.
+            seed: The repetition that answers.
+        """
+        costs, axis = self._seconds.get((launch.config, seed), {}), self.fidelity
+        if axis is None:
+            step: float | None = None
+            done = after > 0
+        else:
+            last = axis.high if launch.until is None else launch.until
+            step = min(max(axis.low, after + 1), last) if axis.whole else last
+            done = after >= last
+        if done or step not in costs:  # it was over, or was never answered
+            return 0.0
+        cost = costs[step] - (costs.get(after, 0.0) if after else 0.0)
+        share = self.share(step) - (self.share(after) if after else 0.0)
+        return share * min(1.0, max(0.0, seconds) / cost) if cost > 0 else 0.0
+
     def evaluate(self, config: Mapping[str, Any], *, resource: float | None = None, seed: int | None = 0) -> Evaluation:
         """As the benchmark's own, with the cost of the clock."""
         key = (Configuration(config), resource, seed)
         if key not in self._ends:
             begin = time.process_time(), time.perf_counter()
-            self._ends[key] = self._costed(resource, self.inner.evaluate(config, resource=resource, seed=seed))
+            found = self._ends[key] = self._costed(resource, self.inner.evaluate(config, resource=resource, seed=seed))
+            self._seconds.setdefault((key[0], seed), {})[resource] = found.seconds
             self._count(begin)
         return self._ends[key]
 
@@ -74,7 +100,8 @@ class View(BaseBenchmark):
         if key not in self._curves:
             begin = time.process_time(), time.perf_counter()
             steps = self.inner.curve(config, until, seed=seed)
-            self._curves[key] = [(step, self._costed(step, one)) for step, one in steps]
+            known = self._curves[key] = [(step, self._costed(step, one)) for step, one in steps]
+            self._seconds.setdefault((key[0], seed), {}).update((step, one.seconds) for step, one in known)
             self._count(begin)
         return self._curves[key]
 
