@@ -69,7 +69,7 @@ def test_a_trial_that_fails_later_is_no_incumbent(tmp_path):
 
 def test_what_a_failed_trial_hid_is_an_incumbent(tmp_path):
     """Against the simulation's own account, which leaves failed trials out too."""
-    plan = planned(budget={"evaluations": 30}, cluster={"crash": 0.5})
+    plan = planned(budget={"evaluations": 30}, cluster={"crash": 0.8})
     cell = cell_of(tmp_path, plan)
     assert 0 < cell.failures < cell.trials
     executor = bench.simulation.Simulated(seed=0, cluster=plan.machines.build(0))
