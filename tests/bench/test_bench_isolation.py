@@ -84,6 +84,7 @@ def test_everything_the_program_describes_arrives():
         assert b.problem.constraints == (Constraint("size", 1.0),)
         assert b.card.source == "a test"
         assert b.bounds == {"loss": (0.0, 1.0)}
+        assert b.continues is False
         with pytest.raises(UnsupportedError, match="has no test values"):
             b.evaluate_test(does("answer"))
         curve = b.curve(does("answer"), 2)

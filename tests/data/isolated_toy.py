@@ -52,6 +52,7 @@ class Toy:
             "card": {"source": "a test", "licence": "none", "description": "x squared", "checksum": {"file": "0" * 64}},
             "bounds": {"loss": [0.0, 1.0]},
             "trains": False,
+            "continues": False,
         }
 
     def evaluate(self, config, resource, seed):

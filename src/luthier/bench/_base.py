@@ -35,6 +35,9 @@ class BaseBenchmark(ABC):
         card: Origin, licence, checksums, optimum, noise.
         bounds: Metric to the (low, high) that every value lies within.
         trains: Whether an answer costs a training now, so that nobody should ask for more of a curve than is needed.
+        continues: Whether a run that is granted more of the resource goes on from what it has, and pays for the rest
+            alone: epochs, trees and boosting rounds do, a share of the data does not, for its model is fitted anew.
+            None: an axis in whole steps does, any other does not; say so where that is wrong.
     """
 
     space: Space
@@ -44,6 +47,7 @@ class BaseBenchmark(ABC):
     card: Card
     bounds: Mapping[str, tuple[float, float]] = {}
     trains: bool = False
+    continues: bool | None = None
     _origin: tuple[str, dict[str, Any]] | None = None  # name and options: how to load it again
 
     @property

@@ -38,6 +38,7 @@ class Served:
             "card": {field.name: getattr(b.card, field.name) for field in fields(Card)},
             "bounds": {name: list(pair) for name, pair in b.bounds.items()},
             "trains": b.trains,
+            "continues": b.continues,
         }
 
     def evaluate(self, config: Mapping[str, Any], resource: float | None, seed: int | None) -> dict[str, Any]:

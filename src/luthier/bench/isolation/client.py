@@ -146,6 +146,8 @@ class IsolatedBenchmark(BaseBenchmark):
             self.card = Card(**{"name": self._program.name, "source": "", "licence": "", **described.get("card", {})})
             self.bounds = {name: (low, high) for name, (low, high) in described.get("bounds", {}).items()}
             self.trains = bool(described.get("trains", True))
+            continues = described.get("continues")
+            self.continues = None if continues is None else bool(continues)
         except (KeyError, TypeError, ValueError) as error:
             self.close()
             raise BenchmarkError(

@@ -13,7 +13,7 @@ The words, in the order of a conversation:
 
     hello            protocol, program, memory (bytes or null) -> protocol, python, packages, cpu, threads, offers, ...
     spaces           -> space, fidelity
-    meta             -> objectives, constraints, card, bounds, trains
+    meta             -> objectives, constraints, card, bounds, trains, continues
     evaluate         config, resource, seed -> metrics, seconds, status, info
     evaluate_batch   configs, resource, seed -> one answer each
     evaluate_test    as evaluate

@@ -46,7 +46,7 @@ class Coarse(BaseBenchmark):
         self.space, self.objectives = inner.space, inner.objectives
         self.fidelity = Fidelity(axis.name, int(axis.low) // step, int(axis.high) // step)
         self.card, self.bounds, self.trains = inner.card, inner.bounds, inner.trains
-        self.constraints = inner.constraints
+        self.constraints, self.continues = inner.constraints, inner.continues
 
     def evaluate_test(
         self, config: Mapping[str, Any], *, resource: float | None = None, seed: int | None = 0

@@ -31,6 +31,7 @@ class View(BaseBenchmark):
         self.inner, self._units = benchmark, clock == "evaluations"
         self.space, self.fidelity, self.objectives = benchmark.space, benchmark.fidelity, benchmark.objectives
         self.card, self.bounds, self.trains = benchmark.card, benchmark.bounds, benchmark.trains
+        self.continues = benchmark.continues
         self.cpu_seconds = self.wall_seconds = 0.0
         self._curves: dict[tuple[Configuration, float | None, int | None], Curve] = {}
         self._ends: dict[tuple[Configuration, float | None, int | None], Evaluation] = {}

@@ -28,6 +28,7 @@ class Curves:
     def __init__(self, benchmark: Benchmark, seed: int) -> None:
         self.benchmark, self._seed = benchmark, seed
         self._trains = bool(getattr(benchmark, "trains", False))
+        self._continues: bool | None = getattr(benchmark, "continues", None)
         self._kept: dict[tuple[Configuration, int], Curve] = {}
 
     def stretch(self, launch: Launch, after: float) -> tuple[Curve, int, int]:
@@ -35,7 +36,7 @@ class Curves:
 
         Args:
             launch: The run.
-            after: Resource that its checkpoint holds, 0 for a fresh start.
+            after: Resource that its checkpoint holds, 0 for a fresh start; no use where runs do not continue.
 
         Returns:
             What is known of the curve; the position of the run's first step, and that after its last one.
@@ -44,7 +45,10 @@ class Curves:
         if axis is None:
             return self.known(launch, 1), 0, 1
         until = axis.high if launch.until is None else launch.until
-        if axis.whole:
+        continues = axis.whole if self._continues is None else self._continues
+        if not continues:
+            after = 0  # a model of a third of the rows is no beginning of one of all rows
+        if axis.whole and continues:
             first = self._first(axis)
             at, to = (max(int(amount * _SLACK) - first + 1, 0) for amount in (after, until))
             return self.known(launch, to if launch.until is not None else min(at + 1, to)), at, to
@@ -78,11 +82,12 @@ class Curves:
         return int((own or axis).low)
 
     def _parts(self, launch: Launch, after: float, until: float) -> Curve:
-        """A resource in fractions has the steps that are granted, and the one that the checkpoint has paid for."""
+        """Where steps do not lie between: what is granted, and what the checkpoint has paid for."""
         key = (launch.config, launch.repeat)
         known = self._kept.get(key, ())
         for amount in {after, until} - {0, *(resource for resource, _ in known)}:
-            known = self._kept[key] = sorted([*known, *self._ask(launch, amount)], key=_resource)
+            found = {_resource(step): step for step in [*known, *self._ask(launch, amount)]}
+            known = self._kept[key] = sorted(found.values(), key=_resource)
         return [step for step in known if _resource(step) in (after, until)]
 
     def _ask(self, launch: Launch, until: float) -> list[tuple[float | None, Evaluation]]:

@@ -75,7 +75,9 @@ class Simulated(Executor):
     A run's first report comes `start_seconds` after its submission plus the benchmark's cost of the first step; each
     further one after the cost of its step, divided by the worker's speed and multiplied by the run's luck. A run that
     goes on from a checkpoint pays for what is new; without checkpoints it starts from nothing, pays again, and
-    reports again what is known. Events at the same moment happen in the order in which they were decided.
+    reports again what is known. Where a benchmark's runs do not continue (`benchmark.continues`; a share of the data
+    by default) every run pays in full and reports once, at the amount that it was granted. Events at the same moment
+    happen in the order in which they were decided.
 
     A study in virtual time is a function of its definition, the benchmark and the cluster: equal seeds give equal
     logs. The clock goes on where the study's log ends, so a simulated study can be resumed. What a scheduler does
@@ -87,7 +89,7 @@ class Simulated(Executor):
     Args:
         benchmark: The answers; None: the target of the run is the benchmark.
         seed: Which recorded repetition answers (the benchmark's own seed); a repetition of a trial takes the next.
-        checkpoints: Whether runs leave checkpoints with every report.
+        checkpoints: Whether runs leave checkpoints with every report that they can go on from.
         overhead: What the study's own thinking costs in virtual time. "ignore": nothing. "count": the real seconds
             it takes on this machine; not reproducible. "fixed": `fixed[0] + fixed[1] * n` seconds for each new
             configuration, n being the number of runs that have ended.
