@@ -19,8 +19,6 @@ from luthier import bench
 from luthier.base.errors import ArgumentError, BenchmarkError, UnsupportedError
 from luthier.base.records import Card, Evaluation, Status
 from luthier.base.registry import names
-from luthier.bench.studies.coarse import Coarse
-from luthier.bench.studies.views import View
 from luthier.runtime.executors import Cluster, Simulated
 
 EPOCHS = lu.Fidelity("epoch", 1, 9)
@@ -225,38 +223,6 @@ def test_fractions_and_no_fidelity() -> None:
     plain = bench.simulate(Toy(None), searcher="random", workers=3, trials=10)
     conserved(plain, 3)
     assert all(len(t.reports) == 1 and t.status is Status.COMPLETED for t in plain.result.trials)
-
-
-def coarser(toy: Toy) -> bench.BaseBenchmark:
-    return Coarse(toy, 1) if toy.fidelity is not None and toy.fidelity.whole else toy
-
-
-@pytest.mark.parametrize("axis", [lu.Fidelity("part", 1 / 9, 1), lu.Fidelity("rows", 1, 9)])
-@pytest.mark.parametrize("wrap", [lambda toy: toy, lambda toy: View(toy, "seconds"), coarser])
-def test_a_share_of_the_data_is_paid_anew_at_every_level(axis: lu.Fidelity, wrap: Any) -> None:
-    """A model of a third of the rows is no beginning of one of all: no run is cheaper than it would be by itself."""
-    toy = Toy(axis)
-    if axis.whole:  # steps go on unless the benchmark says otherwise
-        toy.continues = False
-    settings: dict[str, Any] = {"searcher": "random", "scheduler": {"name": "asha", "type": "promotion"}}
-    done = bench.simulate(wrap(toy), **settings, workers=1, trials=30)
-    conserved(done, 1)
-    configs = {t.number: t.config for t in done.result.trials}
-    reports = [e for e in done.study.events() if e.kind == "reported"]
-    assert len(reports) == len(done.executor.trace), "one report for each fit"
-    assert {s.attempt for s in done.executor.trace} == {1, 2, 3}
-    for stint, event in zip(done.executor.trace, reports, strict=True):
-        alone = toy._one(configs[stint.trial], event.data["resource"]).seconds
-        assert stint.end - stint.start == pytest.approx(alone)
-
-
-def test_a_benchmark_says_that_its_fractions_go_on() -> None:
-    toy = Toy(lu.Fidelity("part", 1 / 9, 1))
-    toy.continues = True
-    how = {"name": "asha", "type": "promotion"}
-    done = bench.simulate(toy, searcher="random", scheduler=how, workers=1, trials=30)
-    whole = sum((1 + t.config["y"]) * t.resource for t in done.result.trials)
-    assert done.seconds == pytest.approx(whole), "each trial is paid once, as far as it came"
 
 
 SCRIPT = """

@@ -63,7 +63,8 @@ class Simulation:
         """The incumbent over virtual time, one row for each change.
 
         The rule is that of a study: feasible first, then the higher resource, then the lower value. A trial counts
-        with its newest report, from the moment at which the report arrived; one that failed or diverged later never.
+        with its newest report, from the moment at which the report arrived, so that one whose constraint breaks later
+        gives its place to another; one that failed or diverged later never counts.
 
         Raises:
             ArgumentError: there are several objectives, and so no incumbent.
@@ -76,34 +77,50 @@ class Simulation:
         sign, name = problem.objectives[0].sign, problem.objectives[0].name
         broken = {t.number for t in self.result.trials if t.status in (Status.FAILED, Status.DIVERGED)}
         rows: list[Moment] = []
-        best = (math.inf, math.inf, math.inf)
+        newest: dict[int, tuple[tuple[float, float, float], Moment]] = {}
+        best: int | None = None
         for event in self.study.events():
             if event.kind != "reported" or event.trial is None or event.trial in broken:
                 continue
             metrics, resource = event.data["metrics"], event.data.get("resource")
             if not problem.usable(metrics):
                 continue
+            known = newest.get(event.trial)
+            if known is not None and resource is not None and resource <= (known[1].resource or 0.0):
+                continue  # a run that began again says what was known
             over = sum(max(0.0, metrics[c.name] - c.upper) for c in problem.constraints)
             key = (over, -(resource or 0.0), sign * metrics[name])
-            if key < best:
-                best = key
-                rows.append(Moment(event.time, event.trial, resource, metrics[name]))
+            newest[event.trial] = key, Moment(event.time, event.trial, resource, metrics[name])
+            if best is None or (best != event.trial and key < newest[best][0]):
+                best = event.trial
+            elif best == event.trial and known is not None and key > known[0]:
+                best = min(newest, key=lambda number: (newest[number][0], number))  # another may be better by now
+            if best == event.trial:
+                rows.append(newest[best][1])
+            elif rows[-1].trial != best:
+                rows.append(newest[best][1]._replace(seconds=event.time))
         return rows
 
     def scored(self, *, seed: int | None = None) -> list[tuple[float, float]]:
         """Virtual time and the incumbent's value at the full resource, which the search did not see.
 
+        Where an incumbent breaks a constraint at the full resource, or has no value there, it is as bad as can be:
+        infinite, or minus infinite where the objective is maximised.
+
         Args:
             seed: Which recorded repetition judges; None: the mean over them.
         """
-        objective = self.study.problem.objectives[0]
+        problem = self.study.problem
+        objective = problem.objectives[0]
         configs = {trial.number: trial.config for trial in self.result.trials}
         known: dict[int, float] = {}
         rows = []
         for moment in self.incumbents():
             if moment.trial not in known:
-                found = self.benchmark.evaluate(configs[moment.trial], seed=seed)
-                known[moment.trial] = found.metrics[objective.name]
+                metrics = self.benchmark.evaluate(configs[moment.trial], seed=seed).metrics
+                kept = objective.name in metrics and math.isfinite(metrics[objective.name])
+                kept = kept and all(metrics.get(c.name, math.nan) <= c.upper for c in problem.constraints)
+                known[moment.trial] = metrics[objective.name] if kept else objective.sign * math.inf
             rows.append((moment.seconds, known[moment.trial]))
         return rows
 
