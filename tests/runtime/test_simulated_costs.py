@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -76,3 +78,17 @@ def test_an_incumbent_that_becomes_infeasible_gives_its_place_to_another() -> No
     assert done.scored() == [(1, math.inf), (2, math.inf), (3, 0.8), (4, 0.8), (6, 0.8)]
     alone = bench.simulate(toy, **{**settings, "trials": 1, "first": first[1:]}, workers=1)
     assert [m.resource for m in alone.incumbents()] == [1, 2, 3], "nothing else is there"
+
+
+class Slow(Toy):
+    """Takes a tenth of a second to answer, and says that a training costs a hundredth."""
+
+    def _evaluate(self, configs: Sequence[Any], resource: float | None, seed: int | None) -> list[Evaluation]:
+        time.sleep(0.1 * len(configs))
+        return [Evaluation({"loss": c["x"]}, 0.01) for c in configs]
+
+
+def test_the_benchmarks_own_answering_is_no_thinking() -> None:
+    settings: dict[str, Any] = {"searcher": "random", "workers": 2, "trials": 10}
+    done = bench.simulate(Slow(None), **settings, executor=Simulated(overhead="count"))
+    assert 0.05 <= done.seconds < 0.95, "ten answers took a second"

@@ -195,6 +195,7 @@ class Simulated(Executor):
             run.pace *= slower
         self._running[launch.trial] = run
         self._push(self._clock + self.cluster.start_seconds, run)
+        self._left = time.perf_counter()  # asking the benchmark is no thinking of the study
 
     def step(self, timeout: float) -> None:
         """Go to the next event that frees a worker, or any event while one is free; at most `timeout` seconds on."""
