@@ -236,6 +236,47 @@ def test_recorded_curves_and_a_surrogate_for_the_rest():
         RowTable([known], {"loss": np.ones((1, 2))}, table.space, table.objectives, CARD, fidelity=table.fidelity)
 
 
+def test_a_configuration_that_was_recorded_twice_has_repetitions():
+    space, loss = Space(x=Float(0.0, 1.0)), (Objective("loss"),)
+    configs = [{"x": 0.1}, {"x": 0.5}, {"x": 0.1}, {"x": 0.2}]
+    curve = np.array([[2.0, 1.0], [3.0, 2.5], [4.0, 3.0], [5.0, 4.0]])
+    table = RowTable(configs, {"loss": curve}, space, loss, CARD, seconds=curve / 2, fidelity=Fidelity("epoch", 1, 2))
+    assert table.card.optimum == {"loss": 2.0}
+    assert table.card.noise == "up to 2 recorded evaluations of a configuration"
+    assert (len(table), table.configs) == (3, [{"x": 0.1}, {"x": 0.5}, {"x": 0.2}])
+    asked = [table.evaluate({"x": 0.1}, seed=seed).metrics["loss"] for seed in (0, 1, 2, None)]
+    assert asked == [1.0, 3.0, 1.0, 2.0]
+    assert [table.evaluate({"x": 0.12}, seed=seed).metrics["loss"] for seed in (0, 1, None)] == [1.0, 3.0, 2.0]
+    assert [table.evaluate({"x": 0.5}, seed=seed).metrics["loss"] for seed in (0, 1, None)] == [2.5] * 3
+    assert [one.metrics["loss"] for _, one in table.curve({"x": 0.1}, seed=None)] == [3.0, 2.0]
+    assert [one.seconds for _, one in table.curve({"x": 0.1}, seed=1)] == [2.0, 2.0]
+    check_benchmark(table)
+
+
+def test_folds_keep_repetitions_together():
+    space, rng = Space(x=Float(0.0, 1.0)), generator(0, "bench", 0)
+    configs, noise = space.sample(30, rng), rng.normal(size=30)
+    many = RowTable(configs * 4, {"loss": np.tile(noise, 4)}, space, (Objective("loss"),), CARD, missing="surrogate")
+    assert many.error["loss"] > 0.7 * noise.std(), "a repetition would have told it all"
+
+
+@pytest.mark.parametrize(
+    ("configs", "metrics", "kind", "message"),
+    [
+        ([{"x": 0.1}], {"acc": [1.0]}, BenchmarkError, r"table': 1 .*\['acc'\]; the objective 'loss' is not"),
+        ([], {"loss": []}, BenchmarkError, "table': 0 configurations .* no row"),
+        ([{"x": 0.1}], {"loss": ["bad"]}, BenchmarkError, "table': metric 'loss' is no table of numbers"),
+        ([{"x": 0.1}, {"x": 7.0}], {"loss": [1.0, 2.0]}, SpaceError, r"table': configs\[1\].* x.*7.0"),
+        ([{"x": 0.1}, {"y": 0.5}], {"loss": [1.0, 2.0]}, SpaceError, r"table': configs\[1\] has .* 'y'"),
+        ([{"x": 0.1}, 0.5], {"loss": [1.0, 2.0]}, SpaceError, r"table': configs\[1\]=0.5. Allowed: a mapping"),
+    ],
+)
+def test_rows_that_are_no_table(configs, metrics, kind, message):
+    space = Space(x=Float(0.0, 1.0))
+    with pytest.raises(kind, match=message):
+        RowTable(configs, {name: np.array(v) for name, v in metrics.items()}, space, (Objective("loss"),), CARD)
+
+
 # names and files -----------------------------------------------------------------------------------------
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from luthier.base.checks import check
-from luthier.base.errors import ArgumentError, BenchmarkError
+from luthier.base.errors import ArgumentError, BenchmarkError, SpaceError
 from luthier.base.records import Card, Configuration, Evaluation, Fidelity, Objective
 from luthier.bench._base import BaseBenchmark, Config
 from luthier.space.space import Space
@@ -26,27 +26,34 @@ _fitted: dict[str, tuple[Any, dict[str, float]]] = {}  # content hash -> forest 
 class RowTable(BaseBenchmark):
     """Configurations with their metrics, at one resource or along curves.
 
+    Equal configurations are recorded repetitions of one: a seed picks one of them (seed modulo their number), None
+    gives their mean.
+
     Args:
         configs: The recorded configurations, of the space.
         metrics: Name to (n,) values; with a fidelity (n, s), one column for each whole step from its lowest on.
         space: The space they were drawn from.
         objectives: Which metrics are improved.
-        card: Its card; the optimum over the recorded rows (at the full resource) is added for each objective.
+        card: Its card; the optimum (at the full resource, over means of repetitions) is added for each objective.
         missing: What a configuration that was not recorded gets: "nearest" (the values of the recorded one that is
             nearest in the unit cube, categories counting 1), "surrogate" (a forest fitted to all that was recorded,
             once; `error` tells how far it is off), or "error".
         seconds: (n,) or (n, s) cost of each, None when it was not recorded.
         fidelity: Axis of the resource in whole steps, None without.
 
+    Attributes:
+        configs: The recorded configurations, each of them once, in the order in which they were given.
+
     Raises:
-        BenchmarkError: shapes differ, or a metric is not finite.
+        BenchmarkError: no configurations, shapes that differ, an objective without a metric, or one that is not finite.
+        SpaceError: a configuration is not of the space.
 
     Cost: a recorded configuration takes a dictionary look-up; a nearest one O(n d); a surrogate's some milliseconds.
     """
 
     def __init__(
         self,
-        configs: Sequence[Configuration],
+        configs: Sequence[Config],
         metrics: Mapping[str, NDArray[np.float64]],
         space: Space,
         objectives: tuple[Objective, ...],
@@ -57,8 +64,20 @@ class RowTable(BaseBenchmark):
         fidelity: Fidelity | None = None,
     ) -> None:
         check("missing", missing, one_of=MISSING)
-        self.space, self.objectives, self.fidelity = space, objectives, fidelity
-        self.configs = list(configs)
+        self.space, self.objectives, self.fidelity, self.card = space, objectives, fidelity, card
+        lacking = [objective.name for objective in objectives if objective.name not in metrics]
+        if lacking or not len(configs):
+            what = f"the objective {lacking[0]!r} is not among them" if lacking else "there is no row"
+            raise BenchmarkError(
+                f"benchmark {card.name!r}: {len(configs)} configurations with metrics {sorted(metrics)}; {what}. "
+                "Needed: one configuration or more, and a value of every objective for each."
+            )
+        rows = self._recorded(configs)
+        self._rows = {config: i for i, config in enumerate(dict.fromkeys(rows))}
+        self.configs = list(self._rows)
+        self._of = np.array([self._rows[config] for config in rows])  # which configuration a recorded row is of
+        order = np.argsort(self._of, kind="stable")
+        self._places = np.split(order, np.cumsum(np.bincount(self._of))[:-1])
         self._first = 1 if fidelity is None else int(fidelity.low)
         steps = 1 if fidelity is None else int(fidelity.high) - self._first + 1
         if fidelity is not None and not fidelity.whole:
@@ -67,18 +86,31 @@ class RowTable(BaseBenchmark):
         costs = np.zeros((len(configs), steps)) if seconds is None else seconds
         self._seconds = np.maximum.accumulate(_table(costs, len(configs), steps, "seconds", card), axis=1)
         self._missing = missing
-        self._rows = {config: i for i, config in enumerate(self.configs)}
         self._units, _ = space.encode(self.configs)
         self._choices = np.array([kind == "choice" for kind in space.kinds])
         self.bounds = {name: (float(column.min()), float(column.max())) for name, column in self._metrics.items()}
-        ends = {name: column[:, -1] for name, column in self._metrics.items()}
+        most = max(map(len, self._places))
+        ends = {o.name: self._metrics[o.name][:, -1] for o in objectives}
+        if most > 1:
+            ends = {name: np.array([end[at].mean() for at in self._places]) for name, end in ends.items()}
         best = {o.name: float(ends[o.name].min() if o.goal == "min" else ends[o.name].max()) for o in objectives}
-        self.card = Card(
-            card.name, card.source, card.licence, card.checksum, best, "one recorded evaluation", card.description
-        )
+        noise = "one recorded evaluation" if most == 1 else f"up to {most} recorded evaluations of a configuration"
+        self.card = Card(card.name, card.source, card.licence, card.checksum, best, noise, card.description)
+
+    def _recorded(self, configs: Sequence[Config]) -> list[Configuration]:
+        """What was recorded, as the space writes it."""
+        if self._plain.all_of(configs):
+            return list(cast(Sequence[Configuration], configs))
+        found = []
+        for i, config in enumerate(configs):
+            where = f"benchmark {self.name!r}: configs[{i}]"
+            if not isinstance(config, Mapping):
+                raise SpaceError(f"{where}={config!r}. Allowed: a mapping from names to values, such as {{'x': 0.5}}.")
+            found.append(self.space.check(config, where=where))
+        return found
 
     def __len__(self) -> int:
-        """Number of recorded configurations."""
+        """Number of recorded configurations, each of them counted once."""
         return len(self.configs)
 
     @property
@@ -87,7 +119,7 @@ class RowTable(BaseBenchmark):
         return dict(self._forest[1])
 
     def row(self, config: Configuration) -> int:
-        """Row of a configuration, or of the nearest one.
+        """Position among `configs` of a configuration, or of the nearest one.
 
         Raises:
             BenchmarkError: it was not recorded, and `missing="error"`.
@@ -114,18 +146,27 @@ class RowTable(BaseBenchmark):
             i = None
         if i is None:
             return self._evaluate([self._check(config)], spent, seed)[0]
-        step = 0 if spent is None else int(spent) - self._first
-        metrics = {name: float(table[i, step]) for name, table in self._metrics.items()}
-        return Evaluation(metrics, float(self._seconds[i, step]))
+        step, at = 0 if spent is None else int(spent) - self._first, self._repetition(i, seed)
+        if at is None:
+            return self._answers(self.configs[i], None)[step]
+        metrics = {name: float(table[at, step]) for name, table in self._metrics.items()}
+        return Evaluation(metrics, float(self._seconds[at, step]))
 
     def _evaluate(self, configs: Sequence[Configuration], resource: float | None, seed: int | None) -> list[Evaluation]:
         step = 0 if resource is None else int(resource) - self._first
-        return [self._answers(config)[step] for config in configs]
+        return [self._answers(config, seed)[step] for config in configs]
 
     def _curve(self, config: Configuration, until: float, seed: int | None) -> list[tuple[float, Evaluation]]:
-        return list(zip(self._steps(until), self._answers(config), strict=False))
+        return list(zip(self._steps(until), self._answers(config, seed), strict=False))
 
-    def _answers(self, config: Configuration) -> list[Evaluation]:
+    def _repetition(self, i: int, seed: int | None) -> int | None:
+        """Recorded row that answers for a configuration; None: the mean of several does."""
+        places = self._places[i]
+        if seed is None and len(places) > 1:
+            return None
+        return int(places[(seed or 0) % len(places)])
+
+    def _answers(self, config: Configuration, seed: int | None) -> list[Evaluation]:
         """One evaluation for each step."""
         info: dict[str, Any] = {}
         if config not in self._rows and self._missing == "surrogate":
@@ -133,7 +174,10 @@ class RowTable(BaseBenchmark):
             info = {"predicted": True}
         else:
             i = self.row(config)
-            tables, costs = {name: table[i] for name, table in self._metrics.items()}, self._seconds[i]
+            at = self._repetition(i, seed)
+            some = self._places[i] if at is None else np.array([at])
+            tables = {name: table[some].mean(axis=0) for name, table in self._metrics.items()}
+            costs = self._seconds[some].mean(axis=0)
             if config not in self._rows:
                 info = {"nearest": dict(self.configs[i])}
         rows = zip(*(table.tolist() for table in tables.values()), strict=True)
@@ -161,17 +205,22 @@ class RowTable(BaseBenchmark):
 
     @cached_property
     def _forest(self) -> tuple[Any, dict[str, float]]:
-        X = self._features(self.configs)
+        X = self._features(self.configs)[self._of]
         y = np.hstack([*self._metrics.values(), self._seconds])
         names = [*self._metrics, "seconds"]
         key = hashlib.sha256(repr(names).encode() + X.tobytes() + y.tobytes()).hexdigest()
         if key not in _fitted:
-            _fitted[key] = _fit(X, y, names)
+            _fitted[key] = _fit(X, y, names, self._of)
         return _fitted[key]
 
 
 def _table(column: Array, rows: int, steps: int, name: str, card: Card) -> Array:
-    found = np.asarray(column, dtype=float)
+    try:
+        found = np.asarray(column, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise BenchmarkError(
+            f"benchmark {card.name!r}: metric {name!r} is no table of numbers ({error}). Every one needs a number."
+        ) from None
     found = found[:, None] if found.ndim == 1 else found
     if found.shape != (rows, steps) or not np.isfinite(found).all():
         raise BenchmarkError(
@@ -181,8 +230,11 @@ def _table(column: Array, rows: int, steps: int, name: str, card: Card) -> Array
     return found
 
 
-def _fit(X: Array, y: Array, names: Sequence[str]) -> tuple[Any, dict[str, float]]:
-    """A forest over all columns at once, and its cross-validated error by name, in the units of each."""
+def _fit(X: Array, y: Array, names: Sequence[str], of: NDArray[np.int64]) -> tuple[Any, dict[str, float]]:
+    """A forest over all columns at once, and its cross-validated error by name, in the units of each.
+
+    Rows of one configuration (equal in `of`) are in one fold: a repetition would tell what its others are.
+    """
     from sklearn.ensemble import ExtraTreesRegressor
     from sklearn.model_selection import KFold
 
@@ -190,9 +242,11 @@ def _fit(X: Array, y: Array, names: Sequence[str]) -> tuple[Any, dict[str, float
         return ExtraTreesRegressor(100, min_samples_leaf=2, random_state=0, n_jobs=1)
 
     held = np.empty_like(y)
-    folds = min(_FOLDS, len(X))
+    folds = min(_FOLDS, len(np.unique(of)))
     if folds > 1:
-        for train, test in KFold(folds, shuffle=True, random_state=0).split(X):
+        for _, apart in KFold(folds, shuffle=True, random_state=0).split(np.unique(of)):
+            aside = np.isin(of, apart)
+            train, test = np.flatnonzero(~aside), np.flatnonzero(aside)
             held[test] = forest().fit(X[train], y[train]).predict(X[test]).reshape(len(test), -1)
     else:
         held = np.full_like(y, np.nan)
