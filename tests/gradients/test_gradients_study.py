@@ -64,6 +64,43 @@ def test_an_empty_study_tries_its_default_and_that_is_no_outer_step():
     assert found.steps == 2
 
 
+def single():
+    """The bowl in single precision."""
+    return bowl(start={"w": torch.tensor(0.0)})
+
+
+@pytest.mark.parametrize("make", [bowl, single])
+def test_the_default_is_the_first_step_where_it_is_the_start(make):
+    study = lu.Study(SPACE, "loss", searcher="random")
+    found = quiet(make(), study=study, steps=4)
+    assert (found.steps, found.stopped) == (4, "all 4 outer steps are made")
+    assert [trial.origin for trial in study.trials] == ["default", "enqueued", "enqueued", "enqueued"]
+    assert [trial.metrics["outer_step"] for trial in study.trials] == [0, 1, 2, 3]
+    assert study.trials[0].config == SPACE.default()
+    assert not study.replay().differences
+
+
+def test_every_step_is_made_whatever_the_study_tries_before():
+    study = lu.Study(SPACE, "loss", searcher="random", first=[{"pull": 0.4, "rate": 0.2}])
+    study.enqueue({"pull": 0.2, "rate": 0.2})
+    found = quiet(study=study, start={"pull": 0.5, "rate": 0.3}, steps=3)
+    assert (found.steps, found.stopped) == (3, "all 3 outer steps are made")
+    assert [trial.metrics.get("outer_step") for trial in study.trials] == [None, None, None, 0, 1, 2]
+    assert study.trials[3].config == {"pull": 0.5, "rate": 0.3}
+
+
+def test_a_start_at_a_bound_is_logged_as_it_is_taken():
+    found = quiet(start={"pull": 1e-3, "rate": 0.3}, steps=1)
+    [trial] = found.study.trials
+    assert trial.config["rate"] == 0.3
+    assert 1e-3 < trial.config["pull"] == float(found.hyper["pull"])
+
+
+def test_what_a_start_may_leave_out_is_no_hindrance():
+    space = lu.Space(pull=lu.Float(1e-3, 10.0, log=True), rate=lu.Float(0.01, 1.0), kind=lu.Fixed("bowl"))
+    assert quiet(bowl(), space, start={"pull": 0.1, "rate": 0.3}, steps=2).steps == 2
+
+
 def test_whole_tensors_are_logged_by_their_range():
     problem = bowl(train=lambda p, h, b: (0.5 * h["weight"] * (p["w"] - f64([0.0, 4.0])) ** 2).sum())
     found = quiet(problem, None, tensors={"weight": lg.Box(0.5, 0, 1, (2,)), "rate": lg.Box(0.3, 0.01, 1)}, steps=8)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -78,7 +78,8 @@ class Chain:
 
     def begin(self) -> None:
         """Ask for the first step."""
-        self._await()
+        values = self.bounds.values(self.free)
+        self._ask(self.bounds.first() or self._summary(values), ahead(self.study))
 
     def heard(self, study: Study, event: Event) -> None:
         """End the study's run with the last step; before that one is through, it would be stopped and not count."""
@@ -88,9 +89,13 @@ class Chain:
     def _await(self) -> None:
         values = self.bounds.values(self.free)
         config = self.bounds.configuration(values)
-        config = config if config else self._summary(values)  # a study without a space is described by its tensors
-        self._awaited = Configuration(config)
-        self.study.enqueue(config)
+        self._ask(config or self._summary(values))  # a study without a space is described by its tensors
+
+    def _ask(self, config: Mapping[str, Any], coming: Sequence[Configuration] = ()) -> None:
+        """Wait for a configuration; one that is to come anyway, such as the default, is not asked for once more."""
+        self._awaited = self.study._check(config, "tune_with_gradients: start")
+        if self._awaited not in coming:
+            self.study.enqueue(config)
 
     def _summary(self, values: Tensors) -> dict[str, float]:
         found: dict[str, float] = {}
@@ -196,6 +201,13 @@ class Chain:
             return {"value": math.nan, "hyper": values, "config": config, "trial": None, "params": {}, **shared}
         value, hyper, trial, params, config = self.best
         return {"value": value, "hyper": hyper, "config": config, "trial": trial, "params": params, **shared}
+
+
+def ahead(study: Study) -> list[Configuration]:
+    """What a study has yet to try before it proposes something: its first configurations and what was enqueued."""
+    state, initial = study._state, study._definition.initial
+    first = [config for i, (_, config) in enumerate(initial) if i not in state.initial]
+    return [study._session.engine.today(config) for config in (*first, *state.queue.values())]
 
 
 def hyper_of(config: Mapping[str, Any], dtype: Any) -> Tensors:

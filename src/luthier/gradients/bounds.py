@@ -123,6 +123,16 @@ class Bounds:
         moved = {name: min(max(float(values[name]), domain.low), domain.high) for name, domain in self.scalars.items()}
         return {**self.config, **moved}
 
+    def first(self) -> dict[str, Any]:
+        """The configuration of the start, with its own values: as tensors they are rounded.
+
+        What lies at a bound is the exception, for it is taken inside.
+        """
+        values = self._torch.as_tensor
+        shares = {n: float(self._share(n, values(float(self.config[n]), dtype=self.dtype))) for n in self.scalars}
+        own = {name: self.config[name] for name, share in shares.items() if EDGE <= share <= 1 - EDGE}
+        return {**self.configuration(self.values(self.start())), **own}
+
     def _range(self, name: str) -> tuple[float, float, bool]:
         domain = self.scalars.get(name) or self.tensors[name]
         if domain.log:

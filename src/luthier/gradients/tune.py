@@ -8,7 +8,7 @@ from typing import Any
 
 from luthier.base.checks import check
 from luthier.base.errors import ArgumentError, UnsupportedError
-from luthier.gradients._chain import Chain, Follow, Make, Measure, hyper_of
+from luthier.gradients._chain import Chain, Follow, Make, Measure, ahead, hyper_of
 from luthier.gradients._compute import method_of
 from luthier.gradients._tree import Tensors
 from luthier.gradients.bounds import Bounds, Box
@@ -81,7 +81,8 @@ def tune_with_gradients(
         method: How to differentiate: a name (see `hypergradient`) or an instance.
         steps: Most outer steps.
         rate: Of Adam, in free numbers; the survey gives 0.05 to 0.1.
-        trials: Trials of the study in all, as `study.run` counts them; None: as many as `steps` need.
+        trials: Trials of the study in all, as `study.run` counts them; None: as many as `steps` need, beside those
+            that the study has yet to try first. Its default is the first step where it is the start.
         seconds: Time, as in `study.run`.
         measure: (parameters, hyperparameters) -> further metrics of each trial, such as the error on test data.
         follow: (parameters, hyperparameters, outer step) -> the loss whose gradient is followed; None: the validation
@@ -115,11 +116,11 @@ def tune_with_gradients(
         if seen.problems:
             raise ArgumentError(f"tune_with_gradients: {'; '.join(seen.problems)}. (examined=False leaves this out.)")
     chain = Chain(known, inner, make, bounds, method_of(method), steps=steps, rate=rate, measure=measure, follow=follow)
+    needed = len(known.trials) + len(ahead(known)) + steps
     chain.begin()
-    before = len(known.trials)
     known.callbacks.append(chain.heard)
     try:
-        known.run(chain, trials=trials or before + steps, seconds=seconds, executor="inline")
+        known.run(chain, trials=trials or needed, seconds=seconds, executor="inline")
     finally:
         known.callbacks.remove(chain.heard)
     found = chain.result(seen)
