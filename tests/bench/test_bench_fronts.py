@@ -62,6 +62,10 @@ def test_half_of_the_runs_attain_the_median_surface():
     sets = [np.array([[0.0, 3.0], [2.0, 1.0]]), np.array([[1.0, 2.0]]), np.empty((0, 2))]
     found = attained(sets, np.array([0.0, 1.0, 2.0]))
     assert found.tolist() == [np.inf, 3.0, 2.0]  # at least two of three runs
+    two = [np.array([[0.0, 0.0]]), np.array([[1.0, 1.0]])]
+    assert attained(two, np.array([0.0, 1.0])).tolist() == [0.0, 0.0]  # one of two is half of them
+    four = [np.array([[0.0, height]]) for height in (4.0, 2.0, 3.0)] + [np.empty((0, 2))]
+    assert attained(four, np.array([0.0])).tolist() == [3.0]
 
 
 # references --------------------------------------------------------------------------------------------------

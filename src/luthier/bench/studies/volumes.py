@@ -170,4 +170,4 @@ def attained(sets: Sequence[Array], at: Array) -> Array:
             least = np.minimum.accumulate(points[order, 1])
             place = np.searchsorted(points[order, 0], at, side="right")
             heights[i] = np.where(place > 0, least[np.maximum(place - 1, 0)], np.inf)
-    return np.asarray(np.sort(heights, axis=0)[(len(sets) - 1) // 2 if len(sets) % 2 else len(sets) // 2])
+    return np.asarray(np.sort(heights, axis=0)[(len(sets) - 1) // 2])
