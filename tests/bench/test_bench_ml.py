@@ -250,6 +250,61 @@ def test_data_that_is_not_there_or_not_right(tmp_path, monkeypatch):
         bench.load("svm/32")
 
 
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        ("0.5,x,", r"3\.csv cannot be read .*column 'test' is empty in instance 12, counted from 0"),
+        ("0.5,x,maybe", "column 'test' holds 'maybe' in instance 12"),
+        ("0.5,x,7", "column 'test' holds 7.0 in instance 12"),
+    ],
+)
+def test_a_mark_for_testing_is_0_or_1(tmp_path, monkeypatch, last, message):
+    monkeypatch.setenv("LUTHIER_DATA", str(tmp_path))
+    (tmp_path / "openml").mkdir()
+    (tmp_path / "openml" / "3.csv").write_text("a,target,test\n" + "1,x,0\n2,y,1\n" * 6 + last + "\n")
+    with pytest.raises(BenchmarkError, match=message):
+        bench.load("svm/3")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "it has 0 lines; it needs one of names"),
+        ("target,test\n" + "x,0\ny,1\n" * 6, "there is no input"),
+        ("a,target,test\n" + "1,x,1\n2,y,1\n" * 6, "column 'test' marks every row"),
+        ("a,target,test\n" + "1,x,0\n2,y,0\n" * 6, "column 'test' marks no row"),
+    ],
+)
+def test_text_that_is_no_task(tmp_path, monkeypatch, text, message):
+    monkeypatch.setenv("LUTHIER_DATA", str(tmp_path))
+    (tmp_path / "openml").mkdir()
+    (tmp_path / "openml" / "3.csv").write_text(text)
+    with pytest.raises(BenchmarkError, match=message):
+        bench.load("svm/3")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"X": np.arange(60.0), "y": np.arange(60) % 2}, "X has 1 dimensions"),
+        (
+            {"X": np.ones((60, 2)), "y": np.arange(60) % 2, "test": np.full(60, np.nan)},
+            "'test' holds nan in instance 0",
+        ),
+    ],
+)
+def test_arrays_that_are_no_task(tmp_path, monkeypatch, arrays, message):
+    monkeypatch.setenv("LUTHIER_DATA", str(tmp_path))
+    (tmp_path / "openml").mkdir()
+    place = tmp_path / "openml" / "3.npz"
+    np.savez(place, **arrays)
+    with pytest.raises(BenchmarkError, match=message):
+        bench.load("svm/3")
+    place.write_bytes(b"PK, and nothing that follows")
+    with pytest.raises(BenchmarkError, match=r"3\.npz cannot be read"):
+        bench.load("svm/3")
+
+
 def test_changed_data_of_scikit_learn_is_noticed(monkeypatch):
     _sets._bundled.cache_clear()
     monkeypatch.setitem(_sets.BUNDLED, "iris", "0" * 64)

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,7 +187,7 @@ def _read(name: str, path: Path, _changed: int) -> Data:
     reader = {".parquet": _from_parquet, ".csv": _from_csv, ".npz": _from_npz}[path.suffix]
     try:
         raw = reader(path)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, BadZipFile) as error:
         raise BenchmarkError(f"{path} cannot be read as data of a task ({error}). {_LAYOUT}") from error
     source = f"OpenML task {name}, as supplied in {path.name}"
     return _cut(raw, name, source, "as stated by OpenML for the data set", {path.name: checksum(path)})
@@ -220,9 +221,11 @@ def _supplied(name: str, what: str) -> Path:
 def _from_npz(path: Path) -> _Raw:
     with np.load(path, allow_pickle=False) as file:
         X, y = file["X"].astype(np.float64), np.unique(file["y"], return_inverse=True)[1].astype(np.int64)
+        if X.ndim != 2 or y.ndim != 1:
+            raise ValueError(f"X has {X.ndim} dimensions and y {y.ndim}; they need two and one")
         width = X.shape[1]
         categorical = file["categorical"].astype(bool) if "categorical" in file.files else np.zeros(width, dtype=bool)
-        test = file["test"].astype(bool) if "test" in file.files else None
+        test = _marked(file["test"].tolist()) if "test" in file.files else None
     if len(y) != len(X) or categorical.shape != (width,) or (test is not None and test.shape != y.shape):
         raise ValueError("the arrays do not fit together")
     return _Raw(X, categorical, y, test)
@@ -236,7 +239,10 @@ def _from_parquet(path: Path) -> _Raw:
 
 def _from_csv(path: Path) -> _Raw:
     with path.open(newline="", encoding="utf-8") as file:
-        header, *rows = list(csv.reader(file))
+        lines = list(csv.reader(file))
+    if len(lines) < 2:
+        raise ValueError(f"it has {len(lines)} lines; it needs one of names and one for each instance")
+    header, *rows = lines
     if any(len(row) != len(header) for row in rows):
         raise ValueError(f"rows differ in length from the header's {len(header)} columns")
     columns = zip(*rows, strict=True)
@@ -259,14 +265,31 @@ def _from_columns(columns: dict[str, list[Any]]) -> _Raw:
     if any(cell is None for cell in target):
         raise ValueError("column 'target' has missing values")
     mark = columns.pop("test", None)
-    test = None if mark is None else np.array([bool(float(cell)) for cell in mark])
+    test = None if mark is None else _marked(mark)
+    if not columns:
+        raise ValueError("there is no input, that is a column beside 'target' and 'test'")
     kinds, inputs = [], []
     for column in columns.values():
         text = any(isinstance(cell, (str, bool)) for cell in column)
         kinds.append(text)
         inputs.append(_codes(column) if text else np.array(column, dtype=np.float64))
+        if inputs[-1].ndim != 1:
+            raise ValueError("a cell holds a list; one number, text or truth value is allowed")
     y = np.unique(np.array([str(cell) for cell in target]), return_inverse=True)[1]
     return _Raw(np.stack(inputs, axis=1), np.array(kinds), y.astype(np.int64), test)
+
+
+def _marked(column: Sequence[Any]) -> NDArray[np.bool_]:
+    """Which rows are for testing."""
+    marks = ("0", "1") if any(isinstance(cell, str) for cell in column) else (0, 1)  # one text makes all cells texts
+    for i, cell in enumerate(column):
+        if cell not in marks:
+            what = "is empty" if cell is None else f"holds {cell!r}"
+            raise ValueError(f"column 'test' {what} in instance {i}, counted from 0; 0 or 1 is allowed")
+    found = np.array([cell == marks[1] for cell in column])
+    if found.all() or not found.any():
+        raise ValueError(f"column 'test' marks {'every' if found.any() else 'no'} row; leave it out, or mark some")
+    return found
 
 
 def _codes(column: Sequence[Any]) -> NDArray[np.float64]:
