@@ -117,3 +117,9 @@ def test_work_that_is_done_again_is_spent_again(tmp_path, resume):
     assert cell.spent == pytest.approx(20, abs=1e-6)
     assert (np.diff(cell.evaluations) >= 0).all()
     assert cell.evaluations == pytest.approx(cell.times, abs=1e-6)  # one worker that is never idle
+
+
+def test_a_share_of_the_data_is_spent_anew_at_every_level(tmp_path):
+    methods = {"random": {}, "hyperband": {"scheduler": "hyperband"}}
+    cell = cell_of(tmp_path, planned(task="svm/iris@small", budget={"evaluations": 10}, methods=methods), "hyperband")
+    assert cell.spent == pytest.approx(cell.ended)

@@ -15,6 +15,7 @@ from luthier.bench.studies.plan import Machines
 from luthier.bench.studies.tasks import Task
 from luthier.bench.studies.views import View
 from luthier.runtime.executors._base import End, Launch, Message
+from luthier.runtime.executors._curves import continues
 
 RULE = "the highest resource reported, of those the lowest value seen; infeasible and failed trials never count"
 #: The same of cells that were made before rule 3, see `plan.RULE`.
@@ -82,7 +83,9 @@ class Trace:
 
     def __init__(self, task: Task, view: View, machines: Machines, *, seed: int, limit: float) -> None:
         self._task, self._view, self._seed, self._limit = task, view, seed, limit
-        self._checkpoints, self._starts = machines.checkpoints, machines.build(seed).start_seconds
+        axis = view.fidelity  # where runs do not go on, all of a run is spent anew
+        self._checkpoints = machines.checkpoints and (axis is None or continues(view, axis))
+        self._starts = machines.build(seed).start_seconds
         self._last: dict[int, tuple[int, float, float]] = {}  # of each trial's run: attempt, resource, seconds
         self._reported: set[int] = set()
         self._spent: dict[tuple[int, int], float] = {}  # of each run: work that is done again is spent again

@@ -17,6 +17,12 @@ _SLACK = 1 + 1e-9  # fractions of a resource add up to a little less than their 
 Curve = Sequence[tuple[float | None, Evaluation]]
 
 
+def continues(benchmark: Benchmark, axis: Fidelity) -> bool:
+    """Whether a run that is granted more goes on: what the benchmark says, else where the axis has whole steps."""
+    said: bool | None = getattr(benchmark, "continues", None)
+    return axis.whole if said is None else said
+
+
 class Curves:
     """A benchmark's answers.
 
@@ -28,7 +34,6 @@ class Curves:
     def __init__(self, benchmark: Benchmark, seed: int) -> None:
         self.benchmark, self._seed = benchmark, seed
         self._trains = bool(getattr(benchmark, "trains", False))
-        self._continues: bool | None = getattr(benchmark, "continues", None)
         self._kept: dict[tuple[Configuration, int], Curve] = {}
 
     def stretch(self, launch: Launch, after: float) -> tuple[Curve, int, int]:
@@ -45,10 +50,10 @@ class Curves:
         if axis is None:
             return self.known(launch, 1), 0, 1
         until = axis.high if launch.until is None else launch.until
-        continues = axis.whole if self._continues is None else self._continues
-        if not continues:
+        further = continues(self.benchmark, axis)
+        if not further:
             after = 0  # a model of a third of the rows is no beginning of one of all rows
-        if axis.whole and continues:
+        if axis.whole and further:
             first = self._first(axis)
             at, to = (max(int(amount * _SLACK) - first + 1, 0) for amount in (after, until))
             return self.known(launch, to if launch.until is not None else min(at + 1, to)), at, to
