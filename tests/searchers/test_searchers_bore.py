@@ -8,7 +8,7 @@ import pytest
 
 import luthier as lu
 from luthier.base.errors import ArgumentError, MissingExtra
-from luthier.base.records import Constraint, Fidelity, Objective, Observation, Status
+from luthier.base.records import Configuration, Constraint, Fidelity, Objective, Observation, Status
 from luthier.base.registry import load, own_arguments
 from luthier.searchers import bore as module
 from luthier.searchers._ascent import ascend, climb, number_places, swap
@@ -402,3 +402,19 @@ def test_networks_find_the_optimum_of_a_smooth_function():
 
     ours = np.median([best("bore", seed, classifier="mlp", candidates=100) for seed in range(3)])
     assert ours < 0.5 * np.median([best("random", seed) for seed in range(3)])
+
+
+def test_what_is_behind_does_not_move_the_threshold():
+    problem = Problem(lu.Space(x=lu.Float(0.0, 1.0)), (Objective("loss"),), fidelity=Fidelity("epoch", 1, 9))
+    searcher = load("searcher", "bore")(problem, seed=0, initial=8)
+    for i in range(24):  # of 24 trials the better third goes on
+        x = (i * 0.37) % 1.0
+        config = Configuration(x=x)
+        searcher.tell([problem.observe(i, config, {"loss": x}, resource=1, status=Status.RUNNING)])
+        end = 9 if x < 0.34 else 1
+        status = Status.COMPLETED if end == 9 else Status.STOPPED
+        searcher.tell([problem.observe(i, config, {"loss": x}, resource=end, status=status)])
+    told = searcher._told
+    assert (len(told.snapshot.records), told.latest.measured) == (24, 8)
+    searcher.ask(k=24)
+    assert searcher.diagnostics()["positive"] == 2.0  # a quarter of eight

@@ -139,6 +139,11 @@ class Highest:
         """Snapped rows of the best trials by merit, the best first; (<= count, d)."""
         return self.rows()[np.argsort(self.snapshot.merit(), kind="stable")[:count]]
 
+    @property
+    def measured(self) -> int:
+        """How many of the snapshot's first records were measured at its level; the others are known to be behind."""
+        return len(self._levels[self._active].snapshot.records)
+
     def trials(self) -> list[int]:
         """Numbers of the snapshot's trials, in its order."""
         return self._whole(self._now()).trials

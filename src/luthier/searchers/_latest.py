@@ -207,6 +207,11 @@ class Latest:
         """Snapped rows of the best trials by merit, the best first; (<= count, d)."""
         return self.rows()[np.argsort(self.snapshot.merit(), kind="stable")[:count]]
 
+    @property
+    def measured(self) -> int:
+        """How many of the snapshot's records were measured: all of them."""
+        return len(self.snapshot.records)
+
     def trials(self) -> list[int]:
         """Numbers of the trials, in the order of their first results; the first ones are the snapshot's."""
         return list(self._records)

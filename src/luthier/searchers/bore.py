@@ -66,10 +66,10 @@ class Bore(Searcher):
             are searched afterwards as many scores as 2000 candidates alone, which were no better).
         explore: Share of proposals that are random (default: 0 for trees, 0.1 for "mlp").
         fidelity: How results at several resources are used. "highest" (default): those at the highest resource that has
-            `initial` of them. "last": the last one of each trial (under asha, regret 0.30 averaged over time on five
-            development instances of lcbench, 0.18 with "highest"). "rung": all, each labelled among those at its own
-            resource and weighted by it, the resource being a feature; scores are those at the full one. "rank" and
-            "mature": see `Aggregation`.
+            `initial` of them; trials that are known to be behind them are of class 0 besides. "last": the last one of
+            each trial (under asha, regret 0.30 averaged over time on five development instances of lcbench, 0.18 with
+            "highest"). "rung": all, each labelled among those at its own resource and weighted by it, the resource
+            being a feature; scores are those at the full one. "rank" and "mature": see `Aggregation`.
 
     Raises:
         ArgumentError: an option is out of range.
@@ -227,7 +227,10 @@ class Bore(Searcher):
             feasible = (table.excess <= 0) & ~failed
             if np.count_nonzero(feasible) < FEASIBLE:
                 table, feasible = table._replace(merit=table.excess), None
-        labels = label_levels(table, failed, feasible, self._gamma, self._acquisition)
+        # what is only known to be behind is of class 0, and its number must not move the threshold
+        there = table.place < self._told.latest.measured
+        among = there if feasible is None else feasible & there
+        labels = label_levels(table, failed | ~there, among, self._gamma, self._acquisition)
         if not 0 < np.count_nonzero(labels.target) < len(labels.target):
             return None
         order = np.lexsort((table.merit, table.level) if feasible is None else (table.merit, table.level, ~feasible))
