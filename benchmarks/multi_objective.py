@@ -343,7 +343,7 @@ def main() -> None:
     parser.add_argument("--tools", default="random,nsga2", help="names, separated by commas")
     parser.add_argument("--tasks", default=",".join((*_mo_tasks.FRONTS, *_mo_tasks.BOUNDED)))
     parser.add_argument("--seeds", default="0:10", help="first:last+1, of a run")
-    parser.add_argument("--counts", default="10,3", help="numbers of seeds, of a report: one table each")
+    parser.add_argument("--counts", default="10,3,1", help="numbers of seeds, of a report: one table each")
     parser.add_argument("--minutes", type=float, default=60.0, help="no cell is begun after so many")
     args = parser.parse_args()
     if args.what == "report":
