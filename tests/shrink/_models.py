@@ -59,3 +59,14 @@ def batch(family, seed=0, rows=3, length=11, padding=None):
     if padding == "left":
         mask[1, :4] = 0
     return {"input_ids": ids, "attention_mask": mask}
+
+
+def call(*words, code=0):
+    """`luthier shrink` with these words; what it printed, and that it ended with this code."""
+    from typer.testing import CliRunner
+
+    from luthier.cli._app import app
+
+    found = CliRunner().invoke(app, ["shrink", *map(str, words)])
+    assert found.exit_code == code, found.output
+    return found

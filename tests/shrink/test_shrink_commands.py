@@ -6,22 +6,13 @@ import sys
 import time
 
 import pytest
-from _models import model, torch, transformers
-from typer.testing import CliRunner
+from _models import call, model, torch, transformers
 
 from luthier.base.errors import ArgumentError
 from luthier.shrink.tasks import examples
 from luthier.shrink.workspace import Workspace, defaults
 
 transformers.utils.logging.disable_progress_bar()
-
-
-def call(*words, code=0):
-    from luthier.cli._app import app
-
-    found = CliRunner().invoke(app, ["shrink", *map(str, words)])
-    assert found.exit_code == code, found.output
-    return found
 
 
 @pytest.fixture(scope="module")

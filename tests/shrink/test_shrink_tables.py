@@ -3,8 +3,7 @@
 import json
 
 import pytest
-from _models import model, torch, transformers
-from typer.testing import CliRunner
+from _models import call, model, torch, transformers
 
 from luthier.base.errors import LuthierWarning
 from luthier.cli._progress import Talk
@@ -14,14 +13,6 @@ from luthier.shrink.workspace import Workspace, defaults
 
 transformers.utils.logging.disable_progress_bar()
 SMALL = ("--batch", 4, "--length", 16)
-
-
-def call(*words, code=0):
-    from luthier.cli._app import app
-
-    found = CliRunner().invoke(app, ["shrink", *map(str, words)])
-    assert found.exit_code == code, found.output
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from bisect import insort
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from luthier.base.checks import check
-from luthier.base.records import Configuration, Decision, Fidelity, Job, Observation, Report, Status
+from luthier.base.records import Configuration, Decision, Fidelity, Job, Report, Status
+from luthier.schedulers._ahead import Ahead
 from luthier.schedulers._axis import SLACK, needed, spent
-from luthier.schedulers._base import Scheduler
 from luthier.schedulers._rungs import Rung
 from luthier.searchers._base import Searcher
 from luthier.space.problem import Problem
@@ -102,7 +101,7 @@ class Member:
     over: bool = False
 
 
-class Halving(Scheduler):
+class Halving(Ahead):
     """Brackets one after the other; a rung is decided when all of its trials have come or are over.
 
     What it does in each case is said where users read it, at `hyperband`.
@@ -135,14 +134,9 @@ class Halving(Scheduler):
         self.grace: float = int(first) if fidelity.whole else first
         self._brackets: list[Bracket] = []
         self._members: dict[int, Member] = {}
-        self._running: set[int] = set()  # those waiting to be run again included
         self._queue: list[tuple[int, int, int]] = []  # who goes on: number of the bracket, place, trial
         self._budget: int | None = None
         self._started = 0  # new trials, those made elsewhere not counted
-        self._number = 0  # that the next trial will have, as far as one driver can tell
-        self._events = 0
-        # a cache, keyed by the number asked for and the events heard
-        self._proposed: tuple[tuple[int, int], tuple[str, Configuration] | None] = ((0, -1), None)
 
     @abstractmethod
     def plan(self, number: int) -> Plan:
@@ -174,7 +168,7 @@ class Halving(Scheduler):
         if self._running or bracket is None or not bracket.takes or len(bracket.levels) == 1:
             return None
         resting = self._resting(bracket)
-        if not resting or self.new_configuration(self._number) is not None:
+        if not resting or not self.dry():
             return None
         return self._promotion(resting[0])
 
@@ -184,31 +178,11 @@ class Halving(Scheduler):
             return Plan(self._brackets[-1].levels, self._brackets[-1].sizes)
         return self.plan(len(self._brackets))
 
-    def new_configuration(
-        self, k: int, given: tuple[str, Configuration] | None = None
-    ) -> tuple[str, Configuration] | None:
-        """Origin and configuration of trial `k`: what is given, else a proposal; None when exhausted."""
-        if given is not None:
-            return given
-        # `_remainder` asks first, the study a moment later: the searcher need not think twice
-        if self._proposed[0] != (k, self._events):
-            self._proposed = ((k, self._events), self.propose(k))
-        return self._proposed[1]
-
-    def propose(self, k: int) -> tuple[str, Configuration] | None:
-        """Origin and configuration of a trial that nobody gave; None when exhausted."""
-        return super().new_configuration(k)
-
     # what happens ----------------------------------------------------------------------------------------
-
-    def tell(self, observations: Sequence[Observation]) -> None:
-        """Pass observations to the searcher."""
-        self._events += 1
-        super().tell(observations)
 
     def on_budget(self, trials: int | None) -> None:
         """A run begins: once so many trials were started, a bracket that is not full goes on as it is."""
-        self._events += 1
+        super().on_budget(trials)
         self._budget = trials
         for bracket in self._brackets[-1:]:
             self._settle(bracket)
@@ -216,15 +190,11 @@ class Halving(Scheduler):
     def on_start(self, job: Job) -> None:
         """A trial joins a bracket, or goes on in its own."""
         super().on_start(job)
-        self._events += 1
         if job.until is None:  # made elsewhere: nothing was granted
-            self._number = max(self._number, job.trial + 1)
             return
-        self._running.add(job.trial)
         member = self._members.get(job.trial)
         if member is None:
             self._started += 1
-            self._number = max(self._number, job.trial + 1)
             member = self._join(job, job.until)
             self.entered(job.trial, member.bracket.levels[0])
         elif job.until > member.until * SLACK:
@@ -293,10 +263,8 @@ class Halving(Scheduler):
     def on_end(self, trial: int, status: Status) -> None:
         """A trial came to rest or to its end; its rung may be complete."""
         super().on_end(trial, status)
-        self._events += 1
         if status is Status.WAITING:
             return
-        self._running.discard(trial)
         member = self._members.get(trial)
         if member is None:
             return

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from luthier.base.checks import check
-from luthier.base.records import Configuration, Job, Observation, Status
+from luthier.base.records import Configuration, Job, Status
 from luthier.base.registry import register
+from luthier.schedulers._ahead import Ahead
 from luthier.schedulers._rungs import Rung
 from luthier.schedulers.asha import Asha
 from luthier.searchers._base import Searcher
@@ -18,7 +17,7 @@ POOL = 100
 
 
 @register("scheduler")
-class OneEpoch(Asha):
+class OneEpoch(Ahead, Asha):
     """Trains every configuration at the lowest resource, and only the best few in full.
 
     Trials pause at the lowest resource. When as many of them as a pool holds have paused or ended, the pool is
@@ -65,38 +64,18 @@ class OneEpoch(Asha):
         self._tried: set[int] = set()  # trials that have paused at the lowest resource, or ended
         self._complete = 0  # how many of them were in pools that are complete
         self._best: list[int] = []  # who goes on, best first; those that have started are still here
-        self._running: set[int] = set()
-        self._number = 0  # that the next trial will have, as far as one driver can tell
-        self._events = 0
-        self._proposed: tuple[tuple[int, int], tuple[str, Configuration] | None] = ((0, -1), None)
 
     def next_job(self, k: int | None = None, *, given: tuple[str, Configuration] | None = None) -> Job | None:
         """A promotion when no number is given, a new trial when one is; a pool that can never be full is complete."""
         found = super().next_job(k, given=given)
-        waits = found is None and k is None and not self._running and len(self._tried) > self._complete
-        if waits and self.new_configuration(self._number) is None:
+        if found is None and k is None and len(self._tried) > self._complete and self.dry():
             self._take()
             found = super().next_job()
         return found
 
-    def new_configuration(
-        self, k: int, given: tuple[str, Configuration] | None = None
-    ) -> tuple[str, Configuration] | None:
-        """Origin and configuration of trial `k`: what is given, else a proposal; None when exhausted."""
-        if given is not None:
-            return given
-        # asked a moment before whether there is anything left: the searcher need not think twice
-        if self._proposed[0] != (k, self._events):
-            self._proposed = ((k, self._events), super().new_configuration(k))
-        return self._proposed[1]
-
-    def tell(self, observations: Sequence[Observation]) -> None:
-        """Pass observations to the searcher."""
-        self._events += 1
-        super().tell(observations)
-
     def on_budget(self, trials: int | None) -> None:
         """A run begins; a pool that it can no longer fill is complete."""
+        super().on_budget(trials)
         self._budget = trials
         self._close()
 
@@ -105,19 +84,11 @@ class OneEpoch(Asha):
         if job.trial in self._tried and job.trial not in self._best:
             self._take()  # nobody was told that the pool would not fill: see `next_job`
         super().on_start(job)
-        self._events += 1
-        self._number = max(self._number, job.trial + 1)
-        if job.until is None:
-            self._elsewhere += 1
-        else:
-            self._running.add(job.trial)
+        self._elsewhere += job.until is None
 
     def on_end(self, trial: int, status: Status) -> None:
         """A trial has shown what it can at the lowest resource, or has ended: it counts in its pool."""
         super().on_end(trial, status)
-        self._events += 1
-        if status is not Status.WAITING:
-            self._running.discard(trial)
         granted = self._until.get(trial) is not None  # else it was made elsewhere, and is in no pool
         if granted and (status is Status.PAUSED or status.ended):
             self._tried.add(trial)
