@@ -18,6 +18,7 @@ CHECKPOINTS = (25, 50, 100)
 CONTROL = "auto"
 #: A table for the tools with at least so many complete seeds; a slow tool must not cut the others' seeds down.
 FEWEST_SEEDS = (30, 10, 5, 2, 1)
+SLOW_SEEDS = 10  # what slow peers are to have on the slow tasks
 Stores = dict[str, _cells.Store]
 
 PROTOCOL = """
@@ -189,6 +190,19 @@ def recommended(stores: Stores, tasks: Sequence[str]) -> str:
         "value, where they differ.\n\n" + _machine.table(rows)  # fmt: skip
 
 
+def unfinished(name: str, store: _cells.Store, slow: Sequence[str]) -> list[str]:
+    """Which of a peer's cells on the slow tasks are still missing, and how long it has thought until now."""
+    missing = {seed: [task for task in slow if (task, seed) not in store.cells] for seed in range(SLOW_SEEDS)}
+    missing = {seed: tasks for seed, tasks in missing.items() if tasks}
+    if not missing:
+        return []
+    whole = [seed for seed, tasks in missing.items() if len(tasks) == len(slow)]
+    parts = [f"of seed {seed} {', '.join(tasks)}" for seed, tasks in missing.items() if seed not in whole]
+    parts += [f"all tasks of seeds {', '.join(map(str, whole))}"] * bool(whole)
+    hours = sum(cell.seconds * len(cell.regret) for cell in store.cells.values()) / 3600
+    return [f"Unfinished, {name}, after {hours:.1f} hours of asking: {'; '.join(parts)}."]
+
+
 def coverage(
     stores: Stores, judged: Sequence[str], development: Sequence[str], slow: Sequence[str]
 ) -> tuple[list[dict[str, Any]], str]:
@@ -217,6 +231,7 @@ def coverage(
     shown = [{k: v for k, v in row.items() if not k.endswith("_missing")} for row in rows]
     columns = list(dict.fromkeys(key for row in shown for key in row))
     lines = [_machine.table([{key: row.get(key, "") for key in columns} for row in shown])] if rows else ["None."]
+    lines += [words for name in stores if name in PEERS for words in unfinished(name, stores[name], slow)]
     for (name, error), cells in failures.items():
         lines.append(f"Failed, {name}, {len(cells)} cells: {error} ({', '.join(cells[:6])}{' …' * (len(cells) > 6)})")
     return rows, "\n\n".join(lines)
