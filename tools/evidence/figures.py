@@ -66,11 +66,9 @@ def _latency(found: Any) -> Told:
     rows = {r["tool"]: r for r in found["rows"]}
     kinds = ("tpe", "bore", "cqr", "gp")
     late = ", ".join(f"{rows[k]['10000']['mean']:.0f}" for k in kinds)
-    busy = ", busy machine" if "busy" in found["later"].get("10000", "") else ""
     means = ", ".join(" and ".join(_short(rows[k][n]["mean"]) for n in ("100", "1000")) + " ms" for k in kinds)
     says = [
-        "ask + tell at 100 and 1000 trials, mean: `tpe`, `bore`, `cqr`, `gp` "
-        f"(at 10 000 trials: {late} ms{busy}) | {means} |"
+        f"ask + tell at 100 and 1000 trials, mean: `tpe`, `bore`, `cqr`, `gp` (at 10 000 trials: {late} ms) | {means} |"
     ]
     return says, f"{found['asks']} asks each, one thread" if "asks" in found else "one thread", verdict(True)
 
