@@ -52,8 +52,8 @@ PROTOCOL = """
   one instance: Wilcoxon over paired seeds, Holm over the instances; such a result speaks of that instance.
 - Trials that are known to be behind count for models (docs/decisions.md). On the same cells cqr under asha ended better
   with them than without on 9 of 10 instances, and bore worse on 7 (medians over 30 seeds; p = 0.02 and 0.1); its
-  threshold was mended after that on development instances, which here made no difference (better on 5, worse on 5). From
-  epoch 3 on cqr gained on 9 of 10 (mean regret 0.179 -> 0.140), bore on 6, with 3 worse (0.153 -> 0.146).
+  threshold was mended after that on development instances, which here made no difference (better on 5, worse on 5).
+  From epoch 3 on cqr gained on 9 of 10 (mean regret 0.179 -> 0.140), bore on 6, with 3 worse (0.153 -> 0.146).
 """.strip()
 
 
