@@ -40,7 +40,7 @@ PROTOCOL = """
 - SMAC runs with `deterministic=True` and is told the number of evaluations, on which its initial design depends.
 - Slow peers ran on 20 of the judged tasks, most of them with 50 evaluations.
 - Cells were made on several machines of two cores, some of them twice as fast as others; times of asking are a mixture.
-  From machine to machine runs of `gp`, and so of `auto`, part by rounding after some forty evaluations.
+  From machine to machine runs of `auto` part by rounding after some forty evaluations.
 """.strip()
 
 
